@@ -1,0 +1,31 @@
+/**
+ * The exports of core.wasm: batched functions over linear memory, no managed objects, no imports.
+ *
+ *     memory   | 1 KiB reserved, so 0 is never an address | statics | SCRATCH: windows and arguments | bitmap pages ... |
+ *
+ * Hosts place arguments anywhere in SCRATCH and read results from there. Pointers are addresses, lengths and counts are
+ * u32. A bad argument is a status (-1), never a trap.
+ */
+export {
+  xxh64,
+  xxh64_store,
+  xxh64_many,
+  xxh64_init,
+  xxh64_update,
+  xxh64_digest,
+  xxh64_digest_store,
+  XXH64_STATE_SIZE,
+} from './xxh64';
+export { body_init, body_update, body_finish, BODY_STATE_SIZE } from './body';
+export { shards_of_ids, shards_of_numbers, shard_of_bytes, rendezvous, NODES_MAX } from './routing';
+export { page_alloc, page_free, pages_used, PAGE_SIZE, PAGE_BITS } from './pages';
+export { bits_set, bits_clear, bits_test, range_set, range_clear, range_count, popcount } from './bitmap';
+export { scan_ready, scan_groups, count_ready } from './scan';
+export { gather, rebase_offsets, check_offsets_32, check_offsets_64 } from './slices';
+
+export const SCRATCH_SIZE: u32 = 1 << 19;
+export const SCRATCH: usize = memory.data(1 << 19, 64);
+
+export * from './component';
+export { cabi_realloc } from './canonical';
+export { release } from './canonical';

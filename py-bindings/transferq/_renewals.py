@@ -1,0 +1,128 @@
+"""Keeps leases alive while their batches are held: one daemon thread per client, there only while it has work.
+
+    granted --> renewed each third of its lease --> acked, released, dropped, stale, held for hold_max_s --> left alone
+
+Invariants: a batch that nobody references any more is not renewed, so its rows go to another consumer when the lease
+ends; no lease is renewed beyond `hold_max_s` after its grant; the thread ends when it had nothing to do for LINGER_S.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from transferq._http import Origin
+from transferq.errors import TransferQueueError
+
+# A renewal that fails for now is tried again within the lease: this many times per lease in all.
+RENEWALS_PER_LEASE: Final = 3
+# The next batch of a consumer usually comes before this, and then needs no new thread.
+LINGER_S: Final = 5.0
+
+
+@dataclass(eq=False)
+class Lease:
+    """A claim as its holder sees it. ``state`` is held, acked, released or lost."""
+
+    token: str
+    origin: Origin
+    lease_s: float
+    hold_max_s: float
+    state: str = "held"
+    # Why the lease was lost.
+    error: TransferQueueError | None = None
+    granted_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def renewable(self) -> bool:
+        return self.state == "held" and time.monotonic() < self.granted_at + self.hold_max_s
+
+
+class Renewer:
+    """Renews the leases that it watches, by the function given."""
+
+    def __init__(self, renew: Callable[[Lease], None]) -> None:
+        self._renew = renew
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all leases: they belong to the parent of a forked child, or to a client that was closed."""
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, weakref.ref[Lease]]] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    def watch(self, lease: Lease) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._due.append((time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE, weakref.ref(lease)))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="transferq-renewals", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._due.clear()
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(LINGER_S)
+
+    def _run(self) -> None:
+        while True:
+            lease = self._next()
+            if lease is None:
+                return
+            self._renew_one(lease)
+            if lease.renewable:
+                with self._changed:
+                    self._due.append((time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE, weakref.ref(lease)))
+            # A reference here would keep a dropped batch's lease alive until the next one is due.
+            del lease
+
+    def _next(self) -> Lease | None:
+        """The next lease to renew, when it is due; None when the thread should end."""
+        with self._changed:
+            while not self._closed:
+                self._due = [entry for entry in self._due if _is_renewable(entry[1])]
+                if not self._due:
+                    if self._changed.wait(LINGER_S) or self._due:
+                        continue
+                    break
+                entry = min(self._due, key=lambda due: due[0])
+                pause_s = entry[0] - time.monotonic()
+                if pause_s > 0:
+                    self._changed.wait(pause_s)
+                    continue
+                self._due.remove(entry)
+                lease = entry[1]()
+                if lease is not None:
+                    return lease
+            self._thread = None
+            return None
+
+    def _renew_one(self, lease: Lease) -> None:
+        try:
+            self._renew(lease)
+        except TransferQueueError as error:
+            # Other kinds may work at the next try, which comes within the lease.
+            if error.kind in ("give_up", "fix_request") and lease.state == "held":
+                lease.error = error
+                lease.state = "lost"
+
+
+def _is_renewable(reference: weakref.ref[Lease]) -> bool:
+    lease = reference()
+    return lease is not None and lease.renewable

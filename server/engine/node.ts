@@ -1,0 +1,157 @@
+/**
+ * The commit point of a node: events get their LSN and change the state in one turn of the event loop, and whoever waits
+ * for the change is woken in the same turn. Also the clockwork around it: lease expiry, background syncs, reclaiming.
+ *
+ *   decide (reads state) -> commit: journal.append + state.apply + wake -> answer when the commit's promise settles
+ *
+ * Invariants: nothing is awaited between a decision and its commit; answers wait for `Commit`, reads for `settled`.
+ */
+import type { AckLevel } from '@transfer-queue/core/protocol';
+import type { Core } from '@transfer-queue/core/wasm';
+import type { Env, Timer } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
+import type { JournalEvent } from '../journal/events.ts';
+import type { Commit, Journal } from '../journal/journal.ts';
+import type { Reserve } from '../journal/reserve.ts';
+import { machine } from '../queue/machine.ts';
+import type { Segments } from '../segment/segments.ts';
+import type { ExtentReader } from '../store/extents.ts';
+import type { Partition } from '../store/partition.ts';
+import type { Arena } from '../tier/arena.ts';
+import type { BlockCache } from '../tier/block_cache.ts';
+import type { NodeState } from './state.ts';
+import type { ClaimTokens } from './tokens.ts';
+import { claimNumber } from './tokens.ts';
+import { Waits } from './waits.ts';
+
+/** The parts that a node is made of; `openNode` makes them. */
+export interface NodeParts {
+  readonly env: Env;
+  readonly core: Core;
+  readonly state: NodeState;
+  readonly journal: Journal;
+  readonly reserve: Reserve;
+  readonly segments: Segments;
+  readonly arena: Arena;
+  readonly blocks: BlockCache;
+  readonly reader: ExtentReader;
+  readonly tokens: ClaimTokens;
+  readonly epoch: number;
+  readonly syncIntervalMs: number;
+  readonly putBodySizeMax: number;
+  readonly answerSizeMax: number;
+}
+
+export class Node {
+  readonly parts: NodeParts;
+  readonly waits: Waits;
+  #claimCounter = 0;
+  #leaseTimer: Timer | null = null;
+  #leaseTimerMs = Infinity;
+  #tickTimer: Timer | null = null;
+  #ticking: Promise<void> = Promise.resolve();
+  #stopping = false;
+
+  constructor(parts: NodeParts) {
+    this.parts = parts;
+    this.waits = new Waits(this);
+    this.#tickLater();
+    this.#armLeases();
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** The partition of a name, or `partition_unknown`. */
+  partition(name: string): Partition {
+    const partition = this.parts.state.store.partition(name);
+    if (partition === undefined) throw new StoreError('partition_unknown', { partition: name });
+    return partition;
+  }
+
+  /** Refuses what would add bytes while the disk is full. */
+  checkRoom(): void {
+    if (!this.parts.reserve.intact) throw new StoreError('disk_full');
+  }
+
+  nextClaimNumber(): number {
+    return claimNumber(this.parts.epoch, ++this.#claimCounter);
+  }
+
+  /** Makes an event happen. Call it in the turn of the decision; the answer waits for the promise. */
+  commit(event: JournalEvent, level: AckLevel): { lsn: number; rows: number; commit: Promise<Commit> } {
+    const { journal, state, env } = this.parts;
+    const { lsn, commit } = journal.append(event, level);
+    const rows = state.apply(event, { lsn, level, commit, now: env.clock.nowMs(), replayed: false });
+    this.waits.wake(event);
+    if (event.type === 'claim') this.#armLease(machine.nextDeadline(state.queueById(event.partition)!));
+    return { lsn, rows, commit };
+  }
+
+  /** Refuses what waits and what still comes, so that connections can end. */
+  refuseWaits(): void {
+    this.#stopping = true;
+    this.waits.refuseAll(new StoreError('shutting_down'));
+  }
+
+  /** Makes everything durable and closes the files. */
+  async stop(): Promise<void> {
+    this.refuseWaits();
+    this.#tickTimer?.cancel();
+    this.#leaseTimer?.cancel();
+    await this.#ticking;
+    await this.makeDurable();
+    await this.parts.journal.close();
+    await this.parts.segments.close();
+  }
+
+  /** Syncs all that was acknowledged so far, then recycles what no power cut can bring back. */
+  async makeDurable(): Promise<void> {
+    const { journal, segments } = this.parts;
+    await journal.makeDurable(async () => {
+      for (const segment of [...segments.all()]) await segments.sync(segment);
+    });
+    await segments.reclaim(journal.watermark);
+  }
+
+  #tickLater(): void {
+    this.#tickTimer = this.parts.env.clock.after(this.parts.syncIntervalMs, () => {
+      this.#ticking = this.#tick()
+        .catch((error: unknown) => this.parts.env.crash('the background sync failed', error))
+        .then(() => {
+          if (!this.#stopping) this.#tickLater();
+        });
+    });
+  }
+
+  async #tick(): Promise<void> {
+    const { journal, reserve, segments } = this.parts;
+    if (journal.lsn > journal.watermark) await this.makeDurable();
+    else await segments.reclaim(journal.watermark);
+    await reserve.restore();
+  }
+
+  #armLeases(): void {
+    for (const queue of this.parts.state.queues()) this.#armLease(machine.nextDeadline(queue));
+  }
+
+  /** One timer stands at the earliest deadline of all leases. */
+  #armLease(deadlineMs: number): void {
+    if (deadlineMs >= this.#leaseTimerMs) return;
+    this.#leaseTimer?.cancel();
+    this.#leaseTimerMs = deadlineMs;
+    const { clock } = this.parts.env;
+    this.#leaseTimer = clock.after(Math.max(0, deadlineMs - clock.nowMs()), () => this.#expireLeases());
+  }
+
+  #expireLeases(): void {
+    const { state, env } = this.parts;
+    this.#leaseTimerMs = Infinity;
+    for (const queue of [...state.queues()]) {
+      const partition = state.store.partitionById(queue.partition)!;
+      for (const event of machine.decideExpire(queue, env.clock.nowMs())) this.commit(event, partition.settings.ack);
+    }
+    this.#armLeases();
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Opens a data directory: takes its lock, replays the journal, checks what a crash of the machine may have lost, and makes
+ * a node of it.
+ *
+ *   DIR/lock.sock   DIR/reserve   DIR/journal/*.tqj   DIR/segments/*.seg
+ *
+ *   bytes of an insert that lives              outcome   reason
+ *   at or below the durable watermark          trust     they were synced; reads verify them
+ *   same boot of the machine                   trust     the page cache survives a killed process
+ *   above it, other boot, bytes are right      keep
+ *   above it, other boot, level os, wrong      void      the put was promised to survive a crash of the process only
+ *   above it, other boot, level disk, wrong    refuse    they were synced before the journal named them: corruption
+ *
+ * A void put is left out as a whole, with the ack that it carried: as if it had never come. Events that name its rows are
+ * applied to what is there. Acknowledged `disk` puts after it stay, which a cut would have taken with it.
+ *
+ * Invariants: no request is served before this is done; what is decided here is durable before the first new event.
+ */
+import type { Core } from '@transfer-queue/core/wasm';
+import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
+import type { Env } from '../env/env.ts';
+import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
+import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
+import { Journal } from '../journal/journal.ts';
+import { readJournal, RecoveryError, type JournalEnd } from '../journal/recover.ts';
+import { Reserve } from '../journal/reserve.ts';
+import { machine } from '../queue/machine.ts';
+import { createBitmaps } from '../queue/wasm_bitmaps.ts';
+import { Segments } from '../segment/segments.ts';
+import { ExtentReader } from '../store/extents.ts';
+import type { LiveExtent } from '../store/partition.ts';
+import { Store } from '../store/store.ts';
+import { Arena } from '../tier/arena.ts';
+import { BlockCache } from '../tier/block_cache.ts';
+import { Node } from './node.ts';
+import { NodeState } from './state.ts';
+import { ClaimTokens } from './tokens.ts';
+
+export interface NodeOptions {
+  readonly env: Env;
+  readonly core: Core;
+  readonly directory: string;
+  readonly memorySize: number;
+  readonly frameSize: number;
+  readonly blockCacheSize: number;
+  readonly syncIntervalMs: number;
+  readonly memoryWaitMsMax: number;
+  readonly putBodySizeMax: number;
+  readonly answerSizeMax: number;
+}
+
+export interface OpenedNode {
+  readonly node: Node;
+  readonly recovery: Recovery;
+  close(): Promise<void>;
+}
+
+/** What recovery did, for the log and the metrics. */
+export interface Recovery {
+  readonly events: number;
+  readonly partitions: number;
+  readonly cut: JournalEnd['cut'];
+  /** LSNs of the puts that were left out. */
+  readonly voided: readonly number[];
+}
+
+const TOKEN_KEY_SIZE = 32;
+
+/** Rejects with a `RecoveryError`, or an `FsError` of code `ELOCKED`. */
+export async function openNode(options: NodeOptions): Promise<OpenedNode> {
+  const { env, core, directory } = options;
+  for (const folder of ['journal', 'segments']) await env.fs.makeDirectory(`${directory}/${folder}`);
+  const lock = await env.fs.lock(directory);
+  try {
+    const { clock } = env;
+    const arena = new Arena({ clock, memorySize: options.memorySize, frameSize: options.frameSize });
+    const blocks = new BlockCache({ arena, core, size: options.blockCacheSize });
+    const replay = await replayUntilSound(options, arena);
+    const { segments, state, end, voided } = replay;
+    const reader = new ExtentReader({ segments, arena, blocks });
+    const reserve = new Reserve({ env, directory });
+    const tokenKey = replay.tokenKey ?? env.rng.bytes(TOKEN_KEY_SIZE);
+    const epoch = replay.epoch + 1;
+    const position = { fileNumber: end.fileNumber, offset: end.offset, lsn: end.lsn, timestamp: end.timestamp, epoch };
+    const journal = new Journal({ env, core, directory: `${directory}/journal`, position, file: end.file, reserve });
+    const descriptor = { type: 'descriptor', formatVersion: FORMAT_VERSION, epoch, bootId: env.fs.bootId(), tokenKey } as const;
+    await journal.append(descriptor, 'disk').commit;
+    await journal.makeDurable(async () => undefined);
+    await segments.removeStrays();
+    await reserve.restore();
+    for (const queue of state.queues()) machine.restartLeases(queue, clock.nowMs());
+    const tokens = new ClaimTokens(tokenKey);
+    const { syncIntervalMs, putBodySizeMax, answerSizeMax } = options;
+    const limits = { syncIntervalMs, putBodySizeMax, answerSizeMax };
+    const node = new Node({ env, core, state, journal, reserve, segments, arena, blocks, reader, tokens, epoch, ...limits });
+    const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: [...voided] };
+    return { node, recovery, close: () => node.stop().finally(() => lock.release()) };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+interface Replay {
+  readonly segments: Segments;
+  readonly state: NodeState;
+  readonly end: JournalEnd;
+  readonly epoch: number;
+  readonly tokenKey: Uint8Array | null;
+}
+
+/** Replays, checks the bytes that are in doubt, and replays without the puts whose bytes were lost, until none is. */
+async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Replay & { voided: ReadonlySet<number> }> {
+  const voided = new Set<number>();
+  for (;;) {
+    const replay = await replayJournal(options, arena, voided);
+    const lost = await lostPuts(options, replay);
+    if (lost.length === 0) return { ...replay, voided };
+    for (const lsn of lost) voided.add(lsn);
+    options.env.log.warn({ lsns: lost }, 'puts are left out: the machine crashed before their bytes were synced');
+    await replay.end.file?.close();
+    await replay.segments.close();
+  }
+}
+
+async function replayJournal(options: NodeOptions, arena: Arena, voided: ReadonlySet<number>): Promise<Replay & { bootId: string }> {
+  const { env, core, directory } = options;
+  const segments = new Segments({ env, arena, directory: `${directory}/segments`, memoryWaitMsMax: options.memoryWaitMsMax });
+  await segments.files.list();
+  const state = new NodeState({ store: new Store(segments), bitmaps: createBitmaps(core) });
+  const run = { epoch: 0, bootId: '', tokenKey: null as Uint8Array | null };
+  const visit = (event: JournalEvent, header: RecordHeader): void => {
+    if (event.type === 'descriptor') {
+      run.epoch = event.epoch;
+      run.bootId = event.bootId;
+      run.tokenKey = event.tokenKey;
+      return;
+    }
+    if (voided.has(header.lsn)) return;
+    const possible = voided.size === 0 ? event : withoutLost(state, event);
+    if (possible === null) return;
+    if (possible.type === 'insert') segments.adopt(possible.extent, header.level);
+    state.apply(possible, { lsn: header.lsn, level: header.level, commit: Promise.resolve(), now: 0, replayed: true });
+  };
+  const end = await readJournal({ env, core, directory: `${directory}/journal`, visit });
+  return { segments, state, end, ...run };
+}
+
+/** What is left of an event when rows that it names, or the claim that it ends, were lost with a void put. */
+function withoutLost(state: NodeState, event: JournalEvent): JournalEvent | null {
+  if (event.type === 'claim') return claimOfPresent(state, event);
+  if (event.type === 'ack' || event.type === 'release') {
+    return state.queueById(event.partition)?.claims.has(event.claim) === true ? event : null;
+  }
+  if (event.type === 'insert' && event.ackClaim !== 0) {
+    const there = state.queueById(event.partition)?.claims.has(event.ackClaim) === true;
+    return there ? event : { ...event, ackClaim: 0 };
+  }
+  return event;
+}
+
+function claimOfPresent(state: NodeState, event: ClaimEvent): ClaimEvent | null {
+  const queue = state.queueById(event.partition);
+  if (queue === undefined) return null;
+  const places = Array.from(event.ids.keys()).filter((place) => machine.rowHas(queue, event.ids[place]!, event.fields));
+  if (places.length === 0) return null;
+  const ids = Float64Array.from(places, (place) => event.ids[place]!);
+  return { ...event, ids, attempts: Uint16Array.from(places, (place) => event.attempts[place]!) };
+}
+
+/** LSNs of the live puts above the watermark whose bytes did not reach the disk before the machine went down. */
+async function lostPuts(options: NodeOptions, replay: Replay & { bootId: string }): Promise<number[]> {
+  const { env, core } = options;
+  if (replay.bootId === '' || replay.bootId === env.fs.bootId()) return [];
+  const lost: number[] = [];
+  for (const extent of replay.state.store.extentsAfter(replay.end.watermark)) {
+    if (await isIntact(core, replay.segments, extent)) continue;
+    if (extent.level === 'disk') {
+      throw new RecoveryError('the bytes of a put of ack level disk are damaged', { lsn: extent.lsn, segment: extent.segment.id });
+    }
+    lost.push(extent.lsn);
+  }
+  return lost;
+}
+
+async function isIntact(core: Core, segments: Segments, extent: LiveExtent): Promise<boolean> {
+  const file = await segments.fileOf(extent.segment);
+  const block = Buffer.allocUnsafeSlow(Math.min(CHECKSUM_BLOCK_SIZE, extent.length));
+  const hash = Buffer.alloc(8);
+  for (let from = 0; from < extent.length; from += CHECKSUM_BLOCK_SIZE) {
+    const bytes = block.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, extent.length - from));
+    if ((await file.pread(bytes, extent.offset + from)) < bytes.length) return false;
+    core.xxh64Into(bytes, hash);
+    if (!hash.equals(extent.blocks.subarray(from / CHECKSUM_BLOCK_SIZE * 8, from / CHECKSUM_BLOCK_SIZE * 8 + 8))) return false;
+  }
+  return true;
+}

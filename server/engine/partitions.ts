@@ -1,0 +1,148 @@
+/** Partitions: declare, alter, drop, seal; delete rows; describe. */
+import { sameLayout, describeLayout } from '@transfer-queue/core/layout';
+import type { NamedLayout } from '@transfer-queue/core/arrow';
+import { defaults, limits } from '@transfer-queue/core/protocol';
+import { StoreError } from '../errors.ts';
+import type { PartitionSettings } from '../journal/events.ts';
+import { machine } from '../queue/machine.ts';
+import type { Field, Partition } from '../store/partition.ts';
+import type { DeclareCommand } from './commands.ts';
+import type { Node } from './node.ts';
+
+/** Creates the partition or adds fields to it; what is declared already must be the same. */
+export async function declare(node: Node, command: DeclareCommand): Promise<{ partition: Partition; created: boolean }> {
+  const { state, journal } = node.parts;
+  const known = state.store.partition(command.name);
+  const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
+  if (known !== undefined && settings === known.settings) {
+    await journal.settled();
+    return { partition: known, created: false };
+  }
+  node.checkRoom();
+  const { commit } = commitDeclaration(node, known?.id ?? state.store.partitionNext, settings);
+  await commit;
+  return { partition: node.partition(command.name), created: known === undefined };
+}
+
+/** The declaration outlives the rows of a `memory` partition, so it is journaled at `os` at least. */
+export function commitDeclaration(node: Node, partition: number, settings: PartitionSettings): ReturnType<Node['commit']> {
+  return node.commit({ type: 'declare', partition, settings }, settings.ack === 'memory' ? 'os' : settings.ack);
+}
+
+function newSettings(node: Node, command: DeclareCommand): PartitionSettings {
+  const { store } = node.parts.state;
+  if (store.partitionCount >= limits.partitionsMax) throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
+  const fields = [...(command.fields ?? [])].map(([name, layout]) => ({ name, layout }));
+  if (fields.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
+  return {
+    name: command.name,
+    fields,
+    open: command.open ?? command.fields === null,
+    groupSize: command.groupSize ?? defaults.groupSize,
+    ack: command.ack ?? defaults.ack,
+  };
+}
+
+/** The settings with what the command adds; the very same object when it adds nothing. */
+function mergedSettings(known: PartitionSettings, command: DeclareCommand): PartitionSettings {
+  const conflict = (setting: string, declared: unknown, asked: unknown): StoreError =>
+    new StoreError('partition_conflict', { partition: known.name, setting, declared, asked });
+  const { groupSize, ack, open } = command;
+  if (groupSize !== null && groupSize !== known.groupSize) throw conflict('group_size', known.groupSize, groupSize);
+  if (ack !== null && ack !== known.ack) throw conflict('ack', known.ack, ack);
+  const added: { name: string; layout: Field['layout'] }[] = [];
+  for (const [name, layout] of command.fields ?? []) {
+    const declared = known.fields.find((field) => field.name === name);
+    if (declared === undefined) added.push({ name, layout });
+    else if (!sameLayout(declared.layout, layout)) {
+      throw conflict(`field ${name}`, describeLayout(declared.layout), describeLayout(layout));
+    }
+  }
+  const opened = open ?? known.open;
+  if (added.length === 0 && opened === known.open) return known;
+  const fields = [...known.fields, ...added];
+  if (fields.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
+  return { ...known, fields, open: opened };
+}
+
+/** What a put's columns mean to its partition. */
+export interface ColumnPlan {
+  /** Field ids, in the order of the columns. */
+  readonly fields: readonly number[];
+  /** The settings of an open partition with the fields that the put declares; null when it declares none. */
+  readonly settings: PartitionSettings | null;
+}
+
+export function planColumns(partition: Partition, columns: readonly NamedLayout[]): ColumnPlan {
+  const { settings, fieldsByName } = partition;
+  const added: NamedLayout[] = [];
+  const fields = columns.map(({ name, layout }) => {
+    const field = fieldsByName.get(name);
+    if (field === undefined) {
+      if (!settings.open) throw new StoreError('field_unknown', { partition: settings.name, field: name });
+      return settings.fields.length + added.push({ name, layout }) - 1;
+    }
+    if (sameLayout(field.layout, layout)) return field.id;
+    const declared = describeLayout(field.layout);
+    throw new StoreError('field_mismatch', { field: name, declared, put: describeLayout(layout) });
+  });
+  if (added.length === 0) return { fields, settings: null };
+  const all = [...settings.fields, ...added];
+  if (all.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
+  return { fields, settings: { ...settings, fields: all } };
+}
+
+export async function drop(node: Node, name: string): Promise<number> {
+  const { id, settings } = node.partition(name);
+  const { lsn, commit } = node.commit({ type: 'drop', partition: id }, settings.ack === 'memory' ? 'os' : settings.ack);
+  await commit;
+  return lsn;
+}
+
+export async function seal(node: Node, name: string): Promise<number> {
+  const partition = node.partition(name);
+  if (node.parts.state.queue(partition).sealed) {
+    await node.parts.journal.settled();
+    return partition.lsn;
+  }
+  const { lsn, commit } = node.commit({ type: 'seal', partition: partition.id }, partition.settings.ack);
+  await commit;
+  return lsn;
+}
+
+export async function deleteRows(node: Node, name: string, rows: { ids: Float64Array; requestId: string }): Promise<{ lsn: number; deleted: number }> {
+  const partition = node.partition(name);
+  const earlier = node.parts.state.requests.get(rows.requestId);
+  if (earlier !== undefined) {
+    if (earlier.kind !== 'delete' || earlier.partition !== partition.id) throw new StoreError('request_id_reused');
+    await earlier.commit;
+    return { lsn: earlier.lsn, deleted: earlier.rows };
+  }
+  const event = { type: 'delete', partition: partition.id, ...rows } as const;
+  const done = node.commit(event, partition.settings.ack);
+  await done.commit;
+  return { lsn: done.lsn, deleted: done.rows };
+}
+
+/** What people may see of a partition, as JSON. */
+export function describe(node: Node, partition: Partition): Record<string, unknown> {
+  const { settings, fields, bytes, lsn } = partition;
+  const stats = machine.stats(node.parts.state.queue(partition));
+  const tasks = stats.tasks.map(({ task, ready, leased, consumed, incomplete, claims }) => [
+    task,
+    { ready, leased, consumed, incomplete, claims },
+  ]);
+  return {
+    name: settings.name,
+    fields: Object.fromEntries(fields.map(({ name, layout }) => [name, layout])),
+    group_size: settings.groupSize,
+    ack: settings.ack,
+    open: settings.open,
+    sealed: stats.sealed,
+    rows: stats.rows,
+    bytes,
+    lsn,
+    field_rows: Object.fromEntries(fields.map(({ name, id }) => [name, stats.fieldRows.get(id) ?? 0])),
+    tasks: Object.fromEntries(tasks) as unknown,
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * One put: room for the body, its bytes as they arrive, its check, its commit.
+ *
+ *   openPut -> [bytes -> hash, write behind] -> finish: checksum, walk, fit the partition, written -> commit -> answer
+ *
+ * The body is received at its final place; a body above WRITE_STEP is on its way to the file while the rest arrives.
+ *
+ * Invariants: nothing of a put is visible before its event is committed; a put that fails gives its room back; between the
+ * last look at the state and the commit nothing is awaited.
+ */
+import { walkStream, type ArrowRefusal, type WalkedStream, SchemaCache } from '@transfer-queue/core/arrow';
+import { ackLevels, limits, TAIL_MAGIC, TAIL_SIZE, type AckLevel } from '@transfer-queue/core/protocol';
+import type { BodyHasher } from '@transfer-queue/core/wasm';
+import { FsError } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
+import type { BatchColumns, InsertEvent } from '../journal/events.ts';
+import { machine } from '../queue/machine.ts';
+import type { Reservation } from '../segment/segments.ts';
+import type { Partition } from '../store/partition.ts';
+import { claimOf } from './claims.ts';
+import type { PutCommand } from './commands.ts';
+import { commitDeclaration, planColumns } from './partitions.ts';
+import type { Node } from './node.ts';
+import type { RequestOutcome } from './requests.ts';
+
+/** Bytes are hashed and written in steps of this size while they arrive. */
+const WRITE_STEP = 1 << 20;
+
+export interface PutAnswer {
+  readonly lsn: number;
+  readonly rows: number;
+  readonly ack: AckLevel;
+}
+
+const tailMagic = Buffer.from(TAIL_MAGIC, 'latin1');
+const schemas = new SchemaCache();
+
+/** Refuses what can be refused before the body; answers a retry of a put that is done. */
+export function checkPut(node: Node, command: PutCommand): { partition: Partition; level: AckLevel; done: Promise<PutAnswer> | null } {
+  const partition = node.partition(command.partition);
+  const level = levelOf(partition, command.ack);
+  const earlier = node.parts.state.requests.get(command.requestId);
+  if (earlier !== undefined) return { partition, level, done: repeat(partition, earlier, level) };
+  if (level !== 'memory') node.checkRoom();
+  const limit = node.parts.putBodySizeMax;
+  if (command.length > limit + TAIL_SIZE) throw new StoreError('body_too_large', { bytes: command.length, limit });
+  return { partition, level, done: null };
+}
+
+function levelOf(partition: Partition, wanted: AckLevel | null): AckLevel {
+  const declared = partition.settings.ack;
+  if (wanted === null || wanted === declared) return declared;
+  const stronger = ackLevels.indexOf(wanted) > ackLevels.indexOf(declared);
+  if (!stronger || declared === 'memory') throw new StoreError('ack_level_too_low', { declared, asked: wanted });
+  return wanted;
+}
+
+async function repeat(partition: Partition, earlier: RequestOutcome, ack: AckLevel): Promise<PutAnswer> {
+  if (earlier.kind !== 'put' || earlier.partition !== partition.id) throw new StoreError('request_id_reused');
+  await earlier.commit;
+  return { lsn: earlier.lsn, rows: earlier.rows, ack };
+}
+
+/** Reserves the place of the body. Rejects with `memory_full` or `disk_full`. */
+export async function openPut(node: Node, command: PutCommand, place: { partition: Partition; level: AckLevel }): Promise<Put> {
+  const { level, partition } = place;
+  try {
+    const reservation = await node.parts.segments.reserve({ level, partition: partition.id, length: command.length });
+    return new Put(node, command, level, reservation);
+  } catch (error) {
+    throw asDiskFull(error);
+  }
+}
+
+function asDiskFull(error: unknown): unknown {
+  return error instanceof FsError && error.code === 'ENOSPC' ? new StoreError('disk_full') : error;
+}
+
+export class Put {
+  readonly #node: Node;
+  readonly #command: PutCommand;
+  readonly #level: AckLevel;
+  readonly #reservation: Reservation;
+  readonly #hasher: BodyHasher;
+  #received = 0;
+  /** Bytes that were hashed and, for large bodies, handed to the file. */
+  #stepped = 0;
+  #writes: Promise<void>[] = [];
+  #ended = false;
+
+  constructor(node: Node, command: PutCommand, level: AckLevel, reservation: Reservation) {
+    this.#node = node;
+    this.#command = command;
+    this.#level = level;
+    this.#reservation = reservation;
+    this.#hasher = node.parts.core.bodyHasher();
+  }
+
+  /** Where the next bytes go. */
+  get room(): Uint8Array {
+    return this.#reservation.bytes.subarray(this.#received);
+  }
+
+  wrote(size: number): void {
+    this.#received += size;
+    const known = this.#received - TAIL_SIZE;
+    while (known - this.#stepped >= WRITE_STEP) this.#step(this.#stepped + WRITE_STEP);
+  }
+
+  /** The body is complete: checks it, commits it, and answers when it is as safe as asked. */
+  async finish(): Promise<PutAnswer> {
+    try {
+      const length = this.#checkChecksum();
+      const walked = this.#walk(length);
+      this.#write(this.#stepped, length);
+      await Promise.all(this.#writes);
+      if (this.#level === 'disk') await this.#syncData();
+      return await this.#commit(walked, length);
+    } catch (error) {
+      await this.abort();
+      throw asDiskFull(error);
+    }
+  }
+
+  /** Gives the room back, once the writes that are under way have let go of it. */
+  async abort(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await Promise.allSettled(this.#writes);
+    this.#node.parts.segments.cancel(this.#reservation);
+  }
+
+  #step(to: number): void {
+    this.#hasher.update(this.#reservation.bytes.subarray(this.#stepped, to));
+    this.#write(this.#stepped, to);
+    this.#stepped = to;
+  }
+
+  #write(from: number, to: number): void {
+    if (from >= to) return;
+    const write = this.#node.parts.segments.write(this.#reservation, from, to);
+    // Whoever finishes or aborts the put sees the failure; until then nobody listens.
+    write.catch(() => undefined);
+    this.#writes.push(write);
+  }
+
+  async #syncData(): Promise<void> {
+    const { segments, env } = this.#node.parts;
+    await segments.sync(this.#reservation.segment).catch((error: unknown) => env.crash('a sync of a segment failed', error));
+  }
+
+  /** Hashes the rest of the stream and compares; returns the length of the stream without its tail. */
+  #checkChecksum(): number {
+    const { bytes } = this.#reservation;
+    const tailAt = bytes.length - TAIL_SIZE;
+    const tailed = tailAt >= 0 && bytes.subarray(tailAt, tailAt + tailMagic.length).equals(tailMagic);
+    const length = tailed ? tailAt : bytes.length;
+    this.#hasher.update(bytes.subarray(this.#stepped, length));
+    const checksum = this.#hasher.finish();
+    const given = tailed ? bytes.subarray(tailAt + tailMagic.length) : this.#command.checksum;
+    if (given !== null && Buffer.compare(checksum, given) !== 0) throw new StoreError('checksum_mismatch', { bytes: length });
+    return length;
+  }
+
+  #walk(length: number): WalkedStream {
+    const walked: WalkedStream | ArrowRefusal = walkStream(this.#reservation.bytes.subarray(0, length), { schemas });
+    if (!walked.ok) throw new StoreError(walked.code, { ...walked.details, reason: walked.message });
+    let rows = 0;
+    for (const batch of walked.batches) rows += batch.rows;
+    if (rows > limits.putRowsMax) throw new StoreError('too_many_rows', { rows, limit: limits.putRowsMax });
+    checkDistinct(walked.batches.map((batch) => batch.ids));
+    return walked;
+  }
+
+  /** Runs in one turn up to the commit. */
+  #commit(walked: WalkedStream, length: number): Promise<PutAnswer> {
+    const node = this.#node;
+    const { state, segments } = node.parts;
+    const partition = node.partition(this.#command.partition);
+    const earlier = state.requests.get(this.#command.requestId);
+    if (earlier !== undefined) return this.abort().then(() => repeat(partition, earlier, this.#level));
+    const ackClaim = this.#ackedClaim(partition);
+    const { fields, settings } = planColumns(partition, walked.fields);
+    const batches = walked.batches.map((batch) => columnsOf(fields, batch));
+    this.#checkRows(partition, batches, fields);
+    if (settings !== null) commitDeclaration(node, partition.id, settings);
+    const { segment, offset } = this.#reservation;
+    const event: InsertEvent = {
+      type: 'insert',
+      partition: partition.id,
+      requestId: this.#command.requestId,
+      extent: { segment: segment.id, offset, length, blocks: this.#hasher.blocks },
+      batches,
+      ackClaim,
+    };
+    this.#ended = true;
+    segments.commit(this.#reservation, length);
+    const { lsn, rows, commit } = node.commit(event, this.#level);
+    return commit.then(() => ({ lsn, rows, ack: this.#level }));
+  }
+
+  #ackedClaim(partition: Partition): number {
+    const { claim, requestId } = this.#command;
+    if (claim === null) return 0;
+    const { ref } = claimOf(this.#node, claim);
+    if (ref.partition !== partition.id) throw new StoreError('claim_unknown', { reason: 'the claim is of another partition' });
+    const decision = machine.decideAck(this.#node.parts.state.queue(partition), { claim: ref.claim, requestId });
+    if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
+    return decision.kind === 'event' ? ref.claim : 0;
+  }
+
+  #checkRows(partition: Partition, batches: readonly BatchColumns[], fields: readonly number[]): void {
+    const queue = this.#node.parts.state.queue(partition);
+    for (const { ids } of batches) {
+      const refusal = machine.decideInsert(queue, { ids, fields });
+      if (refusal !== undefined) throw new StoreError(refusal.code, { partition: partition.settings.name });
+      if (!this.#command.ifAbsent) continue;
+      const there = ids.filter((id) => fields.some((field) => machine.rowHas(queue, id, [field])));
+      if (there.length > 0) throw new StoreError('rows_exist', { ids: [...there.slice(0, 16)], count: there.length });
+    }
+  }
+}
+
+function columnsOf(fields: readonly number[], batch: WalkedStream['batches'][number]): BatchColumns {
+  const columns = batch.columns.map(({ regions }, index) => ({ field: fields[index]!, regions }));
+  return { rows: batch.rows, ids: batch.ids, columns };
+}
+
+/** Rising ids, the common case, need no table. */
+function checkDistinct(batches: readonly Float64Array[]): void {
+  let last = -1;
+  let rising = true;
+  for (const ids of batches) {
+    for (const id of ids) {
+      if (id <= last) rising = false;
+      last = id;
+    }
+  }
+  if (rising) return;
+  const seen = new Set<number>();
+  for (const ids of batches) {
+    for (const id of ids) {
+      if (seen.has(id)) throw new StoreError('ids_duplicate', { id });
+      seen.add(id);
+    }
+  }
+}

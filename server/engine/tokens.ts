@@ -1,0 +1,46 @@
+/**
+ * Claim tokens: what a consumer shows to ack, release or renew. Nobody can make one up or move one to another claim.
+ *
+ *   <partition>-<claim>-<16 hex digits of HMAC-SHA256(key, "<partition>-<claim>")>
+ *
+ * A claim number holds the epoch of the run that granted it in its high bits, so that no number comes twice.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+const MAC_DIGITS = 16;
+const COUNTER_END = 2 ** 32;
+
+export interface ClaimRef {
+  readonly partition: number;
+  readonly claim: number;
+}
+
+export function claimNumber(epoch: number, counter: number): number {
+  return epoch * COUNTER_END + counter;
+}
+
+export class ClaimTokens {
+  readonly #key: Uint8Array;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  make({ partition, claim }: ClaimRef): string {
+    const body = `${partition}-${claim}`;
+    return `${body}-${this.#mac(body)}`;
+  }
+
+  /** The claim that a token names, or null for one that we did not make. */
+  read(token: string): ClaimRef | null {
+    const match = /^((\d{1,10})-(\d{1,16}))-([0-9a-f]{16})$/.exec(token);
+    if (match === null) return null;
+    const [, body, partition, claim, mac] = match;
+    if (!timingSafeEqual(Buffer.from(mac!), Buffer.from(this.#mac(body!)))) return null;
+    return { partition: Number(partition), claim: Number(claim) };
+  }
+
+  #mac(body: string): string {
+    return createHmac('sha256', this.#key).update(body).digest('hex').slice(0, MAC_DIGITS);
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Everything that waits: parked claims and parked reads. A commit wakes those that it may satisfy, in the same turn; each
+ * has a deadline, and a caller that goes away leaves no trace.
+ *
+ * Invariants: a waiter ends exactly once (served, timed out, refused or abandoned); at most `limits.waitersMax` wait.
+ */
+import { limits } from '@transfer-queue/core/protocol';
+import type { Timer } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
+import type { JournalEvent } from '../journal/events.ts';
+import type { ClaimCommand } from '../queue/events.ts';
+import { machine } from '../queue/machine.ts';
+import {
+  addNewestWaiter,
+  addReadWaiter,
+  createNewestWaiters,
+  createReadWaiters,
+  removeNewestWaiter,
+  removeReadWaiter,
+  wakeNewest,
+  wakeReads,
+  type NewestWaiters,
+  type ReadWaiters,
+} from '../queue/read_waiters.ts';
+import {
+  addClaimWaiter,
+  createClaimWaiters,
+  hasLine,
+  removeClaimWaiter,
+  wakeAll,
+  wakeByFields,
+  wakeLine,
+  type ClaimWaiters,
+} from '../queue/waiters.ts';
+import type { Partition } from '../store/partition.ts';
+import type { Caller } from './commands.ts';
+import type { Node } from './node.ts';
+
+interface Waiter {
+  /** Serves the waiter if it can be served now. */
+  attempt(): boolean;
+  refuse(error: StoreError): void;
+}
+
+export interface ParkedClaim extends Waiter {
+  readonly command: ClaimCommand;
+}
+
+export interface ParkedRead extends Waiter {
+  readonly ids: Float64Array;
+  readonly fields: readonly number[];
+}
+
+export interface ParkedNewest extends Waiter {
+  readonly fields: readonly number[];
+}
+
+/** How a wait ends when nothing serves it. */
+export interface WaitLimit {
+  readonly waitMs: number;
+  readonly caller: Caller;
+  onTimeout(): void;
+}
+
+interface PartitionWaits {
+  readonly claims: ClaimWaiters<ParkedClaim>;
+  readonly reads: ReadWaiters<ParkedRead>;
+  readonly newest: NewestWaiters<ParkedNewest>;
+  /** All of them, with what ends their waiting from outside. */
+  readonly leave: Map<Waiter, () => void>;
+}
+
+export class Waits {
+  readonly #node: Node;
+  readonly #partitions = new Map<number, PartitionWaits>();
+  readonly #timers = new Map<Waiter, Timer>();
+
+  constructor(node: Node) {
+    this.#node = node;
+  }
+
+  get count(): number {
+    return this.#timers.size;
+  }
+
+  /** Whether others wait for the same rows: who comes later queues behind them. */
+  hasLine(partition: Partition, command: ClaimCommand): boolean {
+    const waits = this.#partitions.get(partition.id);
+    return waits !== undefined && hasLine(waits.claims, { command });
+  }
+
+  parkClaim(partition: Partition, claim: ParkedClaim, limit: WaitLimit): void {
+    const waits = this.#admit(partition);
+    addClaimWaiter(waits.claims, claim);
+    this.#hold(waits, claim, limit, () => {
+      removeClaimWaiter(waits.claims, claim);
+      wakeLine(waits.claims, claim, this.#serve(waits));
+    });
+  }
+
+  /** The caller has seen in this turn that a row is missing. */
+  parkRead(partition: Partition, read: ParkedRead, limit: WaitLimit): void {
+    const waits = this.#admit(partition);
+    addReadWaiter(waits.reads, read, this.#rowHas(partition.id));
+    this.#hold(waits, read, limit, () => removeReadWaiter(waits.reads, read));
+  }
+
+  parkNewest(partition: Partition, newest: ParkedNewest, limit: WaitLimit): void {
+    const waits = this.#admit(partition);
+    addNewestWaiter(waits.newest, newest);
+    this.#hold(waits, newest, limit, () => removeNewestWaiter(waits.newest, newest));
+  }
+
+  /** Wakes whom an event may satisfy. */
+  wake(event: JournalEvent): void {
+    if (event.type === 'descriptor') return;
+    const waits = this.#partitions.get(event.partition);
+    if (waits === undefined) return;
+    switch (event.type) {
+      case 'insert':
+        for (const batch of event.batches) {
+          const fields = batch.columns.map((column) => column.field);
+          this.#wakeReads(event.partition, waits, batch.ids);
+          wakeNewest(waits.newest, fields, this.#serve(waits));
+          wakeByFields(waits.claims, fields, this.#serve(waits));
+        }
+        if (event.ackClaim !== 0) this.#wakeDrained(event.partition, waits);
+        return;
+      case 'ack':
+        return this.#wakeDrained(event.partition, waits);
+      case 'release':
+        return wakeAll(waits.claims, this.#serve(waits));
+      case 'seal':
+        for (const read of [...waits.reads.watched.keys()]) this.#wakeRead(event.partition, waits, read);
+        return wakeAll(waits.claims, this.#serve(waits));
+      case 'delete':
+        return this.#wakeDrained(event.partition, waits);
+      case 'drop':
+        this.#refuse(waits, new StoreError('partition_unknown', { dropped: true }));
+        this.#partitions.delete(event.partition);
+    }
+  }
+
+  refuseAll(error: StoreError): void {
+    for (const waits of this.#partitions.values()) this.#refuse(waits, error);
+  }
+
+  /** Only of a sealed partition can consuming rows end a wait: nothing is left to come. */
+  #wakeDrained(partition: number, waits: PartitionWaits): void {
+    if (this.#node.parts.state.queueById(partition)!.sealed) wakeAll(waits.claims, this.#serve(waits));
+  }
+
+  #wakeReads(partition: number, waits: PartitionWaits, ids: Float64Array): void {
+    wakeReads(waits.reads, ids, this.#rowHas(partition), (read) => this.#wakeRead(partition, waits, read));
+  }
+
+  /** Takes the read out and puts it back when a row that was there has gone since. */
+  #wakeRead(partition: number, waits: PartitionWaits, read: ParkedRead): void {
+    removeReadWaiter(waits.reads, read);
+    if (read.attempt()) this.#end(waits, read);
+    else addReadWaiter(waits.reads, read, this.#rowHas(partition));
+  }
+
+  #rowHas(partition: number): (id: number, fields: readonly number[]) => boolean {
+    const queue = this.#node.parts.state.queueById(partition)!;
+    return (id, fields) => machine.rowHas(queue, id, fields);
+  }
+
+  #serve(waits: PartitionWaits): (waiter: Waiter) => boolean {
+    return (waiter) => {
+      if (!waiter.attempt()) return false;
+      this.#end(waits, waiter);
+      return true;
+    };
+  }
+
+  #admit(partition: Partition): PartitionWaits {
+    if (this.count >= limits.waitersMax) throw new StoreError('too_many_waiters', { waiters: this.count });
+    let waits = this.#partitions.get(partition.id);
+    if (waits === undefined) {
+      waits = {
+        claims: createClaimWaiters(),
+        reads: createReadWaiters(),
+        newest: createNewestWaiters(),
+        leave: new Map(),
+      };
+      this.#partitions.set(partition.id, waits);
+    }
+    return waits;
+  }
+
+  #hold(waits: PartitionWaits, waiter: Waiter, limit: WaitLimit, leave: () => void): void {
+    const abandon = (): void => {
+      if (!this.#timers.has(waiter)) return;
+      this.#end(waits, waiter);
+      leave();
+    };
+    const timer = this.#node.parts.env.clock.after(limit.waitMs, () => {
+      abandon();
+      limit.onTimeout();
+    });
+    this.#timers.set(waiter, timer);
+    waits.leave.set(waiter, leave);
+    limit.caller.onClose(abandon);
+  }
+
+  #end(waits: PartitionWaits, waiter: Waiter): void {
+    this.#timers.get(waiter)?.cancel();
+    this.#timers.delete(waiter);
+    waits.leave.delete(waiter);
+  }
+
+  #refuse(waits: PartitionWaits, error: StoreError): void {
+    for (const [waiter, leave] of [...waits.leave]) {
+      this.#end(waits, waiter);
+      leave();
+      waiter.refuse(error);
+    }
+  }
+}

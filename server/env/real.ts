@@ -1,0 +1,59 @@
+/** The real `Env`. Together with its siblings in this folder it is all of the server that touches Node's system modules. */
+import { randomBytes } from 'node:crypto';
+import { constants, readFileSync } from 'node:fs';
+import { mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
+import { performance } from 'node:perf_hooks';
+import type { Clock, Env, Fs, Log } from './env.ts';
+import { openRealFile } from './file.ts';
+import { lockDirectory } from './lock.ts';
+import { realNet } from './net.ts';
+
+const clock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(ms, action) {
+    const timer = setTimeout(action, ms).unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+  soon: (action) => void setImmediate(action),
+};
+
+const fs: Fs = {
+  open: (path, options) => openRealFile(path, options?.create === true),
+  list: (directory) => readdir(directory),
+  async makeDirectory(directory) {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  },
+  unlink: (path) => unlink(path),
+  async syncDirectory(directory) {
+    const handle = await open(directory, constants.O_RDONLY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+  async freeBytes(directory) {
+    const stat = await statfs(directory);
+    return stat.bavail * stat.bsize;
+  },
+  lock: lockDirectory,
+  bootId: () => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+};
+
+/** Exit code of a crash on purpose, as sysexits.h names an internal software error. */
+const EXIT_CRASH = 70;
+
+export function realEnv(log: Log): Env {
+  return {
+    clock,
+    rng: { bytes: (count) => randomBytes(count) },
+    fs,
+    net: realNet,
+    log,
+    crash(reason, cause) {
+      log.error({ err: cause, reason }, 'crash: the process ends, recovery follows at the next start');
+      process.exit(EXIT_CRASH);
+    },
+  };
+}

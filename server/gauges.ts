@@ -1,0 +1,44 @@
+/** The gauges of a node: where its bytes are, who waits, what was committed. */
+import type { Node } from './engine/node.ts';
+import type { HttpListener } from './http/listener.ts';
+import { machine } from './queue/machine.ts';
+import type { MetricSources } from './metrics.ts';
+
+export function nodeGauges(node: () => Node | null, listener: HttpListener): MetricSources['gauges'] {
+  const of = (read: (node: Node) => number) => (): number => {
+    const opened = node();
+    return opened === null ? 0 : read(opened);
+  };
+  const perPartition = (read: (opened: Node, name: string) => number) => () => {
+    const opened = node();
+    const partitions = opened === null ? [] : [...opened.parts.state.store.partitions()];
+    return partitions.map(({ settings: { name } }) => ({ labels: { partition: name }, value: read(opened!, name) }));
+  };
+  return [
+    { name: 'tq_ready', help: '1 when recovery is done.', read: of(() => 1) },
+    { name: 'tq_connections', help: 'Open connections.', read: () => listener.connectionCount() },
+    { name: 'tq_received_bytes', help: 'Bytes received since the start.', read: () => listener.counts.bytesReceived },
+    { name: 'tq_sent_bytes', help: 'Bytes sent since the start.', read: () => listener.counts.bytesSent },
+    { name: 'tq_waiters', help: 'Claims and reads that wait.', read: of(({ waits }) => waits.count) },
+    { name: 'tq_lsn', help: 'The LSN given last.', read: of(({ parts }) => parts.journal.lsn) },
+    { name: 'tq_durable_lsn', help: 'Every event up to here survives a power cut.', read: of(({ parts }) => parts.journal.watermark) },
+    { name: 'tq_arena_bytes', help: 'Size of the arena.', read: of(({ parts }) => parts.arena.size) },
+    { name: 'tq_arena_held_bytes', help: 'Bytes of the arena that cannot be evicted now.', read: of(({ parts }) => parts.arena.heldSize) },
+    { name: 'tq_block_cache_hits', help: 'Cold blocks that were cached.', read: of(({ parts }) => parts.blocks.hits) },
+    { name: 'tq_block_cache_misses', help: 'Cold blocks that came from disk.', read: of(({ parts }) => parts.blocks.misses) },
+    { name: 'tq_segments', help: 'Segments in use.', read: of(({ parts }) => [...parts.segments.all()].length) },
+    { name: 'tq_disk_full', help: '1 while puts are refused for want of space.', read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)) },
+    {
+      name: 'tq_partition_rows',
+      help: 'Rows of a partition.',
+      labels: ['partition'],
+      read: perPartition((opened, name) => machine.stats(opened.parts.state.queue(opened.partition(name))).rows),
+    },
+    {
+      name: 'tq_partition_bytes',
+      help: 'Bytes that a partition keeps.',
+      labels: ['partition'],
+      read: perPartition((opened, name) => opened.partition(name).bytes),
+    },
+  ];
+}

@@ -1,0 +1,131 @@
+/**
+ * The HTTP face of a node: finds the route, checks the token, runs the handler, and makes an answer of every error.
+ *
+ * It listens before the node is open, so that health and readiness can be asked during recovery.
+ *
+ * Invariants: a token is checked before one byte of a body is read; an error that is not a `StoreError` is logged and answered
+ * as `internal` without its text.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { errors, headers, limits, PROTOCOL_VERSION, routes } from '@transfer-queue/core/protocol';
+import type { Node } from '../engine/node.ts';
+import type { Log } from '../env/env.ts';
+import { errorBody, StoreError, type ErrorDetails } from '../errors.ts';
+import { headerLines, jsonHeaders, joinLines } from './answer.ts';
+import { respondJson } from './body.ts';
+import type { Exchange, Refusal } from './exchange.ts';
+import { nodeHandlers, type NodeRoute } from './handlers.ts';
+import { tqHeader } from './head.ts';
+import { matchRoute, type Match } from './router.ts';
+
+export interface AppOptions {
+  readonly log: Log;
+  /** Empty: no token is asked for. */
+  readonly token: string;
+  readonly shards: number;
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+  observe(route: string, status: number): void;
+}
+
+const retryAfterLines = headerLines('Retry-After', '1');
+
+export const refusal: Refusal = (code, details) => ({
+  status: errors[code].status,
+  body: Buffer.from(errorBody(code, details)),
+});
+
+export class App {
+  readonly #options: AppOptions;
+  readonly #tokenHash: Buffer;
+  /** Null while recovery runs. */
+  node: Node | null = null;
+  /** What clients are told to connect to. */
+  url = '';
+
+  constructor(options: AppOptions) {
+    this.#options = options;
+    this.#tokenHash = sha256(options.token);
+  }
+
+  readonly handle = (exchange: Exchange): void => {
+    const match = matchRoute(exchange.head.method, exchange.head.path);
+    this.#serve(exchange, match).catch((error: unknown) => this.#fail(exchange, match, error));
+  };
+
+  async #serve(exchange: Exchange, match: Match): Promise<void> {
+    if (!match.ok) throw new StoreError(match.code, match.allowed.length > 0 ? { allowed: match.allowed } : {});
+    const route = routes[match.name];
+    if (!('open' in route)) this.#authorize(exchange);
+    const version = tqHeader(exchange.head, headers.protocol);
+    if (version !== undefined && version !== String(PROTOCOL_VERSION)) {
+      throw new StoreError('protocol_unsupported', { given: version, supported: PROTOCOL_VERSION });
+    }
+    await this.#run(exchange, match);
+    this.#options.observe(match.name, 200);
+  }
+
+  #run(exchange: Exchange, match: Extract<Match, { ok: true }>): void | Promise<void> {
+    switch (match.name) {
+      case 'health':
+        return respondJson(exchange, { status: 'ok' });
+      case 'ready':
+        this.#openNode();
+        return respondJson(exchange, { status: 'ready' });
+      case 'metrics':
+        return this.#metrics(exchange);
+      case 'limits':
+        return respondJson(exchange, limitsInForce(this.#openNode()));
+      case 'cluster':
+        this.#openNode();
+        return respondJson(exchange, { epoch: 1, shards: this.#options.shards, nodes: [{ id: 'node-1', url: this.url }] });
+      default:
+        return nodeHandlers[match.name satisfies NodeRoute](this.#openNode(), exchange, match.parameters);
+    }
+  }
+
+  #openNode(): Node {
+    if (this.node === null) throw new StoreError('not_ready');
+    if (this.node.stopping) throw new StoreError('shutting_down');
+    return this.node;
+  }
+
+  async #metrics(exchange: Exchange): Promise<void> {
+    const { contentType, text } = await this.#options.metrics();
+    exchange.respond(200, headerLines('Content-Type', contentType), Buffer.from(text));
+  }
+
+  /** Hashes are compared, so that neither length nor content of the token shows in the time it takes. */
+  #authorize(exchange: Exchange): void {
+    if (this.#options.token === '') return;
+    const given = /^Bearer (.+)$/.exec(exchange.head.authorization ?? '')?.[1] ?? '';
+    if (!timingSafeEqual(sha256(given), this.#tokenHash)) throw new StoreError('unauthorized');
+  }
+
+  #fail(exchange: Exchange, match: Match, error: unknown): void {
+    const known = error instanceof StoreError ? error : new StoreError('internal');
+    const { method, path } = exchange.head;
+    if (known.code === 'internal') this.#options.log.error({ err: error, method, path }, 'a request failed');
+    if (known.code === 'data_corrupt') this.#options.log.error({ ...known.details, path }, 'stored bytes are damaged');
+    this.#options.observe(match.ok ? match.name : 'none', known.status);
+    if (exchange.closed || exchange.answered) return;
+    respondError(exchange, known.code, known.details);
+  }
+}
+
+function respondError(exchange: Exchange, code: StoreError['code'], details: ErrorDetails): void {
+  const { status, kind } = errors[code];
+  const lines = kind === 'retry' || kind === 'wait' ? joinLines(jsonHeaders, retryAfterLines) : jsonHeaders;
+  exchange.respond(status, status === 503 || status === 507 ? lines : jsonHeaders, Buffer.from(errorBody(code, details)));
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/** Names as on the wire: `putBodyBytesMax` is `put_body_bytes_max`. */
+function limitsInForce(node: Node): Record<string, number> {
+  const { putBodySizeMax, answerSizeMax } = node.parts;
+  const inForce = { ...limits, putBodyBytesMax: putBodySizeMax, answerBytesMax: answerSizeMax };
+  const named = Object.entries(inForce).map(([name, value]) => [name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]);
+  return Object.fromEntries(named) as Record<string, number>;
+}

@@ -1,0 +1,157 @@
+/**
+ * Little-endian writer and reader of the journal's payloads.
+ *
+ *   u8 u16 u32   as they are            number   u64, a safe integer
+ *   text         u32 length, UTF-8      bytes    u32 length, bytes
+ *   numbers      u32 count, u64 each    (ids, lengths, offsets)
+ *
+ * Invariants: the reader never reads beyond its end, it throws a `FormatError`; every u64 is checked to be a safe integer.
+ */
+export class FormatError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'FormatError';
+  }
+}
+
+const TWO_32 = 2 ** 32;
+const SIZE_START = 4096;
+
+export class ByteWriter {
+  #bytes = Buffer.allocUnsafeSlow(SIZE_START);
+  #end = 0;
+
+  get length(): number {
+    return this.#end;
+  }
+
+  /** A view of what was written; valid until the next write. */
+  view(): Buffer {
+    return this.#bytes.subarray(0, this.#end);
+  }
+
+  reset(): void {
+    this.#end = 0;
+  }
+
+  /** Makes room and returns where to write. */
+  reserve(count: number): number {
+    const at = this.#end;
+    const needed = at + count;
+    if (needed > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
+      grown.set(this.#bytes.subarray(0, at));
+      this.#bytes = grown;
+    }
+    this.#end = needed;
+    return at;
+  }
+
+  u8(value: number): void {
+    const at = this.reserve(1);
+    this.#bytes.writeUInt8(value, at);
+  }
+
+  u16(value: number): void {
+    const at = this.reserve(2);
+    this.#bytes.writeUInt16LE(value, at);
+  }
+
+  u32(value: number): void {
+    const at = this.reserve(4);
+    this.#bytes.writeUInt32LE(value, at);
+  }
+
+  number(value: number): void {
+    const at = this.reserve(8);
+    writeNumber(this.#bytes, at, value);
+  }
+
+  text(value: string): void {
+    const size = Buffer.byteLength(value);
+    this.u32(size);
+    const at = this.reserve(size);
+    this.#bytes.write(value, at, 'utf8');
+  }
+
+  bytes(value: Uint8Array): void {
+    this.u32(value.length);
+    const at = this.reserve(value.length);
+    this.#bytes.set(value, at);
+  }
+
+  numbers(values: ArrayLike<number>): void {
+    this.u32(values.length);
+    const at = this.reserve(8 * values.length);
+    for (let i = 0; i < values.length; i++) writeNumber(this.#bytes, at + 8 * i, values[i]!);
+  }
+}
+
+export class ByteReader {
+  readonly #bytes: Buffer;
+  #at: number;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.#at = 0;
+  }
+
+  get done(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  #take(count: number): number {
+    const at = this.#at;
+    if (count > this.#bytes.length - at) throw new FormatError(`${count} bytes wanted at ${at} of ${this.#bytes.length}`);
+    this.#at = at + count;
+    return at;
+  }
+
+  u8(): number {
+    return this.#bytes.readUInt8(this.#take(1));
+  }
+
+  u16(): number {
+    return this.#bytes.readUInt16LE(this.#take(2));
+  }
+
+  u32(): number {
+    return this.#bytes.readUInt32LE(this.#take(4));
+  }
+
+  number(): number {
+    return readNumber(this.#bytes, this.#take(8));
+  }
+
+  text(): string {
+    const size = this.u32();
+    const at = this.#take(size);
+    return this.#bytes.toString('utf8', at, at + size);
+  }
+
+  /** A copy, so that it outlives the buffer it was read from. */
+  bytes(): Uint8Array {
+    const size = this.u32();
+    const at = this.#take(size);
+    return Uint8Array.prototype.slice.call(this.#bytes, at, at + size);
+  }
+
+  numbers(): Float64Array {
+    const count = this.u32();
+    const at = this.#take(8 * count);
+    const values = new Float64Array(count);
+    for (let i = 0; i < count; i++) values[i] = readNumber(this.#bytes, at + 8 * i);
+    return values;
+  }
+}
+
+export function writeNumber(bytes: Buffer, at: number, value: number): void {
+  bytes.writeUInt32LE(value % TWO_32, at);
+  bytes.writeUInt32LE(Math.floor(value / TWO_32), at + 4);
+}
+
+export function readNumber(bytes: Buffer, at: number): number {
+  const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * TWO_32;
+  if (!Number.isSafeInteger(value)) throw new FormatError(`the number at ${at} exceeds 2^53`);
+  return value;
+}

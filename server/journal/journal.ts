@@ -1,0 +1,265 @@
+/**
+ * The append loop of the journal: gives each event its LSN, writes what gathered in one piece, syncs when someone asks.
+ *
+ *   append -> [pending bytes] -> pwrite (one in flight) -> written -> datasync (one in flight) -> synced
+ *
+ * Group commit: events that arrive while a write or a sync is in flight share the next one. A `Commit` is made here only,
+ * so that an answer which needs one cannot be built before the journal says so.
+ *
+ * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync ends
+ * the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.
+ */
+import type { AckLevel } from '@transfer-queue/core/protocol';
+import type { Core } from '@transfer-queue/core/wasm';
+import type { Env, File } from '../env/env.ts';
+import { FsError } from '../env/env.ts';
+import { ByteWriter } from './bytes.ts';
+import { eventTypes, writeEvent, type JournalEvent } from './events.ts';
+import { FILE_HEADER_SIZE, FILE_SIZE_MAX, fileHeader, fileName, RECORD_HEADER_SIZE, recordSize, sealRecord } from './format.ts';
+import type { Reserve } from './reserve.ts';
+
+/** Timestamps count 4,096 to the millisecond. */
+const TICKS_PER_MS = 4_096;
+
+/** Proof that an event is as safe as its ack level says. */
+export interface Commit {
+  readonly lsn: number;
+  readonly level: AckLevel;
+}
+
+export interface Appended {
+  readonly lsn: number;
+  readonly commit: Promise<Commit>;
+}
+
+/** Where the journal goes on, as recovery found it. */
+export interface JournalPosition {
+  readonly fileNumber: number;
+  readonly offset: number;
+  readonly lsn: number;
+  readonly timestamp: number;
+  readonly epoch: number;
+}
+
+interface Waiter {
+  readonly lsn: number;
+  readonly resolve: () => void;
+}
+
+export interface JournalOptions {
+  readonly env: Env;
+  readonly core: Core;
+  readonly directory: string;
+  readonly position: JournalPosition;
+  readonly file: File | null;
+  readonly reserve: Reserve;
+}
+
+export class Journal {
+  readonly #env: Env;
+  readonly #core: Core;
+  readonly #directory: string;
+  readonly #reserve: Reserve;
+  readonly #epoch: number;
+  #file: File | null;
+  #fileNumber: number;
+  #offset: number;
+  #timestamp: number;
+  #lsn: number;
+  #writtenLsn: number;
+  #syncedLsn = 0;
+  #watermark = 0;
+  #pending = new ByteWriter();
+  #spare = new ByteWriter();
+  #pendingLsn = 0;
+  #writing: Promise<void> | null = null;
+  #syncing: Promise<void> | null = null;
+  #syncWanted = 0;
+  #writeWaiters: Waiter[] = [];
+  #syncWaiters: Waiter[] = [];
+
+  constructor(options: JournalOptions) {
+    this.#env = options.env;
+    this.#core = options.core;
+    this.#directory = options.directory;
+    this.#reserve = options.reserve;
+    this.#file = options.file;
+    this.#fileNumber = options.position.fileNumber;
+    this.#offset = options.position.offset;
+    this.#timestamp = options.position.timestamp;
+    this.#lsn = options.position.lsn;
+    this.#writtenLsn = options.position.lsn;
+    this.#epoch = options.position.epoch;
+  }
+
+  /** The LSN given last. */
+  get lsn(): number {
+    return this.#lsn;
+  }
+
+  /** Every event up to here is with the operating system. */
+  get writtenLsn(): number {
+    return this.#writtenLsn;
+  }
+
+  /** Every event up to here survives a power cut, with the bytes that it names. */
+  get watermark(): number {
+    return this.#watermark;
+  }
+
+  get unwrittenSize(): number {
+    return this.#pending.length;
+  }
+
+  /** Gives the event its LSN. Its state change must be applied in the same turn of the event loop. */
+  append(event: JournalEvent, level: AckLevel): Appended {
+    const lsn = ++this.#lsn;
+    const commit: Commit = { lsn, level };
+    if (level === 'memory') return { lsn, commit: Promise.resolve(commit) };
+    this.#encode(event, lsn, level);
+    this.#pendingLsn = lsn;
+    const written = this.#waitFor(this.#writeWaiters, lsn);
+    this.#startWrite();
+    if (level === 'os') return { lsn, commit: written.then(() => commit) };
+    return { lsn, commit: written.then(() => this.#synced(lsn)).then(() => commit) };
+  }
+
+  /** Null when all that was appended is written; else resolves when it is. No answer may show an event before that. */
+  settled(): Promise<void> | null {
+    if (this.#pendingLsn <= this.#writtenLsn) return null;
+    return this.#waitFor(this.#writeWaiters, this.#pendingLsn);
+  }
+
+  /** Makes all that was appended so far survive a power cut; `syncData` syncs the bytes that it names, and goes first. */
+  async makeDurable(syncData: () => Promise<void>): Promise<void> {
+    const lsn = this.#lsn;
+    try {
+      await syncData();
+    } catch (error) {
+      this.#env.crash('a sync of a segment failed', error);
+    }
+    await this.settled();
+    await this.#synced(Math.min(lsn, this.#writtenLsn));
+    this.#watermark = Math.max(this.#watermark, lsn);
+  }
+
+  async close(): Promise<void> {
+    while (this.#writing !== null) await this.#writing;
+    while (this.#syncing !== null) await this.#syncing;
+    await this.#file?.close();
+    this.#file = null;
+  }
+
+  #waitFor(waiters: Waiter[], lsn: number): Promise<void> {
+    return new Promise((resolve) => waiters.push({ lsn, resolve }));
+  }
+
+  #encode(event: JournalEvent, lsn: number, level: AckLevel): void {
+    const start = this.#pending.reserve(RECORD_HEADER_SIZE);
+    writeEvent(this.#pending, event);
+    const payloadSize = this.#pending.length - start - RECORD_HEADER_SIZE;
+    this.#pending.reserve(start + recordSize(payloadSize) - this.#pending.length);
+    this.#timestamp = Math.max(this.#timestamp + 1, Math.floor(this.#env.clock.wallMs()) * TICKS_PER_MS);
+    sealRecord(this.#core, this.#pending.view().subarray(start), {
+      payloadSize,
+      lsn,
+      timestamp: this.#timestamp,
+      type: eventTypes[event.type],
+      level,
+      epoch: this.#epoch,
+      watermark: this.#watermark,
+    });
+  }
+
+  #startWrite(): void {
+    if (this.#writing !== null || this.#pending.length === 0) return;
+    this.#writing = this.#writePending()
+      .catch((error: unknown) => this.#env.crash('a write to the journal failed', error))
+      .finally(() => {
+        this.#writing = null;
+        this.#startWrite();
+      });
+  }
+
+  async #writePending(): Promise<void> {
+    const gathered = this.#pending;
+    const lsn = this.#pendingLsn;
+    this.#pending = this.#spare;
+    this.#pending.reset();
+    this.#spare = gathered;
+    if (this.#file === null || this.#offset >= FILE_SIZE_MAX) await this.#roll();
+    await this.#pwrite(gathered.view());
+    this.#offset += gathered.length;
+    this.#writtenLsn = lsn;
+    this.#writeWaiters = settle(this.#writeWaiters, lsn);
+    this.#startSync();
+  }
+
+  /** A full disk is met with the reserve; nothing of what was appended may be lost, since it is applied already. */
+  async #pwrite(bytes: Buffer): Promise<void> {
+    try {
+      await this.#file!.pwrite(bytes, this.#offset);
+    } catch (error) {
+      if (!(error instanceof FsError) || error.code !== 'ENOSPC' || !(await this.#reserve.giveWay())) throw error;
+      await this.#file!.pwrite(bytes, this.#offset);
+    }
+  }
+
+  async #roll(): Promise<void> {
+    const full = this.#file;
+    this.#file = null;
+    if (full !== null) {
+      await this.#syncing;
+      await this.#syncFile(full);
+      this.#noteSynced(this.#writtenLsn);
+      await full.close();
+    }
+    const number = this.#fileNumber + 1;
+    const file = await this.#env.fs.open(`${this.#directory}/${fileName(number)}`, { create: true });
+    this.#file = file;
+    this.#fileNumber = number;
+    this.#offset = 0;
+    await this.#pwrite(fileHeader(this.#core, number, this.#writtenLsn));
+    this.#offset = FILE_HEADER_SIZE;
+    await this.#env.fs.syncDirectory(this.#directory);
+  }
+
+  /** Shares the sync that begins next; the one in flight may have begun before the event was written. */
+  async #synced(lsn: number): Promise<void> {
+    if (lsn <= this.#syncedLsn) return;
+    this.#syncWanted = Math.max(this.#syncWanted, lsn);
+    const synced = this.#waitFor(this.#syncWaiters, lsn);
+    this.#startSync();
+    await synced;
+  }
+
+  #startSync(): void {
+    if (this.#syncing !== null || this.#syncWanted <= this.#syncedLsn || this.#file === null) return;
+    const lsn = this.#writtenLsn;
+    this.#syncing = this.#syncFile(this.#file).finally(() => {
+      this.#syncing = null;
+      this.#noteSynced(lsn);
+      this.#startSync();
+    });
+  }
+
+  #noteSynced(lsn: number): void {
+    this.#syncedLsn = Math.max(this.#syncedLsn, lsn);
+    this.#syncWaiters = settle(this.#syncWaiters, this.#syncedLsn);
+  }
+
+  /** A failed sync is never retried: the system may have dropped the pages and called them clean. */
+  async #syncFile(file: File): Promise<void> {
+    try {
+      await file.datasync();
+    } catch (error) {
+      this.#env.crash('a sync of the journal failed', error);
+    }
+  }
+}
+
+/** Resolves the waiters up to `lsn` and returns the others. */
+function settle(waiters: Waiter[], lsn: number): Waiter[] {
+  for (const waiter of waiters) if (waiter.lsn <= lsn) waiter.resolve();
+  return waiters.filter((waiter) => waiter.lsn > lsn);
+}

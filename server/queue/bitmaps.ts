@@ -1,0 +1,29 @@
+/**
+ * What the queue asks of its bitmaps: bits in a memory of their own, each bitmap named by a number, its address.
+ *
+ * A bitmap has a power of two of bits, `bitsMin` to `bitsMax`, which its owner remembers: small partitions have small
+ * bitmaps. wasm_bitmaps.ts implements it on the memory of core.wasm; a plain one in the tests is its oracle.
+ * One crossing per batch, never per bit: offsets come as a Uint32Array with a count, each offset only once.
+ */
+export interface Bitmaps {
+  readonly bitsMin: number;
+  readonly bitsMax: number;
+  /** Bytes that `alloc` can still hand out for sure; the owner asks before it changes anything, as `alloc` must not fail. */
+  bytesFree(): number;
+  /** A bitmap of zeros; its address is never 0. */
+  alloc(bits: number): number;
+  free(bitmap: number, bits: number): void;
+  /** Sets the bits at offsets[0..count) and says how many were zero before. */
+  set(bitmap: number, offsets: Uint32Array, count: number): number;
+  /** Clears the bits at offsets[0..count) and says how many were one before. */
+  clear(bitmap: number, offsets: Uint32Array, count: number): number;
+  has(bitmap: number, offset: number): boolean;
+  /** Copies the bits of a bitmap to the start of a longer one. */
+  copy(from: number, to: number, bits: number): void;
+  /** How many of the first `bits` bits are ready: set in all of `present` and not in `taken` (0: none is taken). */
+  countReady(present: readonly number[], taken: number, bits: number): number;
+  /** The first `max` ready bits of [from, bits), rising. */
+  scanReady(present: readonly number[], taken: number, from: number, bits: number, max: number): Uint32Array;
+  /** First offsets of the first `max` aligned runs of `groupSize` ready bits, rising. */
+  scanGroups(present: readonly number[], taken: number, bits: number, groupSize: number, max: number): Uint32Array;
+}

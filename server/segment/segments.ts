@@ -1,0 +1,313 @@
+/**
+ * Segments: the files that hold the bytes of puts, and their images in the arena.
+ *
+ *   segments/0000000012.seg     | extent | pad to 64 | extent | pad to 64 | ...
+ *
+ *   reserve -> fill (from the socket) -> write (pwrite of what was filled) -> the journal names it -> live
+ *
+ * An extent is the body of one put, verbatim. A segment takes extents at its end only; an active segment is held in the
+ * arena at the same offsets, so that a reservation is a range of memory and of the file alike. A segment is sealed when it
+ * is full, and recycled when the last of its extents is dead and the events that killed them are durable: before that, a
+ * power cut could bring the dead extent back to life over other bytes.
+ *
+ * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours' dirty
+ * bytes, and large partitions, so that dropping one frees whole files.
+ */
+import type { AckLevel } from '@transfer-queue/core/protocol';
+import { invariant } from '../errors.ts';
+import type { Env, File } from '../env/env.ts';
+import type { Arena, Run } from '../tier/arena.ts';
+import { SegmentFiles } from './files.ts';
+
+export const EXTENT_ALIGNMENT = 64;
+
+/** Lanes that hold an active segment at once; the least recently used one is sealed beyond that. */
+const LANES_MAX = 6;
+
+export interface Segment {
+  readonly id: number;
+  readonly level: AckLevel;
+  readonly capacity: number;
+  file: File | null;
+  run: Run | null;
+  end: number;
+  sealed: boolean;
+  /** Reservations that are still being filled or written. */
+  filling: number;
+  /** Extents that the store still needs. */
+  live: number;
+  liveSize: number;
+  /** LSN of the event that killed an extent last. */
+  killedLsn: number;
+  /** Written since the last sync. */
+  dirty: boolean;
+  syncing: Promise<void> | null;
+}
+
+export interface Reservation {
+  readonly segment: Segment;
+  readonly offset: number;
+  readonly length: number;
+  /** Where the body goes. */
+  readonly bytes: Buffer;
+}
+
+export interface SegmentsOptions {
+  readonly env: Env;
+  readonly arena: Arena;
+  readonly directory: string;
+  readonly memoryWaitMsMax: number;
+}
+
+export class Segments {
+  readonly #arena: Arena;
+  readonly #files: SegmentFiles;
+  readonly #memoryWaitMsMax: number;
+  readonly #segments = new Map<number, Segment>();
+  /** Active segments by lane, least recently used first. */
+  readonly #lanes = new Map<string, Segment>();
+  readonly #opening = new Map<string, Promise<Segment>>();
+  readonly #reservedOfPartition = new Map<number, number>();
+  /** Segments without live extents; each is recycled once its `killedLsn` is durable. */
+  readonly #dead = new Set<Segment>();
+
+  constructor(options: SegmentsOptions) {
+    this.#arena = options.arena;
+    this.#memoryWaitMsMax = options.memoryWaitMsMax;
+    this.#files = new SegmentFiles({ env: options.env, directory: options.directory });
+  }
+
+  get files(): SegmentFiles {
+    return this.#files;
+  }
+
+  get(id: number): Segment | undefined {
+    return this.#segments.get(id);
+  }
+
+  all(): IterableIterator<Segment> {
+    return this.#segments.values();
+  }
+
+  /** Reserves room for an extent. Rejects with `memory_full` or, when a file cannot be made, with an `FsError`. */
+  async reserve(place: { level: AckLevel; partition: number; length: number }): Promise<Reservation> {
+    const { level, partition, length } = place;
+    if (length > this.#arena.frameSize / 4) {
+      const own = await this.#openSegment(level, length);
+      return this.#carve(this.#seal(own), length);
+    }
+    const lane = this.#laneOf(level, partition, length);
+    for (;;) {
+      const active = this.#lanes.get(lane);
+      if (active !== undefined && active.capacity - active.end >= length) {
+        this.#lanes.delete(lane);
+        this.#lanes.set(lane, active);
+        return this.#carve(active, length);
+      }
+      await this.#openLane(lane, level);
+    }
+  }
+
+  /** Hands the bytes `[from, to)` of a reservation to the system. */
+  async write(reservation: Reservation, from: number, to: number): Promise<void> {
+    const { segment, offset, bytes } = reservation;
+    if (segment.file === null) return;
+    await segment.file.pwrite(bytes.subarray(from, to), offset + from);
+    segment.dirty = true;
+  }
+
+  /** The first `length` bytes of the reservation are filled, written and live: a `drop` must follow one day. */
+  commit(reservation: Reservation, length: number): void {
+    reservation.segment.live++;
+    reservation.segment.liveSize += length;
+    this.#filled(reservation.segment);
+  }
+
+  /** The reservation came to nothing; the room is given back when nothing was reserved after it. */
+  cancel(reservation: Reservation): void {
+    const { segment, offset, length } = reservation;
+    if (segment.end === offset + aligned(length)) segment.end = offset;
+    this.#filled(segment);
+    this.#buryIfDead(segment);
+  }
+
+  /** Recovery found an extent that is live. */
+  adopt(extent: { segment: number; offset: number; length: number }, level: AckLevel): Segment {
+    let segment = this.#segments.get(extent.segment);
+    if (segment === undefined || this.#dead.delete(segment)) {
+      segment = newSegment({ id: extent.segment, level, capacity: 0, sealed: true });
+      this.#segments.set(segment.id, segment);
+    }
+    segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
+    segment.live++;
+    segment.liveSize += extent.length;
+    return segment;
+  }
+
+  /** An extent died by the event `lsn`. */
+  drop(extent: { segment: number; length: number }, lsn: number): void {
+    const segment = this.#segments.get(extent.segment);
+    invariant(segment !== undefined && segment.live > 0, `segment ${extent.segment} has a live extent to drop`);
+    segment.live--;
+    segment.liveSize -= extent.length;
+    segment.killedLsn = Math.max(segment.killedLsn, lsn);
+    this.#buryIfDead(segment);
+  }
+
+  /** Recycles the dead segments that no power cut can bring back. */
+  async reclaim(durableLsn: number): Promise<void> {
+    for (const segment of [...this.#dead]) {
+      if (segment.level !== 'memory' && segment.killedLsn > durableLsn) continue;
+      this.#dead.delete(segment);
+      await this.#free(segment);
+    }
+  }
+
+  /** The open file of a segment, reopened after a restart. */
+  async fileOf(segment: Segment): Promise<File> {
+    segment.file ??= await this.#files.open(segment.id);
+    return segment.file;
+  }
+
+  /** Syncs what was written to a segment before this call. Callers share a sync that has not begun. */
+  async sync(segment: Segment): Promise<void> {
+    while (segment.syncing !== null) await segment.syncing;
+    if (!segment.dirty || segment.file === null) return;
+    segment.dirty = false;
+    segment.syncing = segment.file.datasync().finally(() => {
+      segment.syncing = null;
+    });
+    await segment.syncing;
+  }
+
+  /** Removes the files that hold no live extent; called once, after recovery, when all that it read is durable. */
+  async removeStrays(): Promise<void> {
+    for (const segment of this.#dead) this.#segments.delete(segment.id);
+    this.#dead.clear();
+    for (const id of await this.#files.list()) {
+      if (!this.#segments.has(id)) await this.#files.remove(id);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.#segments.values()) await segment.file?.close();
+    await this.#files.close();
+  }
+
+  #laneOf(level: AckLevel, partition: number, length: number): string {
+    const reserved = (this.#reservedOfPartition.get(partition) ?? 0) + length;
+    this.#reservedOfPartition.set(partition, reserved);
+    return reserved > this.#arena.frameSize ? `${level}:${partition}` : level;
+  }
+
+  forgetPartition(partition: number): void {
+    this.#reservedOfPartition.delete(partition);
+  }
+
+  /** Callers that need the same lane share one opening. */
+  #openLane(lane: string, level: AckLevel): Promise<Segment> {
+    let opening = this.#opening.get(lane);
+    if (opening === undefined) {
+      opening = this.#replaceLane(lane, level).finally(() => this.#opening.delete(lane));
+      this.#opening.set(lane, opening);
+    }
+    return opening;
+  }
+
+  async #replaceLane(lane: string, level: AckLevel): Promise<Segment> {
+    const full = this.#lanes.get(lane);
+    if (full !== undefined) this.#closeLane(lane, full);
+    if (this.#lanes.size >= LANES_MAX) {
+      const [oldest, segment] = this.#lanes.entries().next().value!;
+      this.#closeLane(oldest, segment);
+    }
+    const segment = await this.#openSegment(level, this.#arena.frameSize);
+    this.#lanes.set(lane, segment);
+    return segment;
+  }
+
+  #closeLane(lane: string, segment: Segment): void {
+    this.#lanes.delete(lane);
+    this.#seal(segment);
+    this.#cacheIfIdle(segment);
+    this.#buryIfDead(segment);
+  }
+
+  async #openSegment(level: AckLevel, size: number): Promise<Segment> {
+    const run = await this.#arena.taken(size, this.#memoryWaitMsMax);
+    try {
+      const { id, file } = level === 'memory' ? this.#files.reserveNumber() : await this.#files.create(size);
+      const segment = newSegment({ id, level, capacity: run.bytes.length, sealed: false });
+      segment.file = file;
+      segment.run = run;
+      this.#segments.set(id, segment);
+      return segment;
+    } catch (error) {
+      this.#arena.release(run);
+      throw error;
+    }
+  }
+
+  #seal(segment: Segment): Segment {
+    segment.sealed = true;
+    return segment;
+  }
+
+  #carve(segment: Segment, length: number): Reservation {
+    const offset = segment.end;
+    segment.end = offset + aligned(length);
+    segment.filling++;
+    return { segment, offset, length, bytes: segment.run!.bytes.subarray(offset, offset + length) };
+  }
+
+  #filled(segment: Segment): void {
+    segment.filling--;
+    this.#cacheIfIdle(segment);
+  }
+
+  /** Bytes of level `memory` are nowhere else, so their image is held until the last extent dies. */
+  #cacheIfIdle(segment: Segment): void {
+    if (!segment.sealed || segment.filling > 0 || segment.level === 'memory' || segment.run === null) return;
+    if (segment.run.onEvict !== null) return;
+    this.#arena.cache(segment.run, () => {
+      segment.run = null;
+    });
+  }
+
+  #buryIfDead(segment: Segment): void {
+    if (segment.sealed && segment.live === 0 && segment.filling === 0) this.#dead.add(segment);
+  }
+
+  async #free(segment: Segment): Promise<void> {
+    this.#segments.delete(segment.id);
+    if (segment.run !== null) {
+      this.#arena.release(segment.run);
+      segment.run = null;
+    }
+    while (segment.syncing !== null) await segment.syncing;
+    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.capacity);
+  }
+}
+
+function newSegment(given: { id: number; level: AckLevel; capacity: number; sealed: boolean }): Segment {
+  const { id, level, capacity, sealed } = given;
+  return {
+    id,
+    level,
+    capacity,
+    sealed,
+    file: null,
+    run: null,
+    end: 0,
+    filling: 0,
+    live: 0,
+    liveSize: 0,
+    killedLsn: 0,
+    dirty: false,
+    syncing: null,
+  };
+}
+
+function aligned(length: number): number {
+  return Math.ceil(length / EXTENT_ALIGNMENT) * EXTENT_ALIGNMENT;
+}

@@ -1,0 +1,186 @@
+/**
+ * A small engine around the queue: journals what was decided, applies it, and can crash. The tests put a machine with
+ * a planted bug in the place of the real one.
+ *
+ *   journal  | committed: its answers were given ... | decided, but nobody was told ... |
+ *   crash    keeps the first part and any prefix of the second, and replays it into a new queue
+ */
+import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
+import type {
+  AckEvent,
+  ClaimCommand,
+  ClaimDecision,
+  ClaimEvent,
+  Machine,
+  PartitionQueue,
+  QueueLimits,
+  Refusal,
+  ReleaseEvent,
+} from '../../../server/queue/machine.ts';
+
+export interface InsertEvent {
+  readonly type: 'insert';
+  readonly ids: Float64Array;
+  readonly fields: readonly number[];
+  readonly ackClaim: number;
+}
+
+export interface DeleteEvent {
+  readonly type: 'delete';
+  readonly ids: Float64Array;
+}
+
+export type Journaled = InsertEvent | DeleteEvent | ClaimEvent | AckEvent | ReleaseEvent | { readonly type: 'seal' };
+
+export interface HarnessOptions {
+  readonly machine: Machine;
+  readonly groupSize: number;
+  readonly bitmaps: Bitmaps;
+  readonly limits?: QueueLimits;
+}
+
+export type Grant = { readonly kind: 'grant'; readonly event: ClaimEvent };
+export type ClaimAnswer = Grant | Exclude<ClaimDecision, { kind: 'grant' }>;
+export type EndAnswer = 'ok' | 'already' | Refusal['code'];
+
+export class Harness {
+  readonly journal: Journaled[] = [];
+  queue: PartitionQueue;
+  committed = 0;
+  now = 0;
+  readonly #options: HarnessOptions;
+  #claimNext = 1;
+
+  constructor(options: HarnessOptions) {
+    this.#options = options;
+    this.queue = this.#create();
+  }
+
+  put(ids: readonly number[], fields: readonly number[], ackClaim = 0): EndAnswer {
+    const { machine } = this.#options;
+    const insert = { ids: Float64Array.from(ids), fields };
+    const refusal = machine.decideInsert(this.queue, insert);
+    if (refusal !== undefined) return refusal.code;
+    if (ackClaim !== 0) {
+      const decision = machine.decideAck(this.queue, { claim: ackClaim, requestId: '' });
+      if (decision.kind === 'already') return 'already';
+      if (decision.kind === 'refuse') return decision.code;
+    }
+    this.#journal({ type: 'insert', ...insert, ackClaim });
+    return 'ok';
+  }
+
+  remove(ids: readonly number[]): void {
+    this.#journal({ type: 'delete', ids: Float64Array.from(ids) });
+  }
+
+  seal(): void {
+    this.#journal({ type: 'seal' });
+  }
+
+  claim(command: ClaimCommand): ClaimAnswer {
+    const decision = this.#options.machine.decideClaim(this.queue, command);
+    if (decision.kind !== 'grant') return decision;
+    const { task, fields, leaseMs, autoAck, requestId } = command;
+    const { ids, attempts } = decision;
+    const granted = { task, claim: this.#claimNext, epoch: 1, fields, ids, attempts, leaseMs, autoAck };
+    const event: ClaimEvent = { type: 'claim', partition: 1, requestId, ...granted };
+    this.#journal(event);
+    return { kind: 'grant', event };
+  }
+
+  ack(claim: number): EndAnswer {
+    return this.#end(this.#options.machine.decideAck(this.queue, { claim, requestId: 'a' }));
+  }
+
+  release(claim: number): EndAnswer {
+    return this.#end(this.#options.machine.decideRelease(this.queue, { claim, requestId: 'r' }));
+  }
+
+  /** The length of the renewed lease, or why not. */
+  renew(claim: number, leaseMs: number): number | Refusal['code'] {
+    const decision = this.#options.machine.decideRenew(this.queue, { claim, leaseMs });
+    if (decision.kind === 'refuse') return decision.code;
+    this.#options.machine.renewLease(this.queue, { claim, leaseMs: decision.leaseMs }, this.now);
+    return decision.leaseMs;
+  }
+
+  /** Moves the clock and lets leases run out in their order; says which claims expired. */
+  advance(ms: number): number[] {
+    this.now += ms;
+    const events = this.#options.machine.decideExpire(this.queue, this.now);
+    for (const event of events) this.#journal(event);
+    return events.map((event) => event.claim);
+  }
+
+  commit(): void {
+    this.committed = this.journal.length;
+  }
+
+  /** Loses what was not committed, but for a part of it (0 to 1), and starts again. */
+  crash(partKept: number): void {
+    const { machine } = this.#options;
+    this.journal.length = this.committed + Math.floor((this.journal.length - this.committed) * partKept);
+    machine.drop(this.queue);
+    this.queue = this.#create();
+    this.#claimNext = 1;
+    for (const event of this.journal) this.#apply(event, 0);
+    machine.restartLeases(this.queue, this.now);
+    this.commit();
+  }
+
+  /** A second queue made from the same journal. */
+  replayed(): PartitionQueue {
+    const live = this.queue;
+    this.queue = this.#create();
+    for (const event of this.journal) this.#apply(event, 0);
+    const copy = this.queue;
+    this.queue = live;
+    return copy;
+  }
+
+  #create(): PartitionQueue {
+    const { machine, groupSize, bitmaps, limits } = this.#options;
+    return machine.create({ partition: 1, groupSize, bitmaps, limits });
+  }
+
+  #end(decision: { kind: 'event'; event: AckEvent | ReleaseEvent } | { kind: 'already' } | Refusal): EndAnswer {
+    if (decision.kind === 'refuse') return decision.code;
+    if (decision.kind === 'already') return 'already';
+    this.#journal(decision.event);
+    return 'ok';
+  }
+
+  #journal(event: Journaled): void {
+    this.journal.push(event);
+    this.#apply(event, this.now);
+  }
+
+  #apply(event: Journaled, now: number): void {
+    const { machine } = this.#options;
+    const { queue } = this;
+    switch (event.type) {
+      case 'insert':
+        if (event.ackClaim !== 0) {
+          machine.applyAck(queue, { type: 'ack', partition: 1, claim: event.ackClaim, requestId: '' });
+        }
+        machine.applyInsert(queue, event);
+        return;
+      case 'delete':
+        machine.applyDelete(queue, event.ids);
+        return;
+      case 'claim':
+        this.#claimNext = event.claim + 1;
+        machine.applyClaim(queue, event, now);
+        return;
+      case 'ack':
+        machine.applyAck(queue, event);
+        return;
+      case 'release':
+        machine.applyRelease(queue, event);
+        return;
+      case 'seal':
+        machine.applySeal(queue);
+    }
+  }
+}

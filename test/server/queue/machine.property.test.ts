@@ -1,0 +1,145 @@
+/**
+ * The claim protocol under random commands, crashes and restarts; and planted bugs that the same runs must find.
+ *
+ * SEED=n and RUNS=n in the environment choose other sequences.
+ */
+import { loadCore } from '@transfer-queue/core/wasm';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
+import { machine, type Machine } from '../../../server/queue/machine.ts';
+import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
+import { createPlainBitmaps } from './plain_bitmaps.ts';
+import { sequences, type Sequence } from './sequences.ts';
+import { runSequence } from './world.ts';
+
+const seed = Number(process.env.SEED ?? 20_240_601);
+const numRuns = Number(process.env.RUNS ?? 500);
+const bitmaps = createBitmaps(loadCore());
+
+/** The real bitmaps, and plain ones with pages so short that twelve rows fill, double and free several. */
+const memories: Record<string, () => Bitmaps> = {
+  'core.wasm': () => bitmaps,
+  'short pages': () => createPlainBitmaps(2, 4),
+};
+
+test.each(Object.keys(memories))(`invariants I1 to I7 hold in ${numRuns} sequences, seed ${seed}, on %s`, (name) => {
+  fc.assert(
+    fc.property(sequences, (sequence) => runSequence(machine, memories[name](), sequence)),
+    { seed, numRuns },
+  );
+});
+
+type Bug = Partial<{ -readonly [Name in keyof Machine]: Machine[Name] }>;
+
+const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
+  'leases are lost on restart': { breaks: 'I2', bug: { restartLeases: () => {} } },
+  'leases end too early': {
+    breaks: 'I2',
+    bug: { decideExpire: (queue, now) => machine.decideExpire(queue, now + 20) },
+  },
+  'renewals are forgotten': { breaks: 'I2', bug: { renewLease: () => {} } },
+  'a renewal is longer than the lease that restarts': {
+    breaks: 'I2',
+    bug: {
+      decideRenew: (queue, command) => {
+        const decision = machine.decideRenew(queue, command);
+        return decision.kind === 'renewed' ? { kind: 'renewed', leaseMs: command.leaseMs } : decision;
+      },
+    },
+  },
+  'attempts are not counted': {
+    breaks: 'I2',
+    bug: {
+      decideClaim: (queue, command) => {
+        const decision = machine.decideClaim(queue, command);
+        if (decision.kind === 'grant') decision.attempts.fill(1);
+        return decision;
+      },
+    },
+  },
+  'an ack gives the rows back': {
+    breaks: 'I3',
+    bug: { applyAck: (queue, event) => machine.applyRelease(queue, { ...event, type: 'release', reason: 'released' }) },
+  },
+  'auto_ack only leases': {
+    breaks: 'I3',
+    bug: { applyClaim: (queue, event, now) => machine.applyClaim(queue, { ...event, autoAck: false }, now) },
+  },
+  'expiry is forgotten': { breaks: 'I4', bug: { decideExpire: () => [] } },
+  'incomplete rows do not count before the end': {
+    breaks: 'I4',
+    bug: {
+      decideClaim: (queue, command) => {
+        const decision = machine.decideClaim(queue, command);
+        const over = decision.kind === 'wait' && queue.sealed && decision.counts.ready + decision.counts.leased === 0;
+        return over ? { kind: 'drained' } : decision;
+      },
+    },
+  },
+  'groups are split': {
+    breaks: 'I5',
+    bug: { decideClaim: (queue, command) => machine.decideClaim(queue, { ...command, sampler: 'fifo' }) },
+  },
+  'readiness runs ahead of the fields': {
+    breaks: 'I5',
+    bug: { applyInsert: (queue, insert) => machine.applyInsert(queue, { ...insert, fields: [0, 1, 2] }) },
+  },
+  'stale claims can be acked': {
+    breaks: 'I6',
+    bug: {
+      decideAck: (queue, command) => {
+        const decision = machine.decideAck(queue, command);
+        return decision.kind === 'refuse' && decision.code === 'claim_stale' ? { kind: 'already' } : decision;
+      },
+    },
+  },
+  'a row that came back still belongs to its old claim': {
+    breaks: 'I6',
+    bug: {
+      applyInsert: (queue, insert) => {
+        queue.orphans.clear();
+        return machine.applyInsert(queue, insert);
+      },
+    },
+  },
+  'late acks are refused': {
+    breaks: 'I6',
+    bug: {
+      decideAck: (queue, command) => {
+        const claim = queue.claims.get(command.claim);
+        return claim !== undefined && queue.expired.has(claim)
+          ? { kind: 'refuse', code: 'claim_stale' }
+          : machine.decideAck(queue, command);
+      },
+    },
+  },
+  'a second ack is an error': {
+    breaks: 'I7',
+    bug: {
+      decideAck: (queue, command) => {
+        const decision = machine.decideAck(queue, command);
+        return decision.kind === 'already' ? { kind: 'refuse', code: 'claim_unknown' } : decision;
+      },
+    },
+  },
+};
+
+/** What was wrong with the sequence, or undefined. */
+function verdictOf(broken: Machine, sequence: Sequence): string | undefined {
+  try {
+    runSequence(broken, createPlainBitmaps(), sequence);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+describe('planted bugs are found', () => {
+  const tried = fc.sample(sequences, { seed, numRuns });
+  test.each(Object.entries(bugs))('%s', (_, { breaks, bug }) => {
+    const broken = { ...machine, ...bug };
+    const verdicts = tried.map((sequence) => verdictOf(broken, sequence));
+    expect(verdicts.filter((verdict) => verdict?.startsWith(breaks))).not.toEqual([]);
+  });
+});

@@ -1,0 +1,187 @@
+/** The client: one address, one token, one pool of connections; partitions and single matrices by name. */
+import { NAME_PATTERN, type Limits } from '@transfer-queue/core/protocol';
+import type { Cell } from './column.ts';
+import type { Matrix, Nested } from './cells.ts';
+import { catalogueError, clientError } from './errors.ts';
+import type { CallOptions, WaitOptions } from './options.ts';
+import { Partition, parseStats, sumStats, type PartitionSettings, type PartitionStats } from './partition.ts';
+import type { PutOptions, PutResult } from './put.ts';
+import { retryDefaults, systemRuntime, type RetryPolicy, type Runtime } from './retry.ts';
+import { Wire } from './wire.ts';
+
+const PARTITION_NAME = new RegExp(NAME_PATTERN);
+const TOKEN = /^[\x21-\x7e]+$/;
+const URL_DEFAULT = 'http://127.0.0.1:7654';
+
+/** Where the server is, and how to talk to it. */
+export interface ConnectOptions {
+  /** Default: the environment's TQ_URL, else http://127.0.0.1:7654. */
+  readonly url?: string;
+  /** The bearer token. Default: the environment's TQ_TOKEN, else none. */
+  readonly token?: string;
+  /** The deadline of each call, retries included, in milliseconds; the wait that it asks for is added. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** The deadline for a connection to open, in milliseconds. Default 5,000. */
+  readonly connectTimeoutMs?: number;
+  /** The most connections to one node. Each call that waits holds one. Default 64. */
+  readonly connectionsMax?: number;
+  /** Have answers carry a checksum, and check it. Puts always carry one. Default true. */
+  readonly checksums?: boolean;
+  /** How often, and after which pauses, a call is tried again. */
+  readonly retry?: Partial<RetryPolicy>;
+}
+
+export interface MatrixOptions {
+  /** The name of the partition. */
+  readonly partition: string;
+}
+
+/** One matrix: elements and shape; a typed array for one dimension; nested numbers; or the value of a scalar, text or JSON. */
+export type MatrixInput = Matrix | Nested | Cell;
+
+/**
+ * Makes a client. No connection is opened before the first call.
+ *
+ * @example
+ * ```ts
+ * await using tq = connect({ url: 'http://127.0.0.1:7654' }); // closed at the end of the block
+ * const train = await tq.partition('train', { fields: { prompt: text() } });
+ * ```
+ */
+export function connect(options: ConnectOptions = {}): Client {
+  return new Client(options, systemRuntime);
+}
+
+/** A client, safe to share by everything in this thread. */
+export class Client {
+  readonly #wire: Wire;
+  /** One handle per name, so that its fields are asked for once. */
+  readonly #handles = new Map<string, Partition>();
+
+  /** @internal Use `connect`. */
+  constructor(options: ConnectOptions, runtime: Runtime) {
+    const url = options.url ?? environment('TQ_URL') ?? URL_DEFAULT;
+    if (!/^https?:\/\//.test(url) || !URL.canParse(url))
+      throw clientError('input_invalid', `${url} is not an http(s) URL.`);
+    const token = options.token ?? environment('TQ_TOKEN');
+    if (token !== undefined && !TOKEN.test(token))
+      throw clientError('input_invalid', 'A token is printable ASCII without spaces.');
+    this.#wire = new Wire(
+      {
+        url,
+        token,
+        timeoutMs: options.timeoutMs ?? 30_000,
+        connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+        connectionsMax: options.connectionsMax ?? 64,
+        checksums: options.checksums ?? true,
+        retry: { ...retryDefaults, ...options.retry },
+      },
+      runtime,
+    );
+  }
+
+  /**
+   * Declares a partition, or attaches to one. With settings it is created, or fields are added to it; the same settings
+   * again change nothing. With the name alone it must exist.
+   *
+   * Throws FixRequestError (`partition_unknown`, `partition_conflict`, `layout_invalid`, `name_invalid`).
+   *
+   * @example
+   * ```ts
+   * const train = await tq.partition('train', { fields: { image: dense('float32', [28, 28]), response: ragged('int64') } });
+   * ```
+   */
+  async partition(name: string, settings?: PartitionSettings & CallOptions): Promise<Partition> {
+    const handle = this.#handle(name);
+    if (settings === undefined) {
+      await handle.stats();
+      return handle;
+    }
+    const { fields, open, groupSize, ack, signal } = settings;
+    const json = { fields, open, group_size: groupSize, ack };
+    const answers = await this.#wire.sendToAll({ route: 'declare', names: { partition: name }, json, signal });
+    handle.learn(sumStats(answers.map(parseStats)));
+    return handle;
+  }
+
+  /** All partitions with their statistics. */
+  async partitions({ signal }: CallOptions = {}): Promise<PartitionStats[]> {
+    const byName = new Map<string, PartitionStats>();
+    for (const answer of await this.#wire.sendToAll({ route: 'partitions', signal })) {
+      for (const stats of (answer.partitions as Record<string, unknown>[]).map(parseStats)) {
+        const known = byName.get(stats.name);
+        byName.set(stats.name, known === undefined ? stats : sumStats([known, stats]));
+      }
+    }
+    return [...byName.values()];
+  }
+
+  /**
+   * Writes one matrix: the cell of row `id` and `field`.
+   *
+   * @example
+   * ```ts
+   * await tq.writeMatrix(7, 'advantage', Float32Array.of(0.5, -0.5), { partition: 'train' });
+   * await tq.writeMatrix(7, 'prompt', { data: new Float32Array(3 * 64), shape: [3, 64] }, { partition: 'train' });
+   * ```
+   */
+  async writeMatrix(
+    id: number,
+    field: string,
+    matrix: MatrixInput,
+    options: MatrixOptions & Omit<PutOptions, 'ids'>,
+  ): Promise<PutResult> {
+    const { partition, ...rest } = options;
+    return this.#handle(partition).put({ [field]: [matrix] }, { ...rest, ids: [id] });
+  }
+
+  /**
+   * Reads one matrix: elements and shape for dense and ragged fields, otherwise the value. Throws as `Partition.get`.
+   *
+   * @example
+   * ```ts
+   * const { data, shape } = (await tq.readMatrix(7, 'prompt', { partition: 'train' })) as Matrix;
+   * ```
+   */
+  async readMatrix(id: number, field: string, options: MatrixOptions & WaitOptions): Promise<Matrix | Cell> {
+    const { partition, ...rest } = options;
+    const batch = await this.#handle(partition).get([id], { ...rest, fields: [field] });
+    const column = batch.column(field);
+    const isMatrix = column.layout.layout === 'dense' || column.layout.layout === 'ragged';
+    const cell = column.row(0);
+    return isMatrix ? ({ data: cell, shape: column.shape(0) } as Matrix) : cell;
+  }
+
+  /** The limits of the server, as they are now: bytes, rows and milliseconds. */
+  limits({ signal }: CallOptions = {}): Promise<Limits> {
+    return this.#wire.fetchLimits(signal);
+  }
+
+  /**
+   * Ends what is under way with `client_closed` and closes all connections. Claims that are held are renewed no more, so
+   * their rows go back when their leases run out; release them before, to give them back at once.
+   */
+  close(): Promise<void> {
+    return this.#wire.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #handle(name: string): Partition {
+    const known = this.#handles.get(name);
+    if (known !== undefined) return known;
+    if (!PARTITION_NAME.test(name))
+      throw catalogueError('name_invalid', `${JSON.stringify(name)} is not a name of a partition.`);
+    const handle = new Partition(this.#wire, name);
+    this.#handles.set(name, handle);
+    return handle;
+  }
+}
+
+/** Reached without an import, so that the SDK loads where there is no `process`. */
+function environment(name: string): string | undefined {
+  const value = globalThis.process?.env?.[name];
+  return value === undefined || value === '' ? undefined : value;
+}

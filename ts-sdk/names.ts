@@ -1,0 +1,10 @@
+/** Names as the wire has them and as TypeScript has them: `field_rows` and `fieldRows`. */
+
+/** The object with its own keys in camelCase; what its values hold is left as it is. */
+export function camelKeys(object: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [camelCase(key), value]));
+}
+
+function camelCase(key: string): string {
+  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

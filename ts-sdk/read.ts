@@ -1,0 +1,171 @@
+/**
+ * Reads: ids split by node and by the limits, waits split into calls, answers merged in the order asked.
+ *
+ *   ids -> shares (one per node) -> calls (readRowsMax ids; halved when an answer is too large) -> parts -> one batch
+ *
+ * Invariants: a read gives all rows asked for or throws; a wait ends as rows, `timed_out` or `drained`, never as anything
+ * else; the parts of one read share one wait.
+ */
+import { ID_END, headers as headerNames, outcomes, type Limits } from '@transfer-queue/core/protocol';
+import { Batch, mergeParts, readRows, type Part } from './batch.ts';
+import { lsnOf } from './claim.ts';
+import { toIds, type Ids } from './encode.ts';
+import { TransferQueueError, clientError } from './errors.ts';
+import type { CallOptions, WaitOptions } from './options.ts';
+import type { Share } from './shards.ts';
+import type { Answer } from './transport.ts';
+import { answerJson, type Wire } from './wire.ts';
+
+/** What to read of the rows. */
+export interface ReadOptions extends WaitOptions {
+  /** The fields, in the order wanted. Default: all fields of the partition. */
+  readonly fields?: readonly string[];
+}
+
+export interface NewestOptions extends ReadOptions {
+  /** Only a row with a higher LSN, such as that of the batch read last, will do. Default: any. */
+  readonly afterLsn?: number;
+}
+
+export interface ScanOptions extends CallOptions {
+  readonly fields?: readonly string[];
+  /** The first id. Default 0. */
+  readonly start?: number;
+  /** The id before which to stop. Default: none. */
+  readonly end?: number;
+  /** The most rows of one batch. Default 1,024. */
+  readonly rowsMax?: number;
+}
+
+/** A partition at the end of a wire. */
+export interface Target {
+  readonly wire: Wire;
+  readonly partition: string;
+  readonly groupSize: () => Promise<number>;
+}
+
+/** Digits of the largest id, and a comma. */
+const ID_JSON_SIZE_MAX = 17;
+/** Room in a JSON body for what is neither ids nor field names. */
+const JSON_MARGIN = 1_024;
+
+export async function readIds(target: Target, given: Ids, options: ReadOptions): Promise<Batch> {
+  const { wire } = target;
+  const { fields, signal, waitMs = 0 } = options;
+  const ids = toIds(given);
+  const until = { endMs: wire.runtime.nowMs() + waitMs, waits: waitMs > 0, signal };
+  const rowsMax = idsPerCall(await wire.limits(), fields);
+
+  const readSome = async (share: Share, positions: Uint32Array): Promise<Part[]> => {
+    try {
+      const json = { ids: Array.from(positions, (at) => ids[at]), fields };
+      const batch = await readRowsOf(target, { url: share.node.url, json, until });
+      if (batch.rows !== positions.length)
+        throw clientError('answer_invalid', 'The answer does not hold the rows asked for.');
+      return [{ positions, batch }];
+    } catch (error) {
+      if (!isTooLarge(error) || positions.length <= 1) throw error;
+      const middle = Math.ceil(positions.length / 2);
+      const first = await readSome(share, positions.subarray(0, middle));
+      return [...first, ...(await readSome(share, positions.subarray(middle)))];
+    }
+  };
+  const parts = await wire.eachShare(ids, target.groupSize, async (share) => {
+    const read: Part[] = [];
+    for (let at = 0; at === 0 || at < share.positions.length; at += rowsMax) {
+      read.push(...(await readSome(share, share.positions.subarray(at, at + rowsMax))));
+    }
+    return read;
+  });
+  return mergeParts(parts.flat(), ids.length);
+}
+
+/** How many ids one call may name. */
+export function idsPerCall(limits: Limits, fields: readonly string[] | undefined): number {
+  const room = limits.jsonBodyBytesMax - JSON.stringify(fields ?? []).length - JSON_MARGIN;
+  return Math.max(1, Math.min(limits.readRowsMax, Math.floor(room / ID_JSON_SIZE_MAX)));
+}
+
+/** How long one of several nodes is asked to wait before the next is asked. */
+const TURN_MS = 250;
+
+export async function readNewest({ wire, partition, groupSize }: Target, options: NewestOptions): Promise<Batch> {
+  const { fields, afterLsn, waitMs = 0, signal } = options;
+  const { nodes } = await wire.shards();
+  const endMs = wire.runtime.nowMs() + waitMs;
+  const json = { newest: afterLsn === undefined ? {} : { after_lsn: afterLsn }, fields };
+  for (;;) {
+    const isLast = nodes.length === 1 || endMs - wire.runtime.nowMs() <= TURN_MS;
+    const turnEndMs = nodes.length === 1 ? endMs : Math.min(endMs, wire.runtime.nowMs() + TURN_MS);
+    const until = { endMs: turnEndMs, waits: waitMs > 0, signal };
+    const target = { wire, partition, groupSize };
+    const found = await Promise.allSettled(nodes.map(({ url }) => readRowsOf(target, { url, json, until })));
+    const batches = found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    if (batches.length > 0) return batches.reduce((best, batch) => (batch.lsn > best.lsn ? batch : best));
+    const failed = found.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []));
+    const worst = failed.find((error) => !isNotYet(error));
+    if (worst !== undefined || isLast) throw worst ?? failed[0];
+  }
+}
+
+export async function* scanRows(target: Target, options: ScanOptions): AsyncGenerator<Batch, void, undefined> {
+  const { wire, partition } = target;
+  const { fields, signal, start = 0, end = ID_END } = options;
+  const { readRowsMax } = await wire.limits();
+  for (const { url } of (await wire.shards()).nodes) {
+    let rowsMax = Math.min(options.rowsMax ?? 1_024, readRowsMax);
+    let at = start;
+    while (at < end) {
+      const json = { range: { start: at, end, rows_max: rowsMax }, fields };
+      let answer: Answer;
+      try {
+        answer = await wire.send({ url, route: 'read', names: { partition }, json, signal });
+      } catch (error) {
+        if (!isTooLarge(error) || rowsMax <= 1) throw error;
+        rowsMax = Math.ceil(rowsMax / 2);
+        continue;
+      }
+      const batch = batchOf(answer);
+      if (batch.rows > 0) yield batch;
+      at = Number(answer.headers[headerNames.next] ?? end);
+    }
+  }
+}
+
+interface Until {
+  /** On the clock of the runtime. */
+  readonly endMs: number;
+  /** Whether to wait at all. */
+  readonly waits: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One read at one node, asked again as long as its wait goes on. */
+async function readRowsOf(
+  { wire, partition }: Target,
+  { url, json, until }: { url: string; json: object; until: Until },
+): Promise<Batch> {
+  const { waitMsMax } = await wire.limits();
+  for (;;) {
+    const leftMs = until.waits ? Math.max(0, until.endMs - wire.runtime.nowMs()) : 0;
+    const waitMs = Math.ceil(Math.min(leftMs, waitMsMax));
+    const call = { url, route: 'read', names: { partition }, json: { ...json, wait_ms: waitMs }, waitMs } as const;
+    const answer = await wire.send({ ...call, signal: until.signal });
+    const outcome = answer.headers[headerNames.outcome];
+    if (outcome === outcomes.drained) throw clientError('drained', undefined, { details: answerJson(answer) });
+    if (outcome !== outcomes.timedOut) return batchOf(answer);
+    if (leftMs <= waitMsMax) throw clientError('timed_out', undefined, { details: answerJson(answer) });
+  }
+}
+
+function batchOf(answer: Answer): Batch {
+  return new Batch(readRows(answer.bytes).rows, { lsn: lsnOf(answer), bytes: answer.bytes });
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof TransferQueueError && error.code === 'answer_too_large';
+}
+
+function isNotYet(error: Error): boolean {
+  return error instanceof TransferQueueError && (error.code === 'rows_missing' || error.code === 'timed_out');
+}
