@@ -25,6 +25,7 @@ const tasks = {
       [nodeBinary, 'node_modules/prettier/bin/prettier.cjs', '--write', '--log-level=warn', '.'],
     ],
   },
+  generate: { python: [], commands: [[nodeBinary, '.ci/generate.ts']] },
   bench: { python: everything, commands: [[nodeBinary, '--expose-gc', 'test/bench/index.ts']] },
   pack: { python: everything, commands: [[nodeBinary, '.ci/pack.ts']] },
 };

@@ -103,9 +103,14 @@ const wasmPythonCopy = inRoot('py-bindings', 'transferq', 'core.wasm');
 const wasmHash = () =>
   hashOf([
     ...filesUnder('core', 'assembly'),
-    ...['core/core.wit', 'core/build.mjs', 'asconfig.json', 'package-lock.json', 'core/core.wasm'].map((path) =>
-      inRoot(path),
-    ),
+    ...[
+      'core/core.wit',
+      'core/build.mjs',
+      'core/canonical-names.mjs',
+      'asconfig.json',
+      'package-lock.json',
+      'core/core.wasm',
+    ].map((path) => inRoot(path)),
   ]);
 
 const wasmStage = {

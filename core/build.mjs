@@ -11,7 +11,8 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { componentEmbed, componentNew, transpile } from '@bytecodealliance/jco';
+import { transpileBytes } from '@bytecodealliance/jco-transpile';
+import { componentEmbed, componentNew } from '@bytecodealliance/jco-transpile/wasm-tools';
 import asc from 'assemblyscript/asc';
 
 import { CanonicalNames } from './canonical-names.mjs';
@@ -36,7 +37,7 @@ async function compile() {
 async function transpileComponent(wasm) {
   const witSource = await readFile(join(core, 'core.wit'), 'utf8');
   const component = await componentNew(await componentEmbed({ binary: wasm, witSource, world: 'core' }));
-  const { files } = await transpile(component, { name: 'core' });
+  const { files } = await transpileBytes(component, { name: 'core' });
   return { 'core.component.wasm': component, ...files };
 }
 

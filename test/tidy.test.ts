@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { readRepository, type SourceFile } from './tidy/files.ts';
-import { checkCycles, checkDependencies, checkDirections, importsOf } from './tidy/imports.ts';
+import { checkCycles, checkDependencies, checkDirections, checkUnused, importsOf } from './tidy/imports.ts';
 import { checkPins, checkVersions, packageFolders, parseManifest } from './tidy/manifests.ts';
 import { columnsMax, fileLinesMax, fileRules, functionLinesMax } from './tidy/style.ts';
 
@@ -121,6 +121,11 @@ describe('packages import only what their manifests name', () => {
   test('and a stranger is found', () => {
     const stranger = importsOf([sample('core/a.ts', "import { b } from '@some/thing/deep';\n")]);
     expect(checkDependencies(stranger, dependencies)).toHaveLength(1);
+  });
+
+  test('and all that they name', () => {
+    expect(checkUnused(productionImports, dependencies)).toEqual([]);
+    expect(checkUnused([], { core: ['flatbuffers'] })).toHaveLength(1);
   });
 });
 

@@ -4,6 +4,7 @@ import { Batch, readRows } from './batch.ts';
 import { clientError } from './errors.ts';
 import { Lease, type Grant } from './lease.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
+import type { Node } from './shards.ts';
 import type { Answer } from './transport.ts';
 import { answerJson, type Wire } from './wire.ts';
 
@@ -114,27 +115,29 @@ export class ClaimedBatch extends Batch {
 const TURN_MS = 250;
 
 /** Claims at the nodes of the shard map until one has rows, the wait ends, or all are drained. */
-export async function claim(wire: Wire, partition: string, options: ClaimOptions): Promise<ClaimResult> {
-  const { waitMs = 0 } = options;
-  const endMs = wire.runtime.nowMs() + waitMs;
-  const { waitMsMax } = await wire.limits();
-  let nodes = [...(await wire.shards()).nodes];
-  const turnMs = nodes.length === 1 ? waitMsMax : TURN_MS;
+export function claim(wire: Wire, partition: string, options: ClaimOptions): Promise<ClaimResult> {
+  const endMs = wire.runtime.nowMs() + (options.waitMs ?? 0);
+  return wire.onNodes((nodes) => claimInTurn(wire, nodes, { partition, options, endMs }));
+}
+
+async function claimInTurn(
+  wire: Wire,
+  nodes: readonly Node[],
+  { partition, options, endMs }: { partition: string; options: ClaimOptions; endMs: number },
+): Promise<ClaimResult> {
+  const turnMs = nodes.length === 1 ? (await wire.limits()).waitMsMax : TURN_MS;
   const counts = new Map<string, ClaimCounts>();
-  while (nodes.length > 0) {
-    const [node, ...others] = nodes;
+  let turns = [...nodes];
+  while (turns.length > 0) {
+    const [node, ...others] = turns;
     const leftMs = Math.max(0, endMs - wire.runtime.nowMs());
-    const result = await claimAt(wire, {
-      url: node.url,
-      partition,
-      options,
-      waitMs: Math.ceil(Math.min(leftMs, turnMs)),
-    });
+    const waitMs = Math.ceil(Math.min(leftMs, turnMs));
+    const result = await claimAt(wire, { url: node.url, partition, options, waitMs });
     if (result.outcome === 'rows') return result;
-    nodes = result.outcome === 'drained' ? others : [...others, node];
+    turns = result.outcome === 'drained' ? others : [...others, node];
     if (result.outcome === 'timed_out') counts.set(node.id, result);
-    const isRoundDone = nodes.every(({ id }) => counts.has(id));
-    if (nodes.length > 0 && isRoundDone && leftMs <= turnMs) return timedOut(nodes.map(({ id }) => counts.get(id)!));
+    const isRoundDone = turns.length > 0 && turns.every(({ id }) => counts.has(id));
+    if (isRoundDone && leftMs <= turnMs) return timedOut(turns.map(({ id }) => counts.get(id)!));
   }
   return { outcome: 'drained' };
 }

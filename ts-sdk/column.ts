@@ -10,7 +10,7 @@
  * Invariants: cell i is values[offsets[i] .. offsets[i + 1]) (offsets need not begin at 0); nothing here copies values but
  * `takeRows` and `joinColumns`, so a column of an answer stays a view of the answer.
  */
-import { elementsOf, type Dtype, type FieldLayout } from '@transfer-queue/core/layout';
+import { elementsOf, partCount, type Dtype, type FieldLayout } from '@transfer-queue/core/layout';
 import { clientError } from './errors.ts';
 import { bfloat16Number, float16Number } from './halves.ts';
 
@@ -185,11 +185,11 @@ export function takeRows(column: Column, positions: ArrayLike<number>): Column {
 /** The rows of several columns of one layout, one after the other, copied. */
 export function joinColumns(columns: readonly Column[], layout: FieldLayout): Column {
   const rows = columns.reduce((sum, column) => sum + column.rows, 0);
-  const isSized = columns.some((column) => column.offsets !== undefined);
+  const parts = partCount(layout);
   const cells = columns.map(cellValues);
   const count = cells.reduce((sum, values) => sum + values.length, 0);
   const values = new (arrayOf(layout))(count);
-  const offsets = isSized ? new Int32Array(rows + 1) : undefined;
+  const offsets = parts > 1 ? new Int32Array(rows + 1) : undefined;
   let at = 0;
   let row = 0;
   for (const [index, column] of columns.entries()) {
@@ -207,14 +207,13 @@ export function joinColumns(columns: readonly Column[], layout: FieldLayout): Co
       `The rows have ${count} elements in one field, more than 2^31 - 1; ask for fewer.`,
     );
   }
-  return new Column({ layout, rows, values, offsets, shapes: joinShapes(columns) });
+  return new Column({ layout, rows, values, offsets, shapes: parts > 2 ? joinShapes(columns) : undefined });
 }
 
 const INT32_MAX = 2 ** 31 - 1;
 
-function joinShapes(columns: readonly Column[]): Int32Array | undefined {
+function joinShapes(columns: readonly Column[]): Int32Array {
   const shapes = columns.flatMap((column) => (column.shapes === undefined ? [] : [column.shapes]));
-  if (shapes.length === 0) return undefined;
   const joined = new Int32Array(shapes.reduce((sum, shape) => sum + shape.length, 0));
   let at = 0;
   for (const shape of shapes) {

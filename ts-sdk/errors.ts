@@ -9,7 +9,7 @@
  *
  * Codes come from the catalogue of the protocol, and from the few things that only a client can see.
  */
-import { errors as catalogue, type ErrorCode, type ErrorKind } from '@transfer-queue/core/protocol';
+import { errorKinds, errors as catalogue, type ErrorCode, type ErrorKind } from '@transfer-queue/core/protocol';
 
 /** Reasons that never travel: the client finds them itself. Their status is 0. */
 export const clientErrors = {
@@ -31,8 +31,11 @@ export const clientErrors = {
 /** Every code that an error of this SDK can carry. */
 export type TransferQueueErrorCode = ErrorCode | keyof typeof clientErrors;
 
+/** A code of a later version of the protocol is a string that none of the others is. */
+export type AnyErrorCode = TransferQueueErrorCode | (string & {});
+
 interface ErrorParts {
-  readonly code: TransferQueueErrorCode;
+  readonly code: AnyErrorCode;
   readonly kind: ErrorKind;
   readonly status: number;
   readonly message: string;
@@ -55,7 +58,7 @@ interface ErrorParts {
  */
 export class TransferQueueError extends Error {
   /** The reason, for programs: a code of the catalogue in docs/API.md or of {@link clientErrors}. */
-  readonly code: TransferQueueErrorCode;
+  readonly code: AnyErrorCode;
   /** What to do about it. */
   readonly kind: ErrorKind;
   /** The HTTP status of the answer, or 0 when there was none. */
@@ -119,31 +122,29 @@ interface ErrorAnswer {
 }
 
 /** The typed error of an answer that is not 200. What stands between us and the server may answer without our JSON. */
-export function answerError(answer: ErrorAnswer): TransferQueueError {
-  const { status } = answer;
-  const body = parseObject(answer.bytes);
-  const retryAfterMs = parseRetryAfter(answer.headers['retry-after']);
-  if (typeof body.code !== 'string' || !Object.hasOwn(catalogue, body.code))
-    return foreignError(status, body, retryAfterMs);
-  const code = body.code as ErrorCode;
-  const { kind, message } = catalogue[code];
-  return new classes[kind]({
-    code,
-    kind,
-    status,
-    message: typeof body.message === 'string' ? body.message : message,
-    details: asObject(body.details),
-    retryAfterMs,
-  });
+export function answerError({ status, headers, bytes }: ErrorAnswer): TransferQueueError {
+  const body = parseObject(bytes);
+  const retryAfterMs = parseRetryAfter(headers['retry-after']);
+  const { code, message, details } = body;
+  if (typeof code !== 'string') return foreignError(status, body, retryAfterMs);
+  // A code of a later version of the protocol still says its kind.
+  const known = Object.hasOwn(catalogue, code) ? catalogue[code as ErrorCode] : undefined;
+  const kind = known?.kind ?? errorKinds.find((name) => name === body.kind) ?? kindOfStatus(status);
+  const text = typeof message === 'string' ? message : (known?.message ?? `An answer of status ${status}.`);
+  return new classes[kind]({ code, kind, status, message: text, details: asObject(details), retryAfterMs });
 }
 
-/** An answer without an error of ours: of another program in between, or of a newer server. */
+function kindOfStatus(status: number): ErrorKind {
+  return status === 429 || status >= 500 ? 'retry' : 'fix_request';
+}
+
+/** An answer without an error of ours, by a program in between. */
 function foreignError(
   status: number,
   body: Readonly<Record<string, unknown>>,
   retryAfterMs: number | undefined,
 ): TransferQueueError {
-  const kind = status === 429 || status >= 500 ? 'retry' : 'fix_request';
+  const kind = kindOfStatus(status);
   const message = `An answer of status ${status} without an error of this protocol; is this a Transfer-Queue server?`;
   return new classes[kind]({ code: 'answer_invalid', kind, status, message, details: body, retryAfterMs });
 }

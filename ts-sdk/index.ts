@@ -24,6 +24,6 @@ export {
   WaitForOthersError,
   clientErrors,
 } from './errors.ts';
-export type { TransferQueueErrorCode } from './errors.ts';
+export type { AnyErrorCode, TransferQueueErrorCode } from './errors.ts';
 export type { Dtype, FieldLayout } from '@transfer-queue/core/layout';
 export type { AckLevel, ErrorCode, ErrorKind, Limits, Sampler } from '@transfer-queue/core/protocol';

@@ -89,23 +89,24 @@ export function idsPerCall(limits: Limits, fields: readonly string[] | undefined
 /** How long one of several nodes is asked to wait before the next is asked. */
 const TURN_MS = 250;
 
-export async function readNewest({ wire, partition, groupSize }: Target, options: NewestOptions): Promise<Batch> {
+export function readNewest(target: Target, options: NewestOptions): Promise<Batch> {
   const { fields, afterLsn, waitMs = 0, signal } = options;
-  const { nodes } = await wire.shards();
+  const { wire } = target;
   const endMs = wire.runtime.nowMs() + waitMs;
   const json = { newest: afterLsn === undefined ? {} : { after_lsn: afterLsn }, fields };
-  for (;;) {
-    const isLast = nodes.length === 1 || endMs - wire.runtime.nowMs() <= TURN_MS;
-    const turnEndMs = nodes.length === 1 ? endMs : Math.min(endMs, wire.runtime.nowMs() + TURN_MS);
-    const until = { endMs: turnEndMs, waits: waitMs > 0, signal };
-    const target = { wire, partition, groupSize };
-    const found = await Promise.allSettled(nodes.map(({ url }) => readRowsOf(target, { url, json, until })));
-    const batches = found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-    if (batches.length > 0) return batches.reduce((best, batch) => (batch.lsn > best.lsn ? batch : best));
-    const failed = found.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []));
-    const worst = failed.find((error) => !isNotYet(error));
-    if (worst !== undefined || isLast) throw worst ?? failed[0];
-  }
+  return wire.onNodes(async (nodes) => {
+    const turnMs = nodes.length === 1 ? Infinity : TURN_MS;
+    for (;;) {
+      const leftMs = endMs - wire.runtime.nowMs();
+      const until = { endMs: Math.min(endMs, wire.runtime.nowMs() + turnMs), waits: waitMs > 0, signal };
+      const found = await Promise.allSettled(nodes.map(({ url }) => readRowsOf(target, { url, json, until })));
+      const batches = found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+      if (batches.length > 0) return batches.reduce((best, batch) => (batch.lsn > best.lsn ? batch : best));
+      const failed = found.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []));
+      const worst = failed.find((error) => !isNotYet(error));
+      if (worst !== undefined || leftMs <= turnMs) throw worst ?? failed[0];
+    }
+  });
 }
 
 export async function* scanRows(target: Target, options: ScanOptions): AsyncGenerator<Batch, void, undefined> {

@@ -35,7 +35,7 @@ export class ShardMap {
       return;
     }
     const hashes = core().nodeHashes(nodes.map((node) => node.id));
-    const all = Uint32Array.from({ length: shards }, (_, shard) => shard);
+    const all = countUp(shards);
     this.#owners = core().rendezvous(all, { hashes, count: 1 });
   }
 
@@ -46,8 +46,7 @@ export class ShardMap {
 
   /** The rows of a call by node; nodes without rows are left out. */
   split(ids: ArrayLike<number>, groupSize: number): Share[] {
-    if (this.isSingle)
-      return [{ node: this.nodes[0], positions: Uint32Array.from({ length: ids.length }, (_, i) => i) }];
+    if (this.isSingle) return [{ node: this.nodes[0], positions: countUp(ids.length) }];
     const shards = core().shardsOf(ids, { groupSize, shards: this.#owners.length });
     const positions: number[][] = this.nodes.map(() => []);
     shards.forEach((shard, position) => positions[this.#owners[shard]].push(position));
@@ -73,4 +72,11 @@ export function parseShardMap(json: unknown, url: string): ShardMap {
 function isNode(value: unknown): value is Node {
   const { id, url } = (value ?? {}) as { id?: unknown; url?: unknown };
   return typeof id === 'string' && typeof url === 'string' && URL.canParse(url);
+}
+
+/** 0, 1, 2 .. count - 1. */
+function countUp(count: number): Uint32Array {
+  const numbers = new Uint32Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = i;
+  return numbers;
 }

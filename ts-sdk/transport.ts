@@ -10,7 +10,7 @@
 import { headers as headerNames } from '@transfer-queue/core/protocol';
 import { Pool, type Dispatcher } from 'undici';
 import { bodyReceiver, type BodyReceiver } from './body.ts';
-import { TransferQueueError, clientError } from './errors.ts';
+import { clientError } from './errors.ts';
 
 /** The bytes of a request; each attempt reads them anew. */
 export interface RequestBody {
@@ -47,8 +47,6 @@ export interface TransportSettings {
 export class Transport {
   readonly #settings: TransportSettings;
   readonly #pools = new Map<string, Pool>();
-  /** Nodes that have answered since their last failure. */
-  readonly #answered = new Set<string>();
   #closed = false;
 
   constructor(settings: TransportSettings) {
@@ -57,19 +55,6 @@ export class Transport {
 
   /** Sends a request and receives its whole answer, whatever its status. Throws when there is none. */
   async exchange(exchange: Exchange): Promise<Answer> {
-    try {
-      const answer = await this.#attempt(exchange);
-      this.#answered.add(exchange.url);
-      return answer;
-    } catch (error) {
-      // A kept connection may have been closed long ago, which says nothing about the node now: try a fresh one, once.
-      const mayBeStale = error instanceof TransferQueueError && error.code === 'connection_failed';
-      if (mayBeStale && this.#answered.delete(exchange.url)) return this.#attempt(exchange);
-      throw error;
-    }
-  }
-
-  #attempt(exchange: Exchange): Promise<Answer> {
     if (this.#closed) throw clientError('client_closed');
     const pool = this.#pool(exchange.url);
     return new Promise((resolve, reject) => {
@@ -167,6 +152,8 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     if (size !== undefined && Number(size) > this.#parts.answerBytesMax) {
       return this.#cut(clientError('answer_invalid', `The answer has ${size} bytes, more than this client takes.`));
     }
+    // Without a length the end of the answer cannot be told from its half. An error page of a program in between may do so.
+    if (size === undefined && status === 200) return this.#cut(clientError('answer_invalid', 'The answer has no length.'));
     const hasTail = this.#headers[headerNames.tail] !== undefined;
     this.#receiver = bodyReceiver({ size: size === undefined ? undefined : Number(size), hasTail });
   }

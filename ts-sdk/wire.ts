@@ -19,7 +19,7 @@ import { plainBody } from './body.ts';
 import { TransferQueueError, answerError, clientError } from './errors.ts';
 import { camelKeys } from './names.ts';
 import { withRetries, type RetryPolicy, type Runtime } from './retry.ts';
-import { parseShardMap, type ShardMap, type Share } from './shards.ts';
+import { parseShardMap, type Node, type ShardMap, type Share } from './shards.ts';
 import { Transport, type Answer, type RequestBody } from './transport.ts';
 
 export interface WireSettings {
@@ -101,10 +101,20 @@ export class Wire {
     return answerJson(await this.send(call));
   }
 
+  /** Does `work` with the nodes, and once more with those of a fresh map when one of them says `wrong_node`. */
+  async onNodes<T>(work: (nodes: readonly Node[]) => Promise<T>): Promise<T> {
+    try {
+      return await work((await this.shards()).nodes);
+    } catch (error) {
+      if (!isWrongNode(error)) throw error;
+      this.#shards = undefined;
+      return work((await this.shards()).nodes);
+    }
+  }
+
   /** Sends a call about a whole partition to every node. */
-  async sendToAll(call: Call): Promise<Readonly<Record<string, unknown>>[]> {
-    const { nodes } = await this.shards();
-    return Promise.all(nodes.map(({ url }) => this.sendForJson({ ...call, url })));
+  sendToAll(call: Call): Promise<Readonly<Record<string, unknown>>[]> {
+    return this.onNodes((nodes) => Promise.all(nodes.map(({ url }) => this.sendForJson({ ...call, url }))));
   }
 
   /** The limits of the server, asked for once. */
@@ -156,7 +166,7 @@ export class Wire {
       try {
         return [await work(share)];
       } catch (error) {
-        if (!(error instanceof TransferQueueError) || error.code !== 'wrong_node') throw error;
+        if (!isWrongNode(error)) throw error;
         this.#shards = undefined;
         return Promise.all((await split(share.positions)).map(work));
       }
@@ -188,6 +198,10 @@ export class Wire {
 }
 
 const utf8 = new TextEncoder();
+
+function isWrongNode(error: unknown): boolean {
+  return error instanceof TransferQueueError && error.code === 'wrong_node';
+}
 
 function fillPath(path: string, { names, query }: Call): string {
   const filled = path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(names?.[key] ?? ''));

@@ -55,12 +55,12 @@ export function bits_test(page: usize, slots: usize, n: u32, out: usize): i32 {
   return found;
 }
 
-/** The bits of word number `word` that lie in [from, to). */
+/** The bits of word number `word` that lie in [from, to); the word must overlap that range. */
 export function rangeMask(word: u32, from: u32, to: u32): u64 {
   const start = word << 6;
   let mask: u64 = u64.MAX_VALUE;
-  if (from > start) mask &= from - start > 63 ? 0 : u64.MAX_VALUE << (from - start);
-  if (to < start + 64) mask &= to <= start ? 0 : u64.MAX_VALUE >> (start + 64 - to);
+  if (from > start) mask &= u64.MAX_VALUE << (from - start);
+  if (to < start + 64) mask &= u64.MAX_VALUE >> (start + 64 - to);
   return mask;
 }
 

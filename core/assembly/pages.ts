@@ -23,20 +23,15 @@ export function growMemory(wasmPages: u32): usize {
   return before < 0 ? 0 : <usize>before * WASM_PAGE_SIZE;
 }
 
-/** Cuts [start, start + size) into free pages. */
-export function donatePages(start: usize, size: u32): void {
-  for (let page = start + size - PAGE_SIZE; page >= start; page -= PAGE_SIZE) {
-    store<usize>(page, freePage);
-    freePage = page;
-  }
-}
-
 /** A zeroed page, or 0 when the memory is at its maximum. */
 export function page_alloc(): usize {
   if (freePage == 0) {
     const chunk = growMemory(CHUNK_WASM_PAGES);
     if (chunk == 0) return 0;
-    donatePages(chunk, CHUNK_WASM_PAGES * WASM_PAGE_SIZE);
+    for (let page = chunk; page < chunk + CHUNK_WASM_PAGES * WASM_PAGE_SIZE; page += PAGE_SIZE) {
+      store<usize>(page, freePage);
+      freePage = page;
+    }
   }
   const page = freePage;
   freePage = load<usize>(page);

@@ -14,7 +14,7 @@ import { PAGE_BITS } from './pages';
 
 const READY: usize = memory.data(8192, 16);
 
-/** Joins the pages into READY, all bits outside [from, bits) zero; false when nothing can be ready. */
+/** Joins the pages into the words of READY that overlap [from, bits); false when nothing can be ready. */
 function join(ands: usize, nAnd: u32, nots: usize, nNot: u32, from: u32, bits: u32): bool {
   for (let i: u32 = 0; i < nAnd; i++) {
     if (load<u32>(ands + ((<usize>i) << 2)) == 0) return false;
@@ -36,13 +36,14 @@ function join(ands: usize, nAnd: u32, nots: usize, nNot: u32, from: u32, bits: u
       v128.store(READY + at, v128.andnot(v128.load(READY + at), v128.load(page + at)));
     }
   }
-  for (let at = start; at < start + 16; at += 8) maskWord(at, from, bits);
-  for (let at = end - 16; at < end; at += 8) maskWord(at, from, bits);
+  maskWord(from >> 6, from, bits);
+  maskWord((bits - 1) >> 6, from, bits);
   return true;
 }
 
-function maskWord(at: usize, from: u32, bits: u32): void {
-  store<u64>(READY + at, load<u64>(READY + at) & rangeMask(<u32>(at >> 3), from, bits));
+function maskWord(word: u32, from: u32, bits: u32): void {
+  const at = READY + ((<usize>word) << 3);
+  store<u64>(at, load<u64>(at) & rangeMask(word, from, bits));
 }
 
 function readyWord(word: u32): u64 {

@@ -88,9 +88,9 @@ def column_of_arrow(array: Any, layout: Layout, name: str) -> Column:
         _mismatch(name, layout, kind, f"its shape must be fixed_size_list<int32>[{len(layout.shape)}]")
     _refuse_nulls(data, name)
     _refuse_nulls(extents, name)
-    shapes = extents.flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False).reshape(len(array), -1)
+    shapes = extents.flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
     values, offsets = _lists(data, layout, name)
-    return Column(layout, values, offsets, shapes)
+    return Column(layout, values, offsets, shapes.reshape(len(array), len(layout.shape)))
 
 
 def _blob(array: Any, layout: Text | Bytes | Json, name: str) -> Column:

@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from transferq._batch import Batch, Part
-from transferq._http import Answer, Origin
-from transferq._protocol import HEADERS
+from transferq._http import Answer
+from transferq._protocol import HEADERS, INDEX_COLUMN
 from transferq._read import Wait, ask, wait_slice_s
 from transferq._renewals import Lease
-from transferq._transport import Request, Transport
+from transferq._shards import Shards
+from transferq._transport import Request
 from transferq.errors import AnswerInvalid, Drained, TimedOut, TransferQueueError
 
 if TYPE_CHECKING:
     from transferq._partition import Partition
+
+# A token comes from outside and goes into a path.
+TOKEN_IN_PATH: Final = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,22 @@ class ClaimRequest:
 
 def claim(partition: Partition, request: ClaimRequest, wait_s: float | None) -> Batch | TimedOut | Drained:
     """One claim. On several nodes each is asked in turn, another one first each time."""
-    body = request.to_json()
     wait = Wait(wait_s)
+    return partition.client.shards.retrying_moves(lambda: _claim(partition, request, wait))
+
+
+def _claim(partition: Partition, request: ClaimRequest, wait: Wait) -> Batch | TimedOut | Drained:
+    body = request.to_json()
     origins = partition.client.shards.current.origins
     if len(origins) == 1:
-        return _granted(partition, request, origins[0], ask(partition, origins[0], "claims", body, wait))
+        return _granted(partition, request, ask(partition, origins[0], "claims", body, wait))
     first = partition.client.next_turn() % len(origins)
     turns = [*origins[first:], *origins[:first]]
     while True:
         slice_s = min(wait_slice_s(len(turns)), wait.left_s())
         outcomes: list[TimedOut | Drained] = []
         for origin in turns:
-            outcome = _granted(partition, request, origin, ask(partition, origin, "claims", body, Wait(slice_s)))
+            outcome = _granted(partition, request, ask(partition, origin, "claims", body, Wait(slice_s)))
             if isinstance(outcome, Batch):
                 return outcome
             outcomes.append(outcome)
@@ -85,30 +94,38 @@ def _sum(outcomes: Sequence[TimedOut]) -> TimedOut:
 
 
 def _granted(
-    partition: Partition, request: ClaimRequest, origin: Origin, outcome: Answer | TimedOut | Drained
+    partition: Partition, request: ClaimRequest, outcome: Answer | TimedOut | Drained
 ) -> Batch | TimedOut | Drained:
     if not isinstance(outcome, Answer):
         return outcome
-    token = outcome.headers.get(HEADERS["claim"])
-    if token is None:
-        raise AnswerInvalid("The answer to a claim has no token.", status=outcome.status)
-    client = partition.client
-    lease = Lease(token, origin, request.lease_s, request.hold_max_s, "acked" if request.auto_ack else "held")
+    token = outcome.headers.get(HEADERS["claim"], "")
+    part = Part(outcome)
+    if not TOKEN_IN_PATH.fullmatch(token) or len(part) == 0:
+        raise AnswerInvalid("The answer to a claim has no token or no rows.", status=outcome.status)
+    lease = Lease(
+        token=token,
+        row=int(part.column(INDEX_COLUMN).values[0]),
+        group_size=partition.group_size,
+        lease_s=request.lease_s,
+        hold_max_s=request.hold_max_s,
+        state="acked" if request.auto_ack else "held",
+    )
     if not request.auto_ack:
-        client.renewer.watch(lease)
-    return Batch([Part(outcome)], lease=lease, end_claim=client.end_claim)
+        partition.client.renewer.watch(lease)
+    return Batch([part], lease=lease, end_claim=partition.client.end_claim)
 
 
-def end_claim(transport: Transport, lease: Lease, verb: str) -> None:
+def end_claim(shards: Shards, lease: Lease, verb: str) -> None:
     """Acks or releases."""
-    transport.call(lease.origin, Request("POST", f"/v1/claims/{lease.token}:{verb}"))
+    request = Request("POST", f"/v1/claims/{lease.token}:{verb}")
+    shards.call_owner(lease.row, lease.group_size, request)
 
 
-def renew(transport: Transport, lease: Lease) -> None:
+def renew(shards: Shards, lease: Lease) -> None:
     """Lets the lease end ``lease_s`` from now. Takes no longer than the lease: it would come too late."""
     body = json.dumps({"lease_ms": round(lease.lease_s * 1000)}).encode()
     request = Request("POST", f"/v1/claims/{lease.token}:renew", body)
-    transport.call(lease.origin, request, timeout_s=min(lease.lease_s, transport.timeout_s))
+    shards.call_owner(lease.row, lease.group_size, request, timeout_s=lease.lease_s)
 
 
 def consume(partition: Partition, request: ClaimRequest, wait_s: float | None) -> Generator[Batch, None, None]:

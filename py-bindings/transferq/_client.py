@@ -73,9 +73,9 @@ class Client:
             agent=f"transferq/{VERSION}",
         )
         self.shards = Shards(self.transport, self.home)
-        # The renewer refers to the transport only, so that a client that nobody closed can be collected.
-        transport = self.transport
-        self.renewer = Renewer(lambda lease: renew(transport, lease))
+        # The renewer does not refer to the client, so that one that nobody closed can be collected.
+        shards = self.shards
+        self.renewer = Renewer(lambda lease: renew(shards, lease))
         self._start_anew()
         _clients.add(self)
 
@@ -223,7 +223,7 @@ class Client:
     # ---- For claims ----------------------------------------------------------------------------------------------
 
     def end_claim(self, lease: Lease, verb: str) -> None:
-        end_claim(self.transport, lease, verb)
+        end_claim(self.shards, lease, verb)
 
     def next_turn(self) -> int:
         """A number that rises by one: which of several nodes is asked first."""

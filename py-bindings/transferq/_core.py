@@ -12,6 +12,7 @@ core.wasm outlives the call that wrote it, so a hasher may move between threads.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from array import array
@@ -231,7 +232,15 @@ def _compiled() -> Callable[[], Engine]:
     with _compile_lock:
         if _new_engine is None:
             _new_engine = compile_core(find_core_wasm().read_bytes())
+            atexit.register(_release)
         return _new_engine
+
+
+def _release() -> None:
+    """At exit: wasmtime frees its objects with functions that are gone when the interpreter clears its modules."""
+    global _per_thread, _new_engine
+    _per_thread = _PerThread()
+    _new_engine = None
 
 
 def find_core_wasm() -> Path:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from transferq._arrow import column_of_arrow, is_arrow
 from transferq._columns import Column
 from transferq._ipc import END_OF_STREAM, batch_message, padding_of, schema_message
-from transferq._layouts import ELEMENTS_MAX, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
+from transferq._layouts import ELEMENTS_MAX, STORAGE, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
 from transferq.errors import FieldMismatch
 
 # Rows of at least this mean size are sent from where they lie; smaller ones are joined, which is cheaper than to
@@ -28,6 +28,10 @@ from transferq.errors import FieldMismatch
 SCATTERED_ROW_SIZE_MIN: Final = 16 << 10
 
 Array = NDArray[Any]
+
+# dtype -> the NumPy dtype that it is stored as, and the one that arrays of it have.
+_STORED: Final = {dtype: np.dtype(storage) for dtype, storage in STORAGE.items()}
+_GIVEN: Final = {**_STORED, "bool": np.dtype(np.bool_)}
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,9 @@ def encode_column(values: Any, layout: Layout, name: str) -> Outgoing:
         return _blobs(values, layout, name)
     if isinstance(layout, Ragged):
         return _ragged(values, layout, name)
-    array = _stacked(values, layout, name)
     shape = layout.shape if isinstance(layout, Dense) else ()
+    no_rows = isinstance(values, list | tuple) and not values
+    array = np.empty((0, *shape), storage_of(layout)) if no_rows else _stacked(values, layout, name)
     if array.shape[1:] != shape or array.ndim == 0:
         _mismatch(name, layout, f"the shape is {array.shape}, not (rows{''.join(f', {size}' for size in shape)})")
     return Outgoing(layout, len(array), [array])
@@ -192,15 +197,15 @@ def _ragged(values: Any, layout: Ragged, name: str) -> Outgoing:
         if array.ndim != ndim + 1:
             _mismatch(name, layout, f"the shape is {array.shape}; give a list of arrays, or one array of equal rows")
         return _rows(array.reshape(-1), [array.shape[1:]] * len(array), layout, name)
-    cells = [_cell(value, layout, name) for value in values]
-    wrong = next((cell.shape for cell in cells if cell.ndim != ndim), None)
-    if wrong is not None:
-        _mismatch(name, layout, f"a row has the shape {wrong}")
+    cells = _cells(values, layout, name)
     shapes = [cell.shape for cell in cells]
+    if set(map(len, shapes)) - {ndim}:
+        wrong = next(shape for shape in shapes if len(shape) != ndim)
+        _mismatch(name, layout, f"a row has the shape {wrong}")
+    flat = cells if ndim == 1 else [cell.reshape(-1) for cell in cells]
     if sum(cell.nbytes for cell in cells) >= SCATTERED_ROW_SIZE_MIN * max(len(cells), 1):
-        return _rows([cell.reshape(-1) for cell in cells], shapes, layout, name)
-    flat = [cell.reshape(-1) for cell in cells] or [np.empty(0, storage_of(layout))]
-    return _rows(np.concatenate(flat), shapes, layout, name)
+        return _rows(flat, shapes, layout, name)
+    return _rows(np.concatenate(flat) if flat else np.empty(0, storage_of(layout)), shapes, layout, name)
 
 
 def _rows(values: Array | list[Array], shapes: list[tuple[int, ...]], layout: Ragged, name: str) -> Outgoing:
@@ -241,35 +246,50 @@ def _jagged(values: Any, layout: Ragged, name: str) -> Outgoing | None:
 
 def _stacked(values: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
     """One contiguous array of all rows, in the dtype that the layout is stored as."""
-    if isinstance(values, list | tuple) and values and (isinstance(values[0], np.ndarray) or _is_tensor(values[0])):
-        cells = [_cell(value, layout, name) for value in values]
+    if isinstance(values, list | tuple) and values and _has_dtype(values[0]):
+        cells = _cells(values, layout, name)
         if any(cell.shape != cells[0].shape for cell in cells):
             _mismatch(name, layout, f"the rows have different shapes: {sorted({cell.shape for cell in cells})[:4]}")
         return np.stack(cells)
     return _cell(values, layout, name)
 
 
+def _cells(values: Sequence[Any], layout: Dense | Scalar | Ragged, name: str) -> Sequence[Array]:
+    """Each as `_cell` makes it; batches of plain arrays, which are the rule, pass by one look at each."""
+    given = _GIVEN[layout.dtype]
+    if given == _STORED[layout.dtype] and all(
+        type(value) is np.ndarray and value.dtype == given and value.flags.c_contiguous for value in values
+    ):
+        return values
+    return [_cell(value, layout, name) for value in values]
+
+
 def _cell(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
     """One array, contiguous, in the dtype that the layout is stored as; a view where the value allows it."""
-    storage = storage_of(layout)
-    if _is_tensor(value):
-        found = str(value.dtype).removeprefix("torch.")
-        tensor = _tensor(value, name)
-        array = (tensor.view(_uint16()) if found == "bfloat16" else tensor).numpy()
-    elif isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-        found = array.dtype.name
+    if isinstance(value, np.ndarray | np.generic):
+        array: Array = np.asarray(value)
+    elif _is_tensor(value):
+        array = _of_tensor(value, layout, name)
     else:
         return _of_numbers(value, layout, name)
-    accepted = {layout.dtype} | ({"uint16"} if layout.dtype == "bfloat16" else set())
-    if found not in accepted or not array.dtype.isnative:
-        cast = f".to(torch.{layout.dtype})" if _is_tensor(value) else f".astype(numpy.{storage})"
-        if layout.dtype == "bool":
-            cast = cast.replace("uint8", "bool_")
-        _mismatch(name, layout, f"the dtype is {found}; cast it with {cast}")
+    if array.dtype != _GIVEN[layout.dtype] and not (layout.dtype == array.dtype.name == "bfloat16"):
+        dtype = f"torch.{layout.dtype}" if _is_tensor(value) else f"numpy.{_GIVEN[layout.dtype]}"
+        cast = f".to({dtype})" if _is_tensor(value) else f".astype({dtype})"
+        _mismatch(name, layout, f"the dtype is {array.dtype}; cast it with {cast}")
     # NumPy makes arrays without dimensions one-dimensional here, so their shape is given back.
-    contiguous: Array = np.ascontiguousarray(array).reshape(array.shape)
-    return contiguous if contiguous.dtype.name == storage else contiguous.view(storage)
+    contiguous = array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+    return contiguous if array.dtype == _STORED[layout.dtype] else contiguous.view(_STORED[layout.dtype])
+
+
+def _of_tensor(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
+    """The memory of a tensor; NumPy has no bfloat16, so its bits go as uint16, but only where they are meant to."""
+    tensor = _tensor(value, name)
+    if str(value.dtype) == "torch.bfloat16":
+        if layout.dtype != "bfloat16":
+            _mismatch(name, layout, f"the dtype is bfloat16; cast it with .to(torch.{layout.dtype})")
+        tensor = tensor.view(_uint16())
+    array: Array = tensor.numpy()
+    return array
 
 
 def _of_numbers(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
@@ -299,6 +319,10 @@ def _bfloat16_bits(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
     bits = numbers.view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(numbers), 0x7FC0, rounded).astype(np.uint16)
+
+
+def _has_dtype(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) or _is_tensor(value)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -124,6 +124,8 @@ class Connection:
     def __init__(self, origin: Origin, deadline: Deadline) -> None:
         self.origin = origin
         self.used = False
+        # Whether some of the answer to the request at hand has come.
+        self.answering = False
         self.reusable = True
         try:
             plain = socket.create_connection((origin.host, origin.port), deadline.left_s())
@@ -143,7 +145,7 @@ class Connection:
 
     def exchange(self, head: bytes, body: bytes | Body, deadline: Deadline, buffers: BufferPool) -> Answer:
         """Sends one request and receives its answer."""
-        self.reusable = False
+        self.reusable = self.answering = False
         self.used = True
         try:
             try:
@@ -239,6 +241,7 @@ class Connection:
                 if count == 0:
                     raise ConnectionFailed(f"{self.origin.authority} closed the connection before it answered.")
                 filled += count
+                self.answering = True
 
     def _receive_body(self, view: memoryview, at: int, *, hashed_size: int, deadline: Deadline) -> None:
         """Fills the view from ``at``; its first ``hashed_size`` bytes must have the checksum that follows them."""

@@ -56,7 +56,7 @@ LIMITS: Final[dict[str, int]] = {
     "columns_max": 4096,
     "nesting_max": 16,
     "metadata_bytes_max": 1048576,
-    "read_rows_max": 65536,
+    "read_rows_max": 32768,
     "claim_rows_max": 10000,
     "group_size_max": 4096,
     "partitions_max": 10000,
@@ -161,7 +161,7 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
     "expectation_failed": (
         "fix_request",
         417,
-        'Only "Expect: 100-continue" is understood.',
+        "No expectation but 100-continue is understood.",
     ),
     "body_unexpected": (
         "fix_request",

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from transferq._http import Origin
 from transferq.errors import TransferQueueError
 
 # A renewal that fails for now is tried again within the lease: this many times per lease in all.
@@ -29,7 +28,9 @@ class Lease:
     """A claim as its holder sees it. ``state`` is held, acked, released or lost."""
 
     token: str
-    origin: Origin
+    # One of its rows, and the group size of its partition: which node to talk to.
+    row: int
+    group_size: int
     lease_s: float
     hold_max_s: float
     state: str = "held"

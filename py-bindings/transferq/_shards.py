@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferq._core import core
-from transferq._http import Origin
+from transferq._http import Answer, Origin
 from transferq._transport import WRONG_NODE, Request, Transport
 from transferq.errors import AnswerInvalid, TransferQueueError
 
@@ -63,6 +63,26 @@ class Shards:
     def current(self) -> ShardMap:
         found = self._map
         return self._refresh(None) if found is None else found
+
+    def call_owner(self, row: int, group_size: int, request: Request, *, timeout_s: float | None = None) -> Answer:
+        """The answer of the node that holds this row."""
+
+        def act() -> Answer:
+            (origin, _), *_ = self.current.split(np.array([row], np.int64), group_size)
+            return self._transport.call(origin, request, timeout_s=timeout_s)
+
+        return self.retrying_moves(act)
+
+    def retrying_moves(self, act: Callable[[], Result]) -> Result:
+        """Acts by the map; once more by a new map when a node says that it is the wrong one."""
+        known = self.current
+        try:
+            return act()
+        except TransferQueueError as error:
+            if error.code != WRONG_NODE:
+                raise
+        self._refresh(known)
+        return act()
 
     def on_nodes(
         self, ids: Ids, group_size: int, act: Callable[[Origin, Positions], Result]

@@ -162,7 +162,7 @@ class Transport:
         try:
             return self._exchange(connection, head, body, deadline)
         except ConnectionFailed:
-            if not was_used:
+            if not was_used or connection.answering:
                 raise
         # The server may have closed the kept connections long ago, which says nothing about the server now.
         self._drop_idle(origin)

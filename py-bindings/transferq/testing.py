@@ -52,8 +52,8 @@ def server_command() -> list[str]:
     if installed:
         return [installed]
     raise ServerFailed(
-        "No Transfer-Queue server was found. Install one with `npm install -g @transfer-queue/server`, run `npm ci` in the "
-        "repository, or set TQ_SERVER_COMMAND to the command that runs it."
+        "No Transfer-Queue server was found. Install one with `npm install -g @transfer-queue/server`, run `npm ci` in "
+        "the repository, or set TQ_SERVER_COMMAND to the command that runs it."
     )
 
 
@@ -118,7 +118,7 @@ class Server:
         return process
 
     def _read_log(self, process: subprocess.Popen[str], ready: queue.SimpleQueue[str]) -> None:
-        """Reads to the end, so that the pipe never fills; tells the URL, and an empty one when the process has ended."""
+        """Reads to the end, so that the pipe never fills; tells the URL, and an empty one at the end."""
         if process.stdout is None:
             raise ServerFailed("The output of the server is not a pipe.")
         with process.stdout as lines:

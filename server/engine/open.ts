@@ -81,8 +81,12 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
     const reserve = new Reserve({ env, directory });
     const tokenKey = replay.tokenKey ?? env.rng.bytes(TOKEN_KEY_SIZE);
     const epoch = replay.epoch + 1;
-    const position = { fileNumber: end.fileNumber, offset: end.offset, lsn: end.lsn, timestamp: end.timestamp, epoch };
-    const journal = new Journal({ env, core, directory: `${directory}/journal`, position, file: end.file, reserve });
+    const journal = new Journal({
+      ...{ env, core, reserve },
+      directory: `${directory}/journal`,
+      position: { ...end, epoch },
+      file: end.file,
+    });
     const descriptor = { type: 'descriptor', formatVersion: FORMAT_VERSION, epoch, bootId: env.fs.bootId(), tokenKey } as const;
     await journal.append(descriptor, 'disk').commit;
     await journal.makeDurable(async () => undefined);

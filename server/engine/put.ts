@@ -206,7 +206,8 @@ export class Put {
     if (ref.partition !== partition.id) throw new StoreError('claim_unknown', { reason: 'the claim is of another partition' });
     const decision = machine.decideAck(this.#node.parts.state.queue(partition), { claim: ref.claim, requestId });
     if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
-    return decision.kind === 'event' ? ref.claim : 0;
+    if (decision.kind === 'already') throw new StoreError('claim_stale', { reason: 'the claim was acked before this put' });
+    return ref.claim;
   }
 
   #checkRows(partition: Partition, batches: readonly BatchColumns[], fields: readonly number[]): void {

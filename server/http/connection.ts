@@ -221,8 +221,8 @@ export class Connection implements SocketEvents, ExchangeOwner {
     if (isAnswered || (this.#phase === 'head' && this.#input.size === 0)) return this.destroy();
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    this.#dropSink('too_slow');
     this.#refuse('request_timeout', {});
+    this.#dropSink('too_slow');
     exchange?.lose();
   }
 
@@ -330,8 +330,7 @@ export class Connection implements SocketEvents, ExchangeOwner {
   /** The socket has put bytes into the view. */
   #took(size: number): void {
     const sink = this.#sink;
-    if (sink === undefined || this.#view === undefined)
-      throw new Error('bytes were read into memory given back before');
+    if (sink === undefined || this.#view === undefined) throw new Error('bytes were read into memory given back');
     this.#view = undefined;
     this.#bodyLeft -= size;
     sink.wrote(size);

@@ -51,22 +51,22 @@ interface KnownName {
   readonly name: Uint8Array;
 }
 
-const knownName = (name: string, bit: number): KnownName => ({ bit, name: Buffer.from(name, 'latin1') });
+const knownNames: readonly KnownName[] = [
+  { bit: known.host, name: Buffer.from('host', 'latin1') },
+  { bit: known.contentLength, name: Buffer.from('content-length', 'latin1') },
+  { bit: known.transferEncoding, name: Buffer.from('transfer-encoding', 'latin1') },
+  { bit: known.connection, name: Buffer.from('connection', 'latin1') },
+  { bit: known.expect, name: Buffer.from('expect', 'latin1') },
+  { bit: known.accept, name: Buffer.from('accept', 'latin1') },
+  { bit: known.authorization, name: Buffer.from('authorization', 'latin1') },
+  { bit: known.contentType, name: Buffer.from('content-type', 'latin1') },
+  { bit: known.upgrade, name: Buffer.from('upgrade', 'latin1') },
+];
 
-/** By length of the name; no two known names share their length and their first letter. */
-export const namesByLength: readonly (readonly KnownName[])[] = [
-  [knownName('host', known.host)],
-  [knownName('accept', known.accept), knownName('expect', known.expect)],
-  [knownName('upgrade', known.upgrade)],
-  [knownName('connection', known.connection)],
-  [knownName('content-type', known.contentType)],
-  [knownName('authorization', known.authorization)],
-  [knownName('content-length', known.contentLength)],
-  [knownName('transfer-encoding', known.transferEncoding)],
-].reduce<KnownName[][]>(
-  (table, names) => {
-    table[names[0].name.length] = names;
-    return table;
-  },
-  Array.from({ length: 20 }, () => []),
+const KNOWN_NAME_SIZE_MAX = Math.max(...knownNames.map(({ name }) => name.length));
+
+/** The known names of each length: most other headers are passed over without a comparison. */
+export const namesByLength: readonly (readonly KnownName[])[] = Array.from(
+  { length: KNOWN_NAME_SIZE_MAX + 1 },
+  (_, size) => knownNames.filter(({ name }) => name.length === size),
 );

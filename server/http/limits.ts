@@ -1,4 +1,4 @@
-/** Every limit of the transport, as data. Times are enforced by one sweep, so a cut comes at most `sweepMs` late. */
+/** Every limit of the transport, as data. Times are enforced by one sweep: never early, at most 2 `sweepMs` late. */
 import { limits, TAIL_SIZE } from '@transfer-queue/core/protocol';
 
 export interface HttpLimits {

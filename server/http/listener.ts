@@ -60,6 +60,9 @@ class Server implements HttpListener, ConnectionContext {
   readonly #connections = new Set<Connection>();
   #listener: NetListener | undefined;
   #sweepTimer: Timer | undefined;
+  #sweptMs = 0;
+  /** The time that counts for peers: it stands still while this process does, so that a stall cuts nobody. */
+  #peerMs = 0;
   readonly #stopped = Promise.withResolvers<void>();
 
   constructor(options: HttpOptions) {
@@ -127,7 +130,9 @@ class Server implements HttpListener, ConnectionContext {
 
   #sweep(): void {
     const nowMs = this.#clock.nowMs();
-    for (const connection of this.#connections) connection.sweep(nowMs);
+    this.#peerMs += Math.min(nowMs - this.#sweptMs, 2 * this.limits.sweepMs);
+    this.#sweptMs = nowMs;
+    for (const connection of this.#connections) connection.sweep(this.#peerMs);
     const isNeeded = this.#connections.size > 0;
     this.#sweepTimer = isNeeded ? this.#clock.after(this.limits.sweepMs, () => this.#sweep()) : undefined;
   }

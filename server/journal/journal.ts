@@ -38,6 +38,7 @@ export interface JournalPosition {
   readonly offset: number;
   readonly lsn: number;
   readonly timestamp: number;
+  readonly watermark: number;
   readonly epoch: number;
 }
 
@@ -67,8 +68,8 @@ export class Journal {
   #timestamp: number;
   #lsn: number;
   #writtenLsn: number;
-  #syncedLsn = 0;
-  #watermark = 0;
+  #syncedLsn: number;
+  #watermark: number;
   #pending = new ByteWriter();
   #spare = new ByteWriter();
   #pendingLsn = 0;
@@ -90,6 +91,8 @@ export class Journal {
     this.#lsn = options.position.lsn;
     this.#writtenLsn = options.position.lsn;
     this.#epoch = options.position.epoch;
+    this.#watermark = options.position.watermark;
+    this.#syncedLsn = options.position.watermark;
   }
 
   /** The LSN given last. */

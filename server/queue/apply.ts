@@ -53,6 +53,7 @@ export function applyClaim(queue: PartitionQueue, event: ClaimEvent, now: number
     slots[i] = slotOf(queue.slots, event.ids[i]);
     invariant(slots[i] >= 0, 'a claim takes a row that is not there');
   }
+  invariant(event.claim > 0 && !queue.claims.has(event.claim), 'claim numbers are positive and new');
   const task = queue.tasks.get(event.task) ?? addTask(queue, event.task);
   task.fields = event.fields;
   const claim: Claim = {

@@ -10,7 +10,8 @@ import { removeLease } from './leases.ts';
 import { eachPage, idAt, marksOf, pageIndexFrom, taskPageOf, type Marks, type Page, type TaskPage } from './slots.ts';
 import type { Claim, ClaimEnd, PartitionQueue, Task } from './state.ts';
 
-export const RETURNS_MAX = 65_534;
+/** An attempt is one more than the returns before it, and a u16 in the journal; counting ends there. */
+const RETURNS_MAX = 65_534;
 
 /** Takes the rows of the claim for its task and makes the claim their holder. */
 export function grantRows(queue: PartitionQueue, claim: Claim): void {
@@ -82,11 +83,16 @@ export function endClaim(queue: PartitionQueue, claim: Claim, end: ClaimEnd): vo
   }
   for (const id of claim.orphans) forgetOrphan(queue, id, claim);
   queue.claims.delete(claim.claim);
-  rememberEnd(queue, claim.claim, end);
+  rememberEnd(queue, claim, end);
 }
 
-export function rememberEnd(queue: PartitionQueue, claim: number, end: ClaimEnd): void {
-  queue.ended.set(claim, end);
+/** The task of a claim that is known, also after its end. */
+export function taskOf(queue: PartitionQueue, claim: number): Task | undefined {
+  return (queue.claims.get(claim) ?? queue.ended.get(claim))?.task;
+}
+
+function rememberEnd(queue: PartitionQueue, { claim, task }: Claim, how: ClaimEnd): void {
+  queue.ended.set(claim, { how, task });
   if (queue.ended.size <= queue.limits.endedClaimsMax) return;
   for (const oldest of queue.ended.keys()) {
     queue.ended.delete(oldest);

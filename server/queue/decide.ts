@@ -31,8 +31,8 @@ import type { PartitionQueue, Task } from './state.ts';
 /** Whether the put may be applied: it adds no row to a sealed partition, and there is memory for its bitmaps. */
 export function decideInsert(queue: PartitionQueue, insert: Insert): Refusal | undefined {
   const { slots } = queue;
-  if (queue.sealed && insert.ids.some((id) => slotOf(slots, id) < 0))
-    return { kind: 'refuse', code: 'partition_sealed' };
+  const isNew = (id: number): boolean => slotOf(slots, id) < 0;
+  if (queue.sealed && insert.ids.some(isNew)) return { kind: 'refuse', code: 'partition_sealed' };
   // As if all rows were new, and all pages lacked all fields: the answer is only needed near the end of the memory.
   const pagesMost = slots.pages.length + Math.ceil(insert.ids.length / slots.runsPerPage);
   const tail = slots.pages[slots.pages.length - 1];
@@ -131,7 +131,7 @@ function decideEnded(
   claim: number,
   wanted: 'acked' | 'released',
 ): { kind: 'already' } | Refusal {
-  const end = queue.ended.get(claim);
+  const end = queue.ended.get(claim)?.how;
   if (end === wanted) return { kind: 'already' };
   return { kind: 'refuse', code: end === undefined ? 'claim_unknown' : 'claim_stale' };
 }
@@ -198,7 +198,7 @@ function eachOpenPage(
   }
 }
 
-/** The bitmaps to join: every field's, or the live rows' without fields; undefined when no row has one of the fields. */
+/** The bitmaps to join: every field's, or the live rows' without fields; undefined when no row has some field. */
 export function presentIn(page: Page, fields: readonly number[]): number[] | undefined {
   if (fields.length === 0) return [page.live];
   const present: number[] = [];

@@ -12,8 +12,8 @@
  * - a field bit implies the live bit;
  * - a group without live rows is forgotten (coming again it gets new slots), a page without live rows is freed.
  */
-import type { Bitmaps } from './bitmaps.ts';
 import { add, createIdTable, lookUp, remove, type IdTable } from '../index/id_table.ts';
+import type { Bitmaps } from './bitmaps.ts';
 
 /** What one task knows about the rows of one page. */
 export interface TaskPage {

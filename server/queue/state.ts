@@ -67,7 +67,7 @@ export interface PartitionQueue {
   readonly leases: Claim[];
   readonly expired: Set<Claim>;
   expiredRows: number;
-  readonly ended: Map<number, ClaimEnd>;
+  readonly ended: Map<number, { readonly how: ClaimEnd; readonly task: Task }>;
   /** Ids of deleted rows to the claims that held them. */
   readonly orphans: Map<number, Claim[]>;
 }

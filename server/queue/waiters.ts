@@ -7,6 +7,8 @@
  *
  * Invariants: a change costs O(lines it concerns + waiters it serves); a line without waiters is forgotten.
  */
+import type { JournalEvent } from '../journal/events.ts';
+import { taskOf } from './claims.ts';
 import type { ClaimCommand } from './events.ts';
 import {
   addTo,
@@ -17,6 +19,7 @@ import {
   removeFromFields,
   type FieldMap,
 } from './field_map.ts';
+import type { PartitionQueue, Task } from './state.ts';
 
 type Attempt<Waiter> = (waiter: Waiter) => boolean;
 
@@ -30,6 +33,8 @@ interface Line<Waiter> {
   readonly fields: readonly number[];
   /** In the order of their arrival. */
   readonly waiters: Set<Waiter>;
+  /** Its head is being tried: what that does must not try it again. */
+  busy: boolean;
 }
 
 export interface ClaimWaiters<Waiter extends ClaimWaiter> {
@@ -47,7 +52,7 @@ export function addClaimWaiter<Waiter extends ClaimWaiter>(waiters: ClaimWaiters
   const key = keyOf(waiter);
   let line = waiters.lines.get(key);
   if (line === undefined) {
-    line = { key, task, fields, waiters: new Set() };
+    line = { key, task, fields, waiters: new Set(), busy: false };
     waiters.lines.set(key, line);
     addToFields(waiters.byField, fields, line);
     addTo(waiters.byTask, task, line);
@@ -69,6 +74,45 @@ export function removeClaimWaiter<Waiter extends ClaimWaiter>(waiters: ClaimWait
   removeFrom(waiters.byTask, line.task, line);
 }
 
+/**
+ * Tries whom an event may let through, right after it was applied:
+ *
+ *   insert   brings fields                              the lines that need one of them
+ *   release  brings rows back to its task               the lines of the task
+ *   seal     lets last batches and drained tasks end    all lines
+ *   ack, auto_ack (of the task) and delete (all)        only once sealed: fewer unconsumed rows are left
+ */
+export function wakeAfter<Waiter extends ClaimWaiter>(
+  waiters: ClaimWaiters<Waiter>,
+  queue: PartitionQueue,
+  event: JournalEvent,
+  attempt: Attempt<Waiter>,
+): void {
+  switch (event.type) {
+    case 'insert': {
+      const fields = event.batches[0]?.columns.map((column) => column.field);
+      if (fields !== undefined) wakeByFields(waiters, fields, attempt);
+      if (queue.sealed && event.ackClaim !== 0) wakeByTask(waiters, taskOf(queue, event.ackClaim), attempt);
+      return;
+    }
+    case 'release':
+      return wakeByTask(waiters, taskOf(queue, event.claim), attempt);
+    case 'ack':
+      if (queue.sealed) wakeByTask(waiters, taskOf(queue, event.claim), attempt);
+      return;
+    case 'claim':
+      if (queue.sealed && event.autoAck) wakeByTask(waiters, queue.tasks.get(event.task), attempt);
+      return;
+    case 'delete':
+      if (queue.sealed) wakeAll(waiters, attempt);
+      return;
+    case 'seal':
+      return wakeAll(waiters, attempt);
+    default:
+      return;
+  }
+}
+
 /** Rows got these fields. */
 export function wakeByFields<Waiter extends ClaimWaiter>(
   waiters: ClaimWaiters<Waiter>,
@@ -76,15 +120,6 @@ export function wakeByFields<Waiter extends ClaimWaiter>(
   attempt: Attempt<Waiter>,
 ): void {
   for (const line of inFields(waiters.byField, fields)) serve(waiters, line, attempt);
-}
-
-/** Rows came back to the task, or, once sealed, were consumed by it. */
-export function wakeByTask<Waiter extends ClaimWaiter>(
-  waiters: ClaimWaiters<Waiter>,
-  task: string,
-  attempt: Attempt<Waiter>,
-): void {
-  for (const line of [...(waiters.byTask.get(task) ?? [])]) serve(waiters, line, attempt);
 }
 
 /** The head of the waiter's line left. */
@@ -102,6 +137,15 @@ export function wakeAll<Waiter extends ClaimWaiter>(waiters: ClaimWaiters<Waiter
   for (const line of [...waiters.lines.values()]) serve(waiters, line, attempt);
 }
 
+function wakeByTask<Waiter extends ClaimWaiter>(
+  waiters: ClaimWaiters<Waiter>,
+  task: Task | undefined,
+  attempt: Attempt<Waiter>,
+): void {
+  if (task === undefined) return;
+  for (const line of [...(waiters.byTask.get(task.name) ?? [])]) serve(waiters, line, attempt);
+}
+
 function keyOf({ command }: ClaimWaiter): string {
   return `${command.task}/${command.sampler}/${[...command.fields].sort((a, b) => a - b).join()}`;
 }
@@ -112,8 +156,11 @@ function serve<Waiter extends ClaimWaiter>(
   line: Line<Waiter>,
   attempt: Attempt<Waiter>,
 ): void {
+  if (line.busy) return;
+  line.busy = true;
   for (const waiter of line.waiters) {
-    if (!attempt(waiter)) return;
+    if (!attempt(waiter)) break;
     removeClaimWaiter(waiters, waiter);
   }
+  line.busy = false;
 }

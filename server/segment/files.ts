@@ -7,6 +7,7 @@
 import type { Env, File, Timer } from '../env/env.ts';
 
 const RECYCLED_SIZE_MAX = 512 << 20;
+const RECYCLED_COUNT_MAX = 64;
 const RECYCLED_MS_MAX = 20_000;
 
 interface Recycled {
@@ -49,10 +50,10 @@ export class SegmentFiles {
     return { id: this.#numberNext++, file: null };
   }
 
-  /** A file for `size` bytes: a recycled one when one fits, else a new one whose name is durable. */
+  /** A file for `size` bytes: a recycled one that is not much larger, else a new one whose name is durable. */
   async create(size: number): Promise<{ id: number; file: File }> {
-    const fitting = this.#recycled.filter((file) => file.size >= size && file.size <= 2 * size);
-    const best = fitting.sort((a, b) => a.size - b.size)[0];
+    const fitting = this.#recycled.filter((file) => file.size <= 2 * size);
+    const best = fitting.sort((a, b) => b.size - a.size)[0];
     if (best !== undefined) {
       this.#recycled = this.#recycled.filter((file) => file !== best);
       return { id: best.id, file: best.file };
@@ -69,7 +70,8 @@ export class SegmentFiles {
 
   async recycle(id: number, file: File | null, size: number): Promise<void> {
     const held = this.#recycled.reduce((sum, recycled) => sum + recycled.size, 0);
-    if (file === null || size === 0 || held + size > RECYCLED_SIZE_MAX) {
+    const isWanted = held + size <= RECYCLED_SIZE_MAX && this.#recycled.length < RECYCLED_COUNT_MAX;
+    if (file === null || !isWanted) {
       await file?.close();
       return this.remove(id);
     }

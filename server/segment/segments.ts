@@ -285,7 +285,7 @@ export class Segments {
       segment.run = null;
     }
     while (segment.syncing !== null) await segment.syncing;
-    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.capacity);
+    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.end);
   }
 }
 

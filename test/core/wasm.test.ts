@@ -15,6 +15,21 @@ test('core.wasm imports nothing and exports one memory', () => {
   expect(kinds.filter((kind) => kind === 'memory')).toHaveLength(1);
 });
 
+test('the sizes that hosts know', () => {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(wasmBytes));
+  const globals = Object.entries(exports).filter(([, one]) => one instanceof WebAssembly.Global);
+  const sizes = Object.fromEntries(globals.map(([name, one]) => [name, Number((one as WebAssembly.Global).value)]));
+  expect({ ...sizes, SCRATCH: sizes.SCRATCH % 64 }).toEqual({
+    SCRATCH: 0,
+    SCRATCH_SIZE: 512 * 1024,
+    XXH64_STATE_SIZE: 72,
+    BODY_STATE_SIZE: 144,
+    NODES_MAX: 1024,
+    PAGE_SIZE: 8192,
+    PAGE_BITS: 65536,
+  });
+});
+
 test('it loads from beside the file, from bytes and from a module', () => {
   for (const core of [loadCore(), loadCore(wasmBytes), loadCore(new WebAssembly.Module(wasmBytes))]) {
     expect(core.xxh64(new Uint8Array())).toBe(0xef46db3751d8e999n);

@@ -23,19 +23,20 @@ const interesting = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 64, 127, 128, 255, 256, -1, -2, -8, 0x7fffffff, -0x80000000, 0x10000,
 ];
 
-/** A place at a multiple of `align`. */
+/** A place at a multiple of `align`; every second time behind the schema, where offsets and sizes are. */
 function place(bytes: Buffer, random: Random, align: number): number {
-  const end = Math.max(1, bytes.length - align);
-  return Math.floor(random(end) / align) * align;
+  const from = random(2) * Math.floor(0.6 * bytes.length);
+  const end = Math.max(1, bytes.length - align - from);
+  return Math.floor((from + random(end)) / align) * align;
 }
 
 const mutators: readonly Mutate[] = [
   function flipBit(bytes, random) {
-    bytes[random(bytes.length)] ^= 1 << random(8);
+    bytes[place(bytes, random, 1)] ^= 1 << random(8);
     return bytes;
   },
   function setByte(bytes, random) {
-    bytes[random(bytes.length)] = random(256);
+    bytes[place(bytes, random, 1)] = random(256);
     return bytes;
   },
   function setInt16(bytes, random) {
@@ -111,7 +112,7 @@ export function arrowCorpus(): Uint8Array<ArrayBuffer>[] {
 /** Mutant number `i` of a run is made by one of the mutators, up to three times. */
 export function mutantOf(corpus: readonly Uint8Array[], random: Random): Uint8Array<ArrayBuffer> {
   let bytes: Buffer = Buffer.from(corpus[random(corpus.length)]);
-  for (let changes = 1 + (random(4) >> 1); changes > 0 && bytes.length >= 8; changes--) {
+  for (let changes = 1 + Math.floor(random(5) / 3); changes > 0 && bytes.length >= 8; changes--) {
     bytes = mutators[random(mutators.length)](bytes, random, corpus);
   }
   return Uint8Array.from(bytes);

@@ -94,7 +94,7 @@ describe('mutants of Arrow streams', () => {
       expect(await disagreements(mutants, walker), `seed ${seed}, from ${done}`).toEqual([]);
     }
     // A fuzzer whose mutants are all refused, or all accepted, finds nothing.
-    expect(accepted / count).toBeGreaterThan(0.1);
+    expect(accepted / count).toBeGreaterThan(0.05);
     expect(accepted / count).toBeLessThan(0.9);
   }, 600_000);
 

@@ -4,6 +4,7 @@ import {
   Field,
   FixedSizeList,
   Float32,
+  Float64,
   Int32,
   Int64,
   List,
@@ -42,7 +43,7 @@ describe('columnsOfTable', () => {
   });
 
   it('takes lists, also of int64 and in slices, without copying their values', () => {
-    const table = tableFromArrays({ n: [[1, 2], [], [3]] });
+    const table = new Table({ n: vectorFromArray([[1, 2], [], [3]], new List(new Field('item', new Float64()))) });
     expect(cells(table, 'n')).toEqual([Float64Array.of(1, 2), new Float64Array(0), Float64Array.of(3)]);
     expect(cells(table.slice(2, 3), 'n')).toEqual([Float64Array.of(3)]);
     const values = BigInt64Array.of(1n, 2n, 3n);
@@ -68,7 +69,7 @@ describe('columnsOfTable', () => {
     const data = makeData({ type, length: 2, nullCount: 0, child });
     const field = new Field('t', type, false, metadata);
     const struct = new Struct([field]);
-    const table = new Table(new Schema([field]), makeData({ type: struct, length: 2, nullCount: 0, children: [data] }));
+    const table = new Table(new RecordBatch(new Schema([field]), makeData({ type: struct, length: 2, nullCount: 0, children: [data] })));
     const column = columnsOfTable(table).get('t')!;
     expect(column.layout).toEqual({ layout: 'dense', dtype: 'float32', shape: [2, 3] });
     expect(column.row(1)).toEqual(Float32Array.of(6, 7, 8, 9, 10, 11));

@@ -150,7 +150,7 @@ export class FakeServer {
     if (fault?.kind === 'break' && !fault.acts) return void request.socket.destroy();
     if (fault?.kind === 'answer') return send(response, faultAnswer(fault));
     const known = this.#answers.get(requestId);
-    const gone = once(request.socket, 'close').then(() => undefined);
+    const gone = new Promise((resolve) => response.once('close', resolve));
     const doing = known ?? this.#act(route, { names, query: searchParams, body, gone });
     if (isChange(route)) this.#answers.set(requestId, doing);
     const answer = await doing.catch((error: unknown) => {

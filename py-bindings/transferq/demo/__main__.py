@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -13,16 +14,19 @@ from transferq.demo.processes import DemoError
 from transferq.demo.settings import QUICK, Settings
 from transferq.testing import ServerFailed
 
+NEEDED = ("matplotlib", "rich", "sklearn", "torch")
+
 
 def main() -> int:
     arguments = _parser().parse_args()
-    try:
-        from rich.console import Console
-
-        from transferq.demo.run import run_demo
-    except ImportError as error:
-        print(f"The demo needs {error.name}: pip install 'transferq[demo]'", file=sys.stderr)
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(f"The demo needs {', '.join(missing)}: pip install 'transferq[demo]'", file=sys.stderr)
         return 2
+    from rich.console import Console
+
+    from transferq.demo.run import run_demo
+
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -31,7 +35,7 @@ def main() -> int:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted; all processes of the demo have ended.", file=sys.stderr)
+        print("Interrupted: the processes of the demo were ended.", file=sys.stderr)
         return 130
     if arguments.json is not None:
         report.save(arguments.json)

@@ -33,6 +33,11 @@ class Chaos:
         if not settings.kill:
             self._due.clear()
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to kill."""
+        return not self._due
+
     def tick(self) -> None:
         """Do what is due."""
         while self._due and self._progress.version >= self._due[0][0]:

@@ -2,7 +2,7 @@
 
     out/logs/<name>.log    standard output and error of each process
 
-Each process is in a session of its own, so a Ctrl-C reaches this process only, which then ends the others.
+Each process has a process group of its own, so a Ctrl-C reaches this process only, which then ends the others.
 """
 
 from __future__ import annotations

@@ -78,6 +78,8 @@ def _watch(settings: Settings, progress: Progress, crew: Crew, server: Server, c
             if progress.elapsed_s > settings.run_s_max:
                 raise DemoError(f"not done within {settings.run_s_max:.0f} s, at version {progress.version}")
             time.sleep(POLL_S)
+    if not chaos.done:
+        raise DemoError("the run was over before all kills were done; give it more --steps")
 
 
 def _prepare(out: Path) -> None:

@@ -35,9 +35,9 @@ interface Rows {
   readonly ordinals: number[];
 }
 
-function compose(list: PieceList, stored: readonly Stored[], { sourceOf, ordinals }: Rows): Uint8Array<ArrayBuffer> {
+function piecesOf(stored: readonly Stored[], { sourceOf, ordinals }: Rows): PieceList {
   const { fields } = stored[0];
-  list.reset();
+  const list = new PieceList();
   list.pushCopy(schemaMessage(fields));
   const ids = sourceOf.map((source, row) => stored[source].cells.ids[ordinals[row]]);
   const columns = fields.map((field, i): OutputColumn => ({
@@ -50,6 +50,11 @@ function compose(list: PieceList, stored: readonly Stored[], { sourceOf, ordinal
   const composed = composeBatch(list, ids.length, [{ kind: 'int64', name: 'index_id', values: ids }, ...columns]);
   expect(composed.ok).toBe(true);
   list.pushCopy(EOS);
+  return list;
+}
+
+function compose(stored: readonly Stored[], rows: Rows): Uint8Array<ArrayBuffer> {
+  const list = piecesOf(stored, rows);
   const answer = joined(list.views((source) => stored[source].stream));
   expect(answer.length).toBe(list.bytes);
   return answer;
@@ -82,9 +87,8 @@ describe('composed batches', () => {
     const rowCounts = [1, 5, 9, 4];
     const stored = storeRandom(everyLayout, rowCounts, 5);
     const random = seeded(6);
-    const list = new PieceList();
     const asked = [0, 1, 2, 3, 7, 8, 40, 129].map((count) => randomRows(rowCounts, count, random));
-    const answers = asked.map((rows) => compose(list, stored, rows));
+    const answers = asked.map((rows) => compose(stored, rows));
     const judged = await askPyarrow(answers);
     asked.forEach((rows, i) => {
       const expected = expectedCells(stored, rows);
@@ -104,9 +108,9 @@ describe('composed batches', () => {
   it('can be put again, and composed from what was composed', () => {
     const stored = storeRandom(everyLayout, [6, 6], 9);
     const rows = { sourceOf: [0, 1, 0, 0, 1], ordinals: [5, 0, 1, 2, 1] };
-    const again = store(compose(new PieceList(), stored, rows), 0);
+    const again = store(compose(stored, rows), 0);
     const reversed = { sourceOf: [0, 0, 0, 0, 0], ordinals: [4, 3, 2, 1, 0] };
-    const answer = compose(new PieceList(), [again], reversed);
+    const answer = compose([again], reversed);
     const { ids, columns } = expectedCells(stored, rows);
     expect(cellsOf(answer, walked(answer))).toEqual({
       ids: ids.toReversed(),
@@ -116,10 +120,9 @@ describe('composed batches', () => {
 
   it('take one slice per part when a whole stored batch is asked for', () => {
     const [stored] = storeRandom(everyLayout, [64], 4);
-    const list = new PieceList();
     const all = { sourceOf: new Array<number>(64).fill(0), ordinals: Array.from({ length: 64 }, (_, row) => row) };
-    compose(list, [stored], all);
-    const slices = [...list.sources.subarray(0, list.count)].filter((source) => source !== GENERATED);
+    const list = piecesOf([stored], all);
+    const slices = list.sources.filter((source) => source !== GENERATED);
     const parts = everyLayout.map((layout) => (partCount(layout) === 3 ? 2 : 1)).reduce((sum, n) => sum + n, 0);
     expect(slices.length).toBeLessThanOrEqual(parts);
   });
@@ -145,9 +148,8 @@ describe('composed batches', () => {
 
   it('may be several in one stream', () => {
     const stored = storeRandom(everyLayout, [3], 2);
-    const list = new PieceList();
-    const one = compose(list, stored, { sourceOf: [0, 0], ordinals: [0, 1] });
-    const two = compose(list, stored, { sourceOf: [0], ordinals: [2] });
+    const one = compose(stored, { sourceOf: [0, 0], ordinals: [0, 1] });
+    const two = compose(stored, { sourceOf: [0], ordinals: [2] });
     const schema = schemaMessage(stored[0].fields).length;
     const both = joined([one.subarray(0, one.length - EOS.length), two.subarray(schema)]);
     expect(cellsOf(both, walked(both))).toEqual(stored[0].cells);

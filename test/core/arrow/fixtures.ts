@@ -96,7 +96,9 @@ export function int32s(...values: number[]): Uint8Array {
   return new Uint8Array(Int32Array.from(values).buffer);
 }
 
-/** A stream of one batch with ids 0.. and these buffers, right or wrong; nodes and buffers are those after index_id's. */
+/**
+ * A stream of one batch with ids 0.. and these buffers, right or wrong; nodes and buffers are those after index_id's.
+ */
 export function rawStream(
   fields: readonly NamedLayout[],
   batch: { rows: number; nodes: number[]; buffers: Uint8Array[] },

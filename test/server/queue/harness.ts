@@ -37,6 +37,8 @@ export interface HarnessOptions {
   readonly groupSize: number;
   readonly bitmaps: Bitmaps;
   readonly limits?: QueueLimits;
+  /** Called after an event was applied live. */
+  readonly onEvent?: (event: Journaled) => void;
 }
 
 export type Grant = { readonly kind: 'grant'; readonly event: ClaimEvent };
@@ -154,6 +156,7 @@ export class Harness {
   #journal(event: Journaled): void {
     this.journal.push(event);
     this.#apply(event, this.now);
+    this.#options.onEvent?.(event);
   }
 
   #apply(event: Journaled, now: number): void {

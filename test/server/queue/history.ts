@@ -2,7 +2,7 @@
  * What clients were told, and the seven invariants of claims over it. Knows neither the queue nor the model.
  *
  *   I1 at most one effective ack per task and row      I5 a grant shows complete rows, and whole groups if asked for
- *   I2 claims rise; live leases do not overlap         I6 an ack is effective if and only if its claim is the current one
+ *   I2 claims rise; live leases do not overlap         I6 an ack is effective iff its claim is the current one
  *   I3 no grant after an effective ack                 I7 the same ack again gets the same answer and does nothing
  *   I4 every complete row is granted in the end
  *

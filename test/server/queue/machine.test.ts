@@ -73,7 +73,7 @@ const cases = {
     n 2; put 1 a; put 0 b; restart; put 0 a; t/a 2 group = 0 1; restart; t/a 2 group = wait 0/2/0
   `,
   'seal and the last rows': `
-    put 0-4 a; seal; t/a 4 = 0 1 2 3; t/a 4 = wait 1/4/0; ack 1 = ok; t/a 4 = 4; t/a 4 = wait 0/1/0; ack 2 = ok; t/a 4 = drained
+    put 0-4 a; seal; t/a 4 = 0 1 2 3; t/a 4 = wait 1/4/0; ack 1 = ok; t/a 4 = 4; ack 2 = ok; t/a 4 = drained
     put 0-4 a; t/a 4 = 0 1 2 3; seal; release 1 = ok; t/a 8 = 0@2 1@2 2@2 3@2 4
     put 0-1 a; put 0 b; seal; t/ab 2 = wait 1/0/1; put 1 b = ok; t/ab 4 = 0 1
     put 0-1 a; seal; put 2 a = partition_sealed; put 1-2 a = partition_sealed; put 0 b = ok; t/b 1 = 0
@@ -87,7 +87,8 @@ const cases = {
     put 0-3 a; del 1; t/a 1..4 = 0 2 3; del 9
     put 0-3 a; t/a 3 = 0 1 2; del 1; stats t = 1/2/0/0; ack 1 = ok; stats t = 1/0/2/0
     put 0-3 a; t/a 2 = 0 1; del 0,1; ack 1 = ok; t/a 1..4 = 2 3
-    put 0-1 a; t/a 2 = 0 1; del 0; put 0 a; ack 1 = claim_stale; renew 1 100 = claim_stale; t/a 1 = 0; t/a 1 = wait 0/2/0; at 100 = 1 2; t/a 2 = 1@2 0@2
+    put 0-1 a; t/a 2 = 0 1; del 0; put 0 a; ack 1 = claim_stale; renew 1 100 = claim_stale; t/a 1 = 0
+    put 0-1 a; t/a 2 = 0 1; del 0; put 0 a; t/a 1 = 0; t/a 1 = wait 0/2/0; at 100 = 1 2; t/a 2 = 1@2 0@2
     put 0-1 a; t/a 2 = 0 1; del 0; put 0 a; release 1 = ok; t/a 2 = 1@2 0
     put 0-1 a; t/a 2 = 0 1; at 100 = 1; del 0; put 0 a; ack 1 = claim_stale; t/a 2 = 1@2 0
     put 0-1 a; t/a 2 = 0 1; at 100 = 1; del 0; ack 1 = ok; put 0 a; t/a 1..2 = 0

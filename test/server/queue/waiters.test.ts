@@ -7,7 +7,6 @@ import {
   removeClaimWaiter,
   wakeAll,
   wakeByFields,
-  wakeByTask,
   wakeLine,
   type ClaimWaiter,
   type ClaimWaiters,
@@ -61,12 +60,22 @@ describe('parked claims', () => {
     expect(waiters.byField.byField.size + waiters.byTask.size + waiters.lines.size).toBe(0);
   });
 
-  test('a task is woken alone, a seal wakes all', () => {
+  test('all are woken together, and each once', () => {
     const waiters = parked(a1, b, c);
-    expect(tried((attempt) => wakeByTask(waiters, 'u', attempt), [])).toBe('c');
-    expect(tried((attempt) => wakeByTask(waiters, 'x', attempt), [])).toBe('');
     expect(tried((attempt) => wakeAll(waiters, attempt), ['a1', 'b', 'c'])).toBe('a1 b c');
     expect(tried((attempt) => wakeAll(waiters, attempt), [])).toBe('');
+  });
+
+  test('what serving a waiter wakes does not serve it twice', () => {
+    const waiters = parked(a1, a2, b);
+    const names: string[] = [];
+    const attempt = ({ name }: Named): boolean => {
+      names.push(name);
+      wakeAll(waiters, attempt);
+      return true;
+    };
+    wakeByFields(waiters, [0], attempt);
+    expect(names.join(' ')).toBe('a1 b a2');
   });
 
   test('when the head gives up, the one behind it is tried', () => {

@@ -78,4 +78,6 @@ test('a freed part comes back as zeros, and small bitmaps share a page', () => {
   expect(bitmaps.bytesFree()).toBe(8_192);
   bitmaps.free(page, bitsMax);
   expect(bitmaps.bytesFree()).toBe(2 * 8_192);
+  for (const part of parts) bitmaps.free(part, bitsMin);
+  expect(bitmaps.bytesFree()).toBe(3 * 8_192);
 });

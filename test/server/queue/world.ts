@@ -209,7 +209,7 @@ function picture(machine: Machine, queue: PartitionQueue): unknown {
     tasks: seen.map((task) => ({ ...task, oldest: task.oldest?.claim })),
     rows: Array.from({ length: ROWS }, (_row, id) => machine.rowStatus(queue, id)),
     claims: [...queue.claims.keys()],
-    ended: [...queue.ended],
+    ended: Array.from(queue.ended, ([claim, { how, task }]) => [claim, how, task.name]),
     expired: Array.from(queue.expired, (claim) => claim.claim),
   };
 }

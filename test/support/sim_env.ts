@@ -1,0 +1,236 @@
+/**
+ * An `Env` in memory: a clock that is moved by hand, seeded chance, and a file system that knows what was synced.
+ *
+ * Files hold two images: `current`, what a process sees, and `durable`, what a power cut leaves. `crash` kills the process
+ * only (the page cache survives); `powerCut` keeps durable bytes and lets `mutate` decide about the rest.
+ */
+import { FsError, type Clock, type Env, type File, type Fs, type Log, type Timer } from '../../server/env/env.ts';
+
+export class SimClock implements Clock {
+  #now = 1_000;
+  #wall = 1_700_000_000_000;
+  #timers: { at: number; action: () => void; order: number }[] = [];
+  #order = 0;
+
+  nowMs(): number {
+    return this.#now;
+  }
+
+  wallMs(): number {
+    return this.#wall;
+  }
+
+  after(ms: number, action: () => void): Timer {
+    const timer = { at: this.#now + ms, action, order: this.#order++ };
+    this.#timers.push(timer);
+    return { cancel: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
+  }
+
+  soon(action: () => void): void {
+    setImmediate(action);
+  }
+
+  /** Moves time on, running what falls due in order, and lets promises settle in between. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    for (;;) {
+      const due = this.#timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at || a.order - b.order)[0];
+      if (due === undefined) break;
+      this.#timers = this.#timers.filter((timer) => timer !== due);
+      this.#wall += due.at - this.#now;
+      this.#now = Math.max(this.#now, due.at);
+      due.action();
+      await settle();
+    }
+    this.#wall += end - this.#now;
+    this.#now = end;
+    await settle();
+  }
+}
+
+/** Lets everything that is ready run. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+interface SimFile {
+  current: Buffer;
+  durable: Buffer | null;
+}
+
+export interface Fault {
+  readonly action: 'read' | 'write' | 'datasync' | 'open';
+  readonly path: RegExp;
+  readonly code: string;
+  /** How often it strikes; Infinity for ever. */
+  times: number;
+  /** Bytes that a failing write leaves behind. */
+  readonly partial?: number;
+}
+
+export class SimFs implements Fs {
+  files = new Map<string, SimFile>();
+  faults: Fault[] = [];
+  boot = 'boot-1';
+  free = 1e12;
+  writes = 0;
+  syncs = 0;
+  readonly #locks = new Set<string>();
+
+  #strike(action: Fault['action'], path: string): Fault | undefined {
+    const fault = this.faults.find((one) => one.action === action && one.times > 0 && one.path.test(path));
+    if (fault !== undefined) fault.times--;
+    return fault;
+  }
+
+  #check(action: Fault['action'], path: string): void {
+    const fault = this.#strike(action, path);
+    if (fault !== undefined) throw new FsError(fault.code, path, action);
+  }
+
+  async open(path: string, options?: { create?: boolean }): Promise<File> {
+    await Promise.resolve();
+    this.#check('open', path);
+    if (!this.files.has(path)) {
+      if (options?.create !== true) throw new FsError('ENOENT', path, 'open');
+      this.files.set(path, { current: Buffer.alloc(0), durable: null });
+    }
+    const file = (): SimFile => this.files.get(path)!;
+    return {
+      path,
+      pread: async (into, position) => {
+        await Promise.resolve();
+        this.#check('read', path);
+        const bytes = file().current.subarray(position, position + into.length);
+        into.set(bytes);
+        return bytes.length;
+      },
+      pwrite: async (bytes, position) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.writes++;
+        const fault = this.#strike('write', path);
+        this.#write(file(), fault === undefined ? bytes : bytes.subarray(0, fault.partial ?? 0), position);
+        if (fault !== undefined) throw new FsError(fault.code, path, 'write');
+      },
+      datasync: async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.syncs++;
+        this.#check('datasync', path);
+        file().durable = Buffer.from(file().current);
+      },
+      truncate: async (size) => {
+        await Promise.resolve();
+        file().current = Buffer.from(file().current.subarray(0, size));
+      },
+      size: async () => Promise.resolve(file().current.length),
+      close: async () => Promise.resolve(),
+    };
+  }
+
+  #write(file: SimFile, bytes: Uint8Array, position: number): void {
+    const end = position + bytes.length;
+    if (end > file.current.length) {
+      const grown = Buffer.alloc(end);
+      grown.set(file.current);
+      file.current = grown;
+    }
+    file.current.set(bytes, position);
+  }
+
+  async list(directory: string): Promise<string[]> {
+    const names = [...this.files.keys()].filter((path) => path.startsWith(`${directory}/`));
+    return Promise.resolve(names.map((path) => path.slice(directory.length + 1)).filter((name) => !name.includes('/')));
+  }
+
+  async makeDirectory(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async unlink(path: string): Promise<void> {
+    await Promise.resolve();
+    if (!this.files.delete(path)) throw new FsError('ENOENT', path, 'unlink');
+  }
+
+  async syncDirectory(): Promise<void> {
+    await Promise.resolve();
+  }
+
+  async freeBytes(): Promise<number> {
+    return Promise.resolve(this.free);
+  }
+
+  async lock(directory: string): Promise<{ release(): Promise<void> }> {
+    if (this.#locks.has(directory)) throw new FsError('ELOCKED', directory, 'lock');
+    this.#locks.add(directory);
+    return Promise.resolve({
+      release: async () => {
+        this.#locks.delete(directory);
+        return Promise.resolve();
+      },
+    });
+  }
+
+  bootId(): string {
+    return this.boot;
+  }
+
+  /** What a new process finds: all that was written. */
+  afterCrash(): SimFs {
+    return this.#copy((file) => file.current, this.boot);
+  }
+
+  /** What a new boot finds: synced bytes, and of the others what `keep` says. */
+  afterPowerCut(keep: (path: string, current: Buffer, durable: Buffer) => Buffer): SimFs {
+    return this.#copy((file, path) => keep(path, file.current, file.durable ?? Buffer.alloc(0)), `${this.boot}+`);
+  }
+
+  #copy(imageOf: (file: SimFile, path: string) => Buffer, boot: string): SimFs {
+    const next = new SimFs();
+    next.boot = boot;
+    for (const [path, file] of this.files) {
+      const image = Buffer.from(imageOf(file, path));
+      next.files.set(path, { current: image, durable: Buffer.from(image) });
+    }
+    return next;
+  }
+}
+
+/** mulberry32: small, seeded, good enough for choices. */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+export class CrashError extends Error {}
+
+export interface SimEnv extends Env {
+  readonly clock: SimClock;
+  readonly fs: SimFs;
+  /** Reasons of crashes; the first one should have ended the process. */
+  readonly crashes: string[];
+}
+
+const quiet = (): void => undefined;
+export const quietLog: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+
+export function simEnv(fs = new SimFs(), clock = new SimClock()): SimEnv {
+  const random = seededRandom(1);
+  const crashes: string[] = [];
+  return {
+    clock,
+    fs,
+    log: quietLog,
+    crashes,
+    rng: { bytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)) },
+    net: { listen: () => Promise.reject(new Error('the simulation has no network')) },
+    crash(reason): never {
+      crashes.push(reason);
+      throw new CrashError(reason);
+    },
+  };
+}
