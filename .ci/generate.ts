@@ -54,7 +54,8 @@ function pythonModule(): string {
     pythonDict('MEDIA_TYPES', 'str', snakeEntries(protocol.mediaTypes)),
     pythonDict('HEADERS', 'str', snakeEntries(protocol.headers)),
     pythonDict('OUTCOMES', 'str', snakeEntries(protocol.outcomes)),
-    '# Defaults of the limits; a server publishes its own at /v1/limits.\n' + pythonDict('LIMITS', 'int', snakeEntries(protocol.limits)),
+    '# Defaults of the limits; a server publishes its own at /v1/limits.\n' +
+      pythonDict('LIMITS', 'int', snakeEntries(protocol.limits)),
     pythonDict('DEFAULTS', 'int | str', snakeEntries(protocol.defaults)),
     '# name -> (method, path)\n' +
       pythonDict(
@@ -91,12 +92,14 @@ interface Schema {
 
 function typeName(schema: Schema): string {
   if (schema.anyOf !== undefined) return schema.anyOf.map(typeName).join(' or ');
-  if (schema.const !== undefined) return `"${String(schema.const)}"`;
-  if (schema.type === 'array') return `[${typeName(schema.items ?? {})}]${schema.maxItems ? `, at most ${schema.maxItems}` : ''}`;
+  if (schema.const !== undefined) return `"${schema.const as string}"`;
+  if (schema.type === 'array')
+    return `[${typeName(schema.items ?? {})}]${schema.maxItems ? `, at most ${schema.maxItems}` : ''}`;
   if (schema.type === 'object' && schema.properties !== undefined) {
     return `{${Object.keys(schema.properties).join(', ')}}`;
   }
-  const range = schema.minimum !== undefined && schema.maximum !== undefined ? ` ${schema.minimum}..${schema.maximum}` : '';
+  const range =
+    schema.minimum !== undefined && schema.maximum !== undefined ? ` ${schema.minimum}..${schema.maximum}` : '';
   return `${schema.type ?? 'any'}${range}`;
 }
 
@@ -111,9 +114,9 @@ function parameterTable(schema: Schema): string {
 function routesPart(): string {
   const sections = Object.values(protocol.routes).map((route) => {
     const parts = [`### \`${route.method} ${route.path}\`\n`, `${route.does}\n`, `Answer: ${route.answer}.\n`];
-    if ('query' in route) parts.push(`Query:\n`, parameterTable(route.query as Schema));
+    if ('query' in route) parts.push(`Query:\n`, parameterTable(route.query));
     if (route.body === 'arrow') parts.push('Body: an Arrow IPC stream, with or without a checksum tail.\n');
-    if ('schema' in route) parts.push('JSON body:\n', parameterTable(route.schema as Schema));
+    if ('schema' in route) parts.push('JSON body:\n', parameterTable(route.schema));
     return parts.join('\n');
   });
   return sections.join('\n');
@@ -127,7 +130,9 @@ function errorsPart(): string {
 }
 
 function limitsPart(): string {
-  const rows = Object.entries(protocol.limits).map(([name, value]) => `| \`${snake(name)}\` | ${value.toLocaleString('en')} |\n`);
+  const rows = Object.entries(protocol.limits).map(
+    ([name, value]) => `| \`${snake(name)}\` | ${value.toLocaleString('en')} |\n`,
+  );
   return `| name | value |\n|---|---|\n${rows.join('')}`;
 }
 

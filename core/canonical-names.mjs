@@ -1,6 +1,6 @@
 /**
- * Compiler transform of core/build.mjs: gives the functions of core/assembly/component.ts the export names of the component model, which
- * are no identifiers of AssemblyScript.
+ * Compiler transform of core/build.mjs: gives the functions of core/assembly/component.ts the export names of the
+ * component model, which are no identifiers of AssemblyScript.
  *
  *     hash__xxh64_many   ->   transfer-queue:core/hash@0.1.0#xxh64-many
  *                             cabi_post_transfer-queue:core/hash@0.1.0#xxh64-many   = release, when it returns an i32

@@ -119,7 +119,10 @@ export const errors = {
   method_not_allowed: fix(405, 'This path exists, but not with this method.'),
   route_unknown: fix(404, 'No route has this path; docs/API.md lists them.'),
   version_unsupported: fix(505, 'Only HTTP/1.1 is spoken here.'),
-  protocol_unsupported: fix(400, 'The client speaks another protocol version; use an SDK of the version of this server.'),
+  protocol_unsupported: fix(
+    400,
+    'The client speaks another protocol version; use an SDK of the version of this server.',
+  ),
   length_required: fix(411, 'A body needs a Content-Length; chunked bodies are refused.'),
   transfer_encoding_refused: fix(501, 'Transfer-Encoding is refused; send a Content-Length.'),
   expectation_failed: fix(417, 'No expectation but 100-continue is understood.'),
@@ -160,7 +163,10 @@ export const errors = {
   field_mismatch: fix(400, 'A column does not have the layout that the partition declares for its field.'),
   rows_missing: wait(404, 'Some of the rows are not there, or lack some of the fields; wait for them with wait_ms.'),
   rows_exist: fix(409, 'Some of the cells are there already, and the put asked for if_absent.'),
-  ack_level_too_low: fix(400, 'A put may ask for a stronger ack level than its partition declares, never a weaker one.'),
+  ack_level_too_low: fix(
+    400,
+    'A put may ask for a stronger ack level than its partition declares, never a weaker one.',
+  ),
   answer_too_large: fix(413, 'The answer would exceed the limit; ask for fewer rows or fields.'),
 
   // Claims.
@@ -204,9 +210,18 @@ export const FieldLayoutJson = Type.Object(
 export const PartitionRequest = Type.Object(
   {
     fields: Type.Optional(Type.Record(Type.String(), FieldLayoutJson)),
-    open: Type.Optional(Type.Boolean({ description: 'The first put of a field declares it. Default: true without fields.' })),
-    group_size: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.groupSizeMax, description: 'Rows of one prompt. Default 1.' })),
-    ack: Type.Optional(Type.Union(ackLevels.map((level) => Type.Literal(level)), { description: 'Default os.' })),
+    open: Type.Optional(
+      Type.Boolean({ description: 'The first put of a field declares it. Default: true without fields.' }),
+    ),
+    group_size: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: limits.groupSizeMax, description: 'Rows of one prompt. Default 1.' }),
+    ),
+    ack: Type.Optional(
+      Type.Union(
+        ackLevels.map((level) => Type.Literal(level)),
+        { description: 'Default os.' },
+      ),
+    ),
   },
   closed,
 );
@@ -215,7 +230,14 @@ export const ReadRequest = Type.Object(
   {
     ids: Type.Optional(Type.Array(id, { maxItems: limits.readRowsMax })),
     range: Type.Optional(
-      Type.Object({ start: id, end: Type.Integer({ minimum: 0, maximum: ID_END }), rows_max: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.readRowsMax })) }, closed),
+      Type.Object(
+        {
+          start: id,
+          end: Type.Integer({ minimum: 0, maximum: ID_END }),
+          rows_max: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.readRowsMax })),
+        },
+        closed,
+      ),
     ),
     newest: Type.Optional(Type.Object({ after_lsn: Type.Optional(id) }, closed)),
     fields: Type.Optional(fieldNames),
@@ -231,8 +253,15 @@ export const ClaimRequest = Type.Object(
     task: name,
     fields: fieldNames,
     rows_max: Type.Integer({ minimum: 1, maximum: limits.claimRowsMax }),
-    rows_min: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.claimRowsMax, description: 'Default rows_max.' })),
-    sampler: Type.Optional(Type.Union(samplers.map((sampler) => Type.Literal(sampler)), { description: 'Default fifo.' })),
+    rows_min: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: limits.claimRowsMax, description: 'Default rows_max.' }),
+    ),
+    sampler: Type.Optional(
+      Type.Union(
+        samplers.map((sampler) => Type.Literal(sampler)),
+        { description: 'Default fifo.' },
+      ),
+    ),
     wait_ms: Type.Optional(waitMs),
     lease_ms: Type.Optional(leaseMs),
     auto_ack: Type.Optional(Type.Boolean({ description: 'Consume the rows when they are granted. Default false.' })),
@@ -257,7 +286,14 @@ export type DeleteRequest = Static<typeof DeleteRequest>;
 export type ClaimRequest = Static<typeof ClaimRequest>;
 export type RenewRequest = Static<typeof RenewRequest>;
 
-export const defaults = { leaseMs: 30_000, waitMs: 0, groupSize: 1, ack: 'os', sampler: 'fifo', rangeRowsMax: 1_024 } as const;
+export const defaults = {
+  leaseMs: 30_000,
+  waitMs: 0,
+  groupSize: 1,
+  ack: 'os',
+  sampler: 'fifo',
+  rangeRowsMax: 1_024,
+} as const;
 
 // ---- Routes ------------------------------------------------------------------------------------------------------
 
@@ -274,24 +310,140 @@ interface Route {
 }
 
 export const routes = {
-  health: { method: 'GET', path: '/healthz', does: 'Says that the process lives.', body: 'none', answer: '200 {"status":"ok"}', open: true },
-  ready: { method: 'GET', path: '/readyz', does: 'Says whether recovery is done and requests are served.', body: 'none', answer: '200 {"status":"ready"} or 503 not_ready', open: true },
+  health: {
+    method: 'GET',
+    path: '/healthz',
+    does: 'Says that the process lives.',
+    body: 'none',
+    answer: '200 {"status":"ok"}',
+    open: true,
+  },
+  ready: {
+    method: 'GET',
+    path: '/readyz',
+    does: 'Says whether recovery is done and requests are served.',
+    body: 'none',
+    answer: '200 {"status":"ready"} or 503 not_ready',
+    open: true,
+  },
   metrics: { method: 'GET', path: '/metrics', does: 'Prometheus text.', body: 'none', answer: '200 text/plain' },
-  limits: { method: 'GET', path: '/v1/limits', does: 'The limits in force.', body: 'none', answer: '200 JSON, the names and numbers of the table below' },
-  cluster: { method: 'GET', path: '/v1/cluster', does: 'The shard map: epoch, number of shards, nodes.', body: 'none', answer: '200 {"epoch","shards","nodes":[{"id","url"}]}' },
-  partitions: { method: 'GET', path: '/v1/partitions', does: 'Lists the partitions with their statistics.', body: 'none', answer: '200 {"partitions":[...]}' },
-  partition: { method: 'GET', path: '/v1/partitions/{partition}', does: 'One partition: fields, settings, rows, bytes, tasks.', body: 'none', answer: '200 JSON' },
-  declare: { method: 'PUT', path: '/v1/partitions/{partition}', does: 'Creates the partition, or adds fields to it; the same declaration again changes nothing.', body: 'json', schema: PartitionRequest, answer: '200 the partition, with "created"' },
-  drop: { method: 'DELETE', path: '/v1/partitions/{partition}', does: 'Drops the partition with all its rows and claims.', body: 'none', answer: '200 {"lsn"}' },
-  seal: { method: 'POST', path: '/v1/partitions/{partition}:seal', does: 'Says that no more rows come; rows that are there may still get fields.', body: 'none', answer: '200 {"lsn"}' },
-  put: { method: 'POST', path: '/v1/partitions/{partition}/rows', does: 'Puts a batch: all of it or nothing.', body: 'arrow', query: PutQuery, answer: '200 {"lsn","rows","ack"}' },
-  read: { method: 'POST', path: '/v1/partitions/{partition}/rows:read', does: 'Reads rows by ids (in the order asked), by range, or the newest one; may wait until they are there.', body: 'json', schema: ReadRequest, answer: '200 Arrow, or 200 JSON counts when the wait timed out or the partition drained' },
-  delete: { method: 'POST', path: '/v1/partitions/{partition}/rows:delete', does: 'Deletes rows; ids that are not there are passed over.', body: 'json', schema: DeleteRequest, answer: '200 {"lsn","deleted"}' },
-  row: { method: 'GET', path: '/v1/partitions/{partition}/rows/{id}', does: 'What is known of one row: fields with LSN and bytes, and where each task stands.', body: 'none', answer: '200 JSON' },
-  cell: { method: 'GET', path: '/v1/partitions/{partition}/rows/{id}/{field}', does: 'One cell, as an Arrow stream, as .npy (Accept: application/x-npy) or as bare bytes (Accept: application/octet-stream).', body: 'none', answer: '200 in the media type asked for' },
-  claim: { method: 'POST', path: '/v1/partitions/{partition}/claims', does: 'Takes ready rows for a task under a lease, with their data.', body: 'json', schema: ClaimRequest, answer: '200 Arrow with tq-claim, or 200 JSON counts when the wait timed out or the task drained' },
-  ack: { method: 'POST', path: '/v1/claims/{claim}:ack', does: 'Ends a claim: its rows are consumed for the task.', body: 'none', answer: '200 {"lsn"}' },
-  release: { method: 'POST', path: '/v1/claims/{claim}:release', does: 'Gives the rows of a claim back.', body: 'none', answer: '200 {"lsn"}' },
-  renew: { method: 'POST', path: '/v1/claims/{claim}:renew', does: 'Extends the lease: it now ends lease_ms from now.', body: 'json', schema: RenewRequest, answer: '200 {"lease_ms"}' },
+  limits: {
+    method: 'GET',
+    path: '/v1/limits',
+    does: 'The limits in force.',
+    body: 'none',
+    answer: '200 JSON, the names and numbers of the table below',
+  },
+  cluster: {
+    method: 'GET',
+    path: '/v1/cluster',
+    does: 'The shard map: epoch, number of shards, nodes.',
+    body: 'none',
+    answer: '200 {"epoch","shards","nodes":[{"id","url"}]}',
+  },
+  partitions: {
+    method: 'GET',
+    path: '/v1/partitions',
+    does: 'Lists the partitions with their statistics.',
+    body: 'none',
+    answer: '200 {"partitions":[...]}',
+  },
+  partition: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}',
+    does: 'One partition: fields, settings, rows, bytes, tasks.',
+    body: 'none',
+    answer: '200 JSON',
+  },
+  declare: {
+    method: 'PUT',
+    path: '/v1/partitions/{partition}',
+    does: 'Creates the partition, or adds fields to it; the same declaration again changes nothing.',
+    body: 'json',
+    schema: PartitionRequest,
+    answer: '200 the partition, with "created"',
+  },
+  drop: {
+    method: 'DELETE',
+    path: '/v1/partitions/{partition}',
+    does: 'Drops the partition with all its rows and claims.',
+    body: 'none',
+    answer: '200 {"lsn"}',
+  },
+  seal: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}:seal',
+    does: 'Says that no more rows come; rows that are there may still get fields.',
+    body: 'none',
+    answer: '200 {"lsn"}',
+  },
+  put: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/rows',
+    does: 'Puts a batch: all of it or nothing.',
+    body: 'arrow',
+    query: PutQuery,
+    answer: '200 {"lsn","rows","ack"}',
+  },
+  read: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/rows:read',
+    does: 'Reads rows by ids (in the order asked), by range, or the newest one; may wait until they are there.',
+    body: 'json',
+    schema: ReadRequest,
+    answer: '200 Arrow, or 200 JSON counts when the wait timed out or the partition drained',
+  },
+  delete: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/rows:delete',
+    does: 'Deletes rows; ids that are not there are passed over.',
+    body: 'json',
+    schema: DeleteRequest,
+    answer: '200 {"lsn","deleted"}',
+  },
+  row: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/rows/{id}',
+    does: 'What is known of one row: fields with LSN and bytes, and where each task stands.',
+    body: 'none',
+    answer: '200 JSON',
+  },
+  cell: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/rows/{id}/{field}',
+    does: 'One cell, as an Arrow stream, as .npy (Accept: application/x-npy) or as bare bytes (Accept: application/octet-stream).',
+    body: 'none',
+    answer: '200 in the media type asked for',
+  },
+  claim: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/claims',
+    does: 'Takes ready rows for a task under a lease, with their data.',
+    body: 'json',
+    schema: ClaimRequest,
+    answer: '200 Arrow with tq-claim, or 200 JSON counts when the wait timed out or the task drained',
+  },
+  ack: {
+    method: 'POST',
+    path: '/v1/claims/{claim}:ack',
+    does: 'Ends a claim: its rows are consumed for the task.',
+    body: 'none',
+    answer: '200 {"lsn"}',
+  },
+  release: {
+    method: 'POST',
+    path: '/v1/claims/{claim}:release',
+    does: 'Gives the rows of a claim back.',
+    body: 'none',
+    answer: '200 {"lsn"}',
+  },
+  renew: {
+    method: 'POST',
+    path: '/v1/claims/{claim}:renew',
+    does: 'Extends the lease: it now ends lease_ms from now.',
+    body: 'json',
+    schema: RenewRequest,
+    answer: '200 {"lease_ms"}',
+  },
 } as const satisfies Record<string, Route>;
 export type RouteName = keyof typeof routes;

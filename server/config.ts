@@ -83,11 +83,42 @@ const text = (raw: string): string => raw;
 export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } = {
   data: { flag: '--data <dir>', env: 'TQ_DATA', fallback: './tq-data', about: 'data directory', parse: text },
   host: { flag: '--host <address>', env: 'TQ_HOST', fallback: '127.0.0.1', about: 'address to listen on', parse: text },
-  port: { flag: '--port <port>', env: 'TQ_PORT', fallback: '7654', about: 'port; 0 takes a free one', parse: integer(0, 65_535) },
-  memory: { flag: '--memory <size>', env: 'TQ_MEMORY', fallback: '1GiB', about: 'memory for bytes of rows', parse: memorySize },
-  logLevel: { flag: '--log-level <level>', env: 'TQ_LOG_LEVEL', fallback: 'info', about: logLevels.join(', '), parse: logLevel },
-  token: { flag: '--token <token>', env: 'TQ_TOKEN', fallback: '', about: 'bearer token that clients must show', secret: true, parse: text },
-  plaintext: { flag: '--plaintext', env: 'TQ_PLAINTEXT', fallback: 'false', about: 'allow an address beyond loopback without TLS', parse: yesOrNo },
+  port: {
+    flag: '--port <port>',
+    env: 'TQ_PORT',
+    fallback: '7654',
+    about: 'port; 0 takes a free one',
+    parse: integer(0, 65_535),
+  },
+  memory: {
+    flag: '--memory <size>',
+    env: 'TQ_MEMORY',
+    fallback: '1GiB',
+    about: 'memory for bytes of rows',
+    parse: memorySize,
+  },
+  logLevel: {
+    flag: '--log-level <level>',
+    env: 'TQ_LOG_LEVEL',
+    fallback: 'info',
+    about: logLevels.join(', '),
+    parse: logLevel,
+  },
+  token: {
+    flag: '--token <token>',
+    env: 'TQ_TOKEN',
+    fallback: '',
+    about: 'bearer token that clients must show',
+    secret: true,
+    parse: text,
+  },
+  plaintext: {
+    flag: '--plaintext',
+    env: 'TQ_PLAINTEXT',
+    fallback: 'false',
+    about: 'allow an address beyond loopback without TLS',
+    parse: yesOrNo,
+  },
   syncIntervalMs: {
     flag: '--sync-interval-ms <ms>',
     env: 'TQ_SYNC_INTERVAL_MS',
@@ -95,8 +126,20 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     about: 'how often level os is synced to disk',
     parse: integer(10, 60_000),
   },
-  advertise: { flag: '--advertise <url>', env: 'TQ_ADVERTISE', fallback: '', about: 'URL that clients are told', parse: text },
-  shards: { flag: '--shards <count>', env: 'TQ_SHARDS', fallback: '64', about: 'shards of the shard map', parse: integer(1, 8_192) },
+  advertise: {
+    flag: '--advertise <url>',
+    env: 'TQ_ADVERTISE',
+    fallback: '',
+    about: 'URL that clients are told',
+    parse: text,
+  },
+  shards: {
+    flag: '--shards <count>',
+    env: 'TQ_SHARDS',
+    fallback: '64',
+    about: 'shards of the shard map',
+    parse: integer(1, 8_192),
+  },
 };
 
 export interface ConfigSources {
@@ -110,7 +153,8 @@ export interface ConfigSources {
 export function resolveSettings(sources: ConfigSources): Settings {
   const known = new Set<string>(Object.keys(settings));
   for (const key of Object.keys(sources.file)) {
-    if (!known.has(key)) throw new ConfigError(`the settings file has the unknown key "${key}"; known are ${[...known].join(', ')}`);
+    if (!known.has(key))
+      throw new ConfigError(`the settings file has the unknown key "${key}"; known are ${[...known].join(', ')}`);
   }
   const values = Object.entries(settings).map(([key, setting]) => {
     const { raw, from } = rawValue(key as keyof Settings, sources);
@@ -129,8 +173,13 @@ function rawValue(key: keyof Settings, { flags, env, file }: ConfigSources): { r
   if (flags[key] !== undefined) return { raw: String(flags[key]), from: setting.flag.split(' ')[0] };
   const variable = env[setting.env];
   if (variable !== undefined) return { raw: variable, from: setting.env };
-  if (file[key] !== undefined) return { raw: String(file[key]), from: `"${key}" in the settings file` };
+  if (file[key] !== undefined) return { raw: rawText(file[key]), from: `"${key}" in the settings file` };
   return { raw: setting.fallback, from: 'the default' };
+}
+
+/** Numbers, words and true or false may stand in a file; anything else fails as the text that it is. */
+function rawText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 export function isLoopback(host: string): boolean {

@@ -21,13 +21,29 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
     { name: 'tq_sent_bytes', help: 'Bytes sent since the start.', read: () => listener.counts.bytesSent },
     { name: 'tq_waiters', help: 'Claims and reads that wait.', read: of(({ waits }) => waits.count) },
     { name: 'tq_lsn', help: 'The LSN given last.', read: of(({ parts }) => parts.journal.lsn) },
-    { name: 'tq_durable_lsn', help: 'Every event up to here survives a power cut.', read: of(({ parts }) => parts.journal.watermark) },
+    {
+      name: 'tq_durable_lsn',
+      help: 'Every event up to here survives a power cut.',
+      read: of(({ parts }) => parts.journal.watermark),
+    },
     { name: 'tq_arena_bytes', help: 'Size of the arena.', read: of(({ parts }) => parts.arena.size) },
-    { name: 'tq_arena_held_bytes', help: 'Bytes of the arena that cannot be evicted now.', read: of(({ parts }) => parts.arena.heldSize) },
+    {
+      name: 'tq_arena_held_bytes',
+      help: 'Bytes of the arena that cannot be evicted now.',
+      read: of(({ parts }) => parts.arena.heldSize),
+    },
     { name: 'tq_block_cache_hits', help: 'Cold blocks that were cached.', read: of(({ parts }) => parts.blocks.hits) },
-    { name: 'tq_block_cache_misses', help: 'Cold blocks that came from disk.', read: of(({ parts }) => parts.blocks.misses) },
+    {
+      name: 'tq_block_cache_misses',
+      help: 'Cold blocks that came from disk.',
+      read: of(({ parts }) => parts.blocks.misses),
+    },
     { name: 'tq_segments', help: 'Segments in use.', read: of(({ parts }) => [...parts.segments.all()].length) },
-    { name: 'tq_disk_full', help: '1 while puts are refused for want of space.', read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)) },
+    {
+      name: 'tq_disk_full',
+      help: '1 while puts are refused for want of space.',
+      read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)),
+    },
     {
       name: 'tq_partition_rows',
       help: 'Rows of a partition.',

@@ -1,11 +1,18 @@
 #!/usr/bin/env node
 /** `tq`: the command line of the server. */
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
 import { pino } from 'pino';
-import { ConfigError, printableSettings, resolveSettings, settings, type ConfigSources, type Settings } from './config.ts';
+import {
+  ConfigError,
+  printableSettings,
+  resolveSettings,
+  settings,
+  type ConfigSources,
+  type Settings,
+} from './config.ts';
 import { realEnv } from './env/real.ts';
+import { readSettingsFile } from './env/settings_file.ts';
 import { serve } from './serve.ts';
 
 const { version } = createRequire(import.meta.url)('./package.json') as { version: string };
@@ -13,16 +20,24 @@ const EXIT_USAGE = 64;
 const EXIT_FAILED = 1;
 
 const program = new Command('tq').description('Transfer-Queue storage server').version(version);
-const command = program.command('serve').description('serve a data directory').option('--config <file>', 'settings file (JSON)');
+const command = program
+  .command('serve')
+  .description('serve a data directory')
+  .option('--config <file>', 'settings file (JSON)');
 for (const setting of Object.values(settings)) {
-  command.addOption(new Option(setting.flag, `${setting.about} (${setting.env}; default: ${setting.fallback || 'none'})`));
+  command.addOption(
+    new Option(setting.flag, `${setting.about} (${setting.env}; default: ${setting.fallback || 'none'})`),
+  );
 }
 command.action((flags: Record<string, string | boolean>) => run(flags));
 await program.parseAsync();
 
 async function run({ config, ...flags }: Record<string, string | boolean>): Promise<void> {
-  const chosen = settingsOrExit({ flags, env: process.env, file: readSettingsFile(config) });
-  const log = pino({ level: chosen.logLevel, redact: ['token', '*.token', 'authorization', '*.authorization'] }, pino.destination(2));
+  const chosen = settingsOrExit({ flags, env: process.env, file: settingsFileOrExit(config) });
+  const log = pino(
+    { level: chosen.logLevel, redact: ['token', '*.token', 'authorization', '*.authorization'] },
+    pino.destination(2),
+  );
   log.info(printableSettings(chosen), 'settings in force');
   try {
     const server = await serve(realEnv(log), chosen);
@@ -55,10 +70,10 @@ function settingsOrExit(sources: ConfigSources): Settings {
   }
 }
 
-function readSettingsFile(path: string | boolean | undefined): Record<string, unknown> {
+function settingsFileOrExit(path: string | boolean | undefined): Record<string, unknown> {
   if (typeof path !== 'string') return {};
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    return readSettingsFile(path);
   } catch (error) {
     process.stderr.write(`tq: cannot read the settings file ${path}: ${(error as Error).message}\n`);
     process.exit(EXIT_USAGE);

@@ -62,7 +62,12 @@ export async function serve(env: Env, settings: Settings): Promise<RunningServer
 }
 
 /** A segment is a sixteenth of the memory, so that several can be active while others are read. */
-function sizesOf(memorySize: number): { frameSize: number; blockCacheSize: number; putBodySizeMax: number; answerSizeMax: number } {
+function sizesOf(memorySize: number): {
+  frameSize: number;
+  blockCacheSize: number;
+  putBodySizeMax: number;
+  answerSizeMax: number;
+} {
   const wanted = Math.floor(memorySize / FRAMES_PER_ARENA / FRAME_SIZE_MIN) * FRAME_SIZE_MIN;
   const frameSize = Math.min(Math.max(wanted, FRAME_SIZE_MIN), FRAME_SIZE_MAX);
   const blockCacheSize = Math.floor(memorySize / BLOCK_CACHE_SHARE / FRAME_SIZE_MIN) * FRAME_SIZE_MIN;

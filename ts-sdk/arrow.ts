@@ -1,9 +1,10 @@
 /**
  * Tables and record batches of `apache-arrow`, made into columns in place.
  *
- * Only their data is looked at (types, buffers, metadata), never their classes, so that a table of another copy or version
- * of the library works. What Arrow allows beyond the layouts is brought to them where nothing is lost: dictionaries are
- * decoded, bits become bytes, large offsets become small ones; the rest is refused with what to send instead.
+ * Only their data is looked at (types, buffers, metadata), never their classes, so that a table of another copy or
+ * version of the library works. What Arrow allows beyond the layouts is brought to them where nothing is lost:
+ * dictionaries are decoded, bits become bytes, large offsets become small ones; the rest is refused with what to send
+ * instead.
  */
 import { layoutOfArrowField, type ArrowField, type ArrowType } from '@transfer-queue/core/arrow';
 import type { FieldLayout } from '@transfer-queue/core/layout';

@@ -1,7 +1,7 @@
 /** Batches: the rows of an answer, as Arrow IPC bytes, as typed columns and as a table of `apache-arrow`. */
 import { ATTEMPT_COLUMN } from '@transfer-queue/core/protocol';
 import { tableFromIPC, type Table } from 'apache-arrow';
-import type { Column} from './column.ts';
+import type { Column } from './column.ts';
 import { joinColumns } from './column.ts';
 import { decodeAnswer, type Rows } from './decode.ts';
 import { encodeRows, pickRows } from './encode.ts';
@@ -14,8 +14,8 @@ import { catalogueError } from './errors.ts';
  * ```ts
  * const batch = await train.get([2, 1], { fields: ['reward'] });
  * batch.ids; // [2, 1]
- * batch.column('reward').values; // Float32Array(2), a view of batch.bytes
- * batch.table().toString();
+ * batch.column('reward').values; // Float32Array [0.5, 0.25]
+ * batch.table().numRows; // 2
  * ```
  */
 export class Batch implements Rows {

@@ -4,9 +4,9 @@
  *   Arrow IPC stream ... end-of-stream | "TQXXH64\n" | checksum, 8 bytes, little-endian |
  *   `------------ hashed ------------' `-------------- tail, within Content-Length ----'
  *
- * Invariants: bytes go out in windows of at most WINDOW_SIZE, so that each is hashed and sent while it is in the cache;
- * pieces smaller than JOIN_SIZE are joined first, since every window costs a system call; an answer is received into one
- * buffer and is handed out only when its length and its checksum fit.
+ * Invariants: bytes go out in windows of at most WINDOW_SIZE, so that each is hashed and sent while it is in the
+ * cache; pieces smaller than JOIN_SIZE are joined first, since every window costs a system call; an answer is
+ * received into one buffer and is handed out only when its length and its checksum fit.
  */
 import { TAIL_MAGIC, TAIL_SIZE } from '@transfer-queue/core/protocol';
 import type { BodyHasher } from '@transfer-queue/core/wasm';

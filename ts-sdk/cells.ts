@@ -10,8 +10,8 @@
  *
  *   one cell   a typed array, row-major | { data, shape } | nested arrays of numbers
  *
- * Invariants: typed arrays must be of the dtype's own type, since a silent conversion would hide a wrong declaration; plain
- * numbers are converted, and refused where they do not fit; a cell's shape is what the layout says it is.
+ * Invariants: typed arrays must be of the dtype's own type, since a silent conversion would hide a wrong declaration;
+ * plain numbers are converted, and refused where they do not fit; a cell's shape is what the layout says it is.
  */
 import { describeLayout, elementsOf, sameLayout, type Dtype, type FieldLayout } from '@transfer-queue/core/layout';
 import { Column, arrayOf, strideOf, type Values } from './column.ts';
@@ -258,7 +258,7 @@ const integerRanges: Partial<Record<Dtype, readonly [number, number]>> = {
 function element(name: string, value: unknown, dtype: Dtype): never {
   const stored = storedElement(value, dtype);
   if (stored === undefined) return mismatch(name, `is ${dtype}, which ${String(value)} cannot be`);
-  return stored as never; // Arrays of numbers and of bigints take different types; which one it is depends on the dtype.
+  return stored as never; // Arrays of numbers and of bigints take different types: which one, the dtype says.
 }
 
 function storedElement(value: unknown, dtype: Dtype): number | bigint | undefined {

@@ -19,7 +19,9 @@ export interface ConnectOptions {
   readonly url?: string;
   /** The bearer token. Default: the environment's TQ_TOKEN, else none. */
   readonly token?: string;
-  /** The deadline of each call, retries included, in milliseconds; the wait that it asks for is added. Default 30,000. */
+  /**
+   * The deadline of each call, retries included, in milliseconds; the wait that it asks for is added. Default 30,000.
+   */
   readonly timeoutMs?: number;
   /** The deadline for a connection to open, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
@@ -36,7 +38,10 @@ export interface MatrixOptions {
   readonly partition: string;
 }
 
-/** One matrix: elements and shape; a typed array for one dimension; nested numbers; or the value of a scalar, text or JSON. */
+/**
+ * One matrix: elements and shape; a typed array for one dimension; nested numbers; or the value of a scalar, text or
+ * JSON.
+ */
 export type MatrixInput = Matrix | Nested | Cell;
 
 /**
@@ -45,7 +50,10 @@ export type MatrixInput = Matrix | Nested | Cell;
  * @example
  * ```ts
  * await using tq = connect({ url: 'http://127.0.0.1:7654' }); // closed at the end of the block
- * const train = await tq.partition('train', { fields: { prompt: text() } });
+ * const train = await tq.partition('train', { fields: { prompt: text(), response: ragged('int64') } });
+ * await train.put({ prompt: ['1 + 1 ='], response: [[2]] }, { ids: [7] });
+ * const batch = await train.get([7]);
+ * batch.column('response').row(0); // BigInt64Array [2n]
  * ```
  */
 export function connect(options: ConnectOptions = {}): Client {
@@ -88,7 +96,8 @@ export class Client {
    *
    * @example
    * ```ts
-   * const train = await tq.partition('train', { fields: { image: dense('float32', [28, 28]), response: ragged('int64') } });
+   * const fields = { image: dense('float32', [28, 28]), response: ragged('int64') };
+   * const train = await tq.partition('train', { fields, groupSize: 8 });
    * ```
    */
   async partition(name: string, settings?: PartitionSettings & CallOptions): Promise<Partition> {
@@ -122,7 +131,7 @@ export class Client {
    * @example
    * ```ts
    * await tq.writeMatrix(7, 'advantage', Float32Array.of(0.5, -0.5), { partition: 'train' });
-   * await tq.writeMatrix(7, 'prompt', { data: new Float32Array(3 * 64), shape: [3, 64] }, { partition: 'train' });
+   * await tq.writeMatrix(7, 'embedding', { data: new Float32Array(3 * 64), shape: [3, 64] }, { partition: 'train' });
    * ```
    */
   async writeMatrix(
@@ -140,7 +149,8 @@ export class Client {
    *
    * @example
    * ```ts
-   * const { data, shape } = (await tq.readMatrix(7, 'prompt', { partition: 'train' })) as Matrix;
+   * const { data, shape } = (await tq.readMatrix(7, 'embedding', { partition: 'train' })) as Matrix;
+   * shape; // [3, 64]
    * ```
    */
   async readMatrix(id: number, field: string, options: MatrixOptions & WaitOptions): Promise<Matrix | Cell> {
@@ -158,8 +168,8 @@ export class Client {
   }
 
   /**
-   * Ends what is under way with `client_closed` and closes all connections. Claims that are held are renewed no more, so
-   * their rows go back when their leases run out; release them before, to give them back at once.
+   * Ends what is under way with `client_closed` and closes all connections. Claims that are held are renewed no more,
+   * so their rows go back when their leases run out; release them before, to give them back at once.
    */
   close(): Promise<void> {
     return this.#wire.close();

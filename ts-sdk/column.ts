@@ -7,8 +7,8 @@
  *   ragged            all cells in a row             rows + 1         n-D only: rows x ndim
  *   text bytes json   UTF-8 or bytes in a row        rows + 1
  *
- * Invariants: cell i is values[offsets[i] .. offsets[i + 1]) (offsets need not begin at 0); nothing here copies values but
- * `takeRows` and `joinColumns`, so a column of an answer stays a view of the answer.
+ * Invariants: cell i is values[offsets[i] .. offsets[i + 1]) (offsets need not begin at 0); nothing here copies
+ * values but `takeRows` and `joinColumns`, so a column of an answer stays a view of the answer.
  */
 import { elementsOf, partCount, type Dtype, type FieldLayout } from '@transfer-queue/core/layout';
 import { clientError } from './errors.ts';
@@ -31,8 +31,8 @@ export type Values =
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /**
- * One cell. Dense and ragged: a view of its elements, row-major. Scalar: a number, a bigint (64-bit integers) or a boolean.
- * text: a string; bytes: a view; json: the parsed value.
+ * One cell. Dense and ragged: a view of its elements, row-major. Scalar: a number, a bigint (64-bit integers) or a
+ * boolean. text: a string; bytes: a view; json: the parsed value.
  */
 export type Cell = Values | bigint | Json;
 
@@ -60,7 +60,7 @@ interface ValuesConstructor {
 
 /** The typed array that holds the elements of a layout. */
 export function arrayOf(layout: FieldLayout): ValuesConstructor {
-  return ('dtype' in layout ? arrays[layout.dtype] : Uint8Array);
+  return 'dtype' in layout ? arrays[layout.dtype] : Uint8Array;
 }
 
 /** The bytes of any typed array, in place. */
@@ -83,9 +83,11 @@ const utf8 = new TextDecoder();
  *
  * @example
  * ```ts
- * const response = batch.column('response'); // ragged int64
- * response.row(0); // BigInt64Array, a view
- * response.values.subarray(response.offsets![1], response.offsets![2]); // the same as row(1)
+ * const batch = await train.get([1, 2], { fields: ['response'] });
+ * const response = batch.column('response'); // ragged int64: a column of views
+ * response.row(1); // BigInt64Array [2n, 2n]
+ * response.values; // BigInt64Array [1n, 2n, 2n]
+ * response.offsets; // Int32Array [0, 1, 3]
  * ```
  */
 export class Column {
@@ -234,7 +236,10 @@ function setValues(target: Values, source: Values, at: number): void {
   (target as Uint8Array).set(source as Uint8Array, at);
 }
 
-/** Elements as numbers: `float16` and `bfloat16` decoded, 64-bit integers rounded to the nearest number. Always a copy. */
+/**
+ * Elements as numbers: `float16` and `bfloat16` decoded, 64-bit integers rounded to the nearest number. Always a
+ * copy.
+ */
 export function toNumbers(values: Values, dtype: Dtype): Float64Array {
   const decode = dtype === 'float16' ? float16Number : dtype === 'bfloat16' ? bfloat16Number : Number;
   return Float64Array.from(values as ArrayLike<number | bigint> as ArrayLike<number>, decode);

@@ -1,7 +1,7 @@
 /**
  * Answers as columns: an Arrow IPC stream from outside, checked by the walker of core, then looked at in place.
  *
- *   stream   index_id | [tq_attempt] | fields ...        one record batch in an answer; a put of the user's may have more
+ *   stream   index_id | [tq_attempt] | fields ...     one record batch in an answer; a put of the user's may have more
  *
  * Invariants: all columns have as many rows as there are ids; values are views of the stream unless it holds several
  * record batches, which are joined.
@@ -30,8 +30,9 @@ export function decodeAnswer(bytes: Uint8Array): Rows {
 }
 
 /**
- * The rows of an Arrow IPC stream that a caller wants to put. What apache-arrow writes of strings and booleans is not what
- * is stored, so a stream with such columns is read by apache-arrow itself. Throws FixRequestError when it cannot be put.
+ * The rows of an Arrow IPC stream that a caller wants to put. What apache-arrow writes of strings and booleans is not
+ * what is stored, so a stream with such columns is read by apache-arrow itself. Throws FixRequestError when it cannot
+ * be put.
  */
 export function decodeInput(bytes: Uint8Array): Rows | Table {
   const stream = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();

@@ -4,8 +4,8 @@
  *   given     Arrow IPC bytes | Table or RecordBatch of apache-arrow | { field: cells, ... } | Batch
  *   body      schema message | one record batch: index_id, fields ... | end of stream | tail
  *
- * Invariants: each body holds at most the rows and bytes of the limits, or a single row; rows keep their order; values are
- * sent from where they lie.
+ * Invariants: each body holds at most the rows and bytes of the limits, or a single row; rows keep their order;
+ * values are sent from where they lie.
  */
 import { encodeBatch } from '@transfer-queue/core/arrow';
 import { ID_END, INDEX_COLUMN } from '@transfer-queue/core/protocol';
@@ -14,7 +14,7 @@ import type { RecordBatch, Table } from 'apache-arrow';
 import { columnsOfTable, isArrowTable } from './arrow.ts';
 import { arrowBody } from './body.ts';
 import { inferLayout, toColumn, type ColumnInput } from './cells.ts';
-import type { Column} from './column.ts';
+import type { Column } from './column.ts';
 import { cellValues, sliceRows, takeRows } from './column.ts';
 import { decodeInput, type Rows } from './decode.ts';
 import { catalogueError } from './errors.ts';

@@ -2,7 +2,7 @@
  * What can go wrong, as typed errors: one class per kind, one code per reason.
  *
  *   TransferQueueError
- *     RetryLaterError      the same call may work after a pause; the SDK has already tried as often as its policy allows
+ *     RetryLaterError      the same call may work after a pause; the SDK has tried as often as its policy allows
  *     FixRequestError      the call can never work as it is
  *     WaitForOthersError   others must act first: rows that are not there yet, a full disk
  *     GiveUpError          what was asked for is gone: a claim that went to another consumer, a drained partition

@@ -3,9 +3,10 @@
  *
  *   held -> acked | released | lost            renewed at each third of the lease, until holdMaxMs after the grant
  *
- * Invariants: a claim ends once, acks and releases taking turns; its timer ends with it and never keeps the process alive;
- * a batch that nobody references any more is not renewed, so its rows go to another consumer when the lease runs out. A
- * batch held beyond holdMaxMs may still be acked: the server alone knows whether its rows went to someone else.
+ * Invariants: a claim ends once, acks and releases taking turns; its timer ends with it and never keeps the process
+ * alive; a batch that nobody references any more is not renewed, so its rows go to another consumer when the lease
+ * runs out. A batch held beyond holdMaxMs may still be acked: the server alone knows whether its rows went to someone
+ * else.
  */
 import { TransferQueueError, catalogueError } from './errors.ts';
 import type { Wire } from './wire.ts';

@@ -94,8 +94,9 @@ export class Partition {
    * Puts rows: cells of some fields. Rows get their fields by as many puts as you like, in any order; a cell that is
    * there already is overwritten. All of a part or nothing is put; a call within the limits is one part.
    *
-   * `data` is a table or record batch of `apache-arrow` (dictionary columns are decoded), an Arrow IPC stream, a `Batch`,
-   * or cells by field name: typed arrays, arrays of them, nested arrays, strings, JSON values, as the layout says.
+   * `data` is a table or record batch of `apache-arrow` (dictionary columns are decoded), an Arrow IPC stream, a
+   * `Batch`, or cells by field name: typed arrays, arrays of them, nested arrays, strings, JSON values, as the layout
+   * says.
    *
    * Throws FixRequestError (`field_mismatch`, `index_id_invalid`, `rows_exist`), GiveUpError (`partition_sealed`,
    * `claim_stale`), WaitForOthersError (`disk_full`, `memory_full`).
@@ -103,7 +104,7 @@ export class Partition {
    * @example
    * ```ts
    * await train.put(tableFromArrays({ index_id: [7, 8], prompt: ['a', 'b'] }));
-   * await train.put({ reward: Float32Array.of(1, 0) }, { ids: [7, 8], ifAbsent: true });
+   * await train.put({ advantage: [[0.5, -0.5], []] }, { ids: [7, 8], ifAbsent: true });
    * ```
    */
   put(data: PutData, options: PutOptions = {}): Promise<PutResult> {
@@ -113,8 +114,8 @@ export class Partition {
   /**
    * Reads rows by id, in the order asked. With `waitMs`, waits until all of them have all the fields.
    *
-   * Throws WaitForOthersError (`rows_missing`, `timed_out`), GiveUpError (`drained`: the partition is sealed and lacks some
-   * of the ids), FixRequestError (`field_unknown`).
+   * Throws WaitForOthersError (`rows_missing`, `timed_out`), GiveUpError (`drained`: the partition is sealed and
+   * lacks some of the ids), FixRequestError (`field_unknown`).
    */
   get(ids: Ids, options: ReadOptions = {}): Promise<Batch> {
     return readIds(this.#target, ids, options);
@@ -144,9 +145,10 @@ export class Partition {
   }
 
   /**
-   * Claims batch after batch until the partition is sealed and the task has consumed all of it. The lease of the batch at
-   * hand renews itself, for up to `holdMaxMs`. A batch that is not acked when the next one is asked for, or when the loop
-   * is left, is released. Throws the reason of `signal`, WaitForOthersError (`timed_out`) when `waitMs` ends.
+   * Claims batch after batch until the partition is sealed and the task has consumed all of it. The lease of the
+   * batch at hand renews itself, for up to `holdMaxMs`. A batch that is not acked when the next one is asked for, or
+   * when the loop is left, is released. Throws the reason of `signal`, WaitForOthersError (`timed_out`) when `waitMs`
+   * ends.
    *
    * @example
    * ```ts

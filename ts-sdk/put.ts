@@ -1,8 +1,8 @@
 /**
  * Puts: the rows of a call, split by node and by the limits, each part one atomic request.
  *
- * Invariants: the parts of a node go out in the order of the rows; the claim of a put is acked with the last part of the
- * node that granted it, when all other parts are in; each part has its own request id and its own deadline.
+ * Invariants: the parts of a node go out in the order of the rows; the claim of a put is acked with the last part of
+ * the node that granted it, when all other parts are in; each part has its own request id and its own deadline.
  */
 import { INDEX_COLUMN, TAIL_SIZE, type AckLevel, type Limits } from '@transfer-queue/core/protocol';
 import { walkStream } from '@transfer-queue/core/arrow';

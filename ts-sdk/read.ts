@@ -3,8 +3,8 @@
  *
  *   ids -> shares (one per node) -> calls (readRowsMax ids; halved when an answer is too large) -> parts -> one batch
  *
- * Invariants: a read gives all rows asked for or throws; a wait ends as rows, `timed_out` or `drained`, never as anything
- * else; the parts of one read share one wait.
+ * Invariants: a read gives all rows asked for or throws; a wait ends as rows, `timed_out` or `drained`, never as
+ * anything else; the parts of one read share one wait.
  */
 import { ID_END, headers as headerNames, outcomes, type Limits } from '@transfer-queue/core/protocol';
 import { Batch, mergeParts, readRows, type Part } from './batch.ts';

@@ -4,8 +4,8 @@
  *   attempt fails -> kind retry, or status 429 or 503 -> pause -> the same request id again
  *   pause n       =  Retry-After, where the server gave one; else backoffMs (evenly by chance) x backoffFactor^n
  *
- * Invariants: a call ends by its deadline and after `attemptsMax` attempts, whichever comes first; a pause that would pass
- * the deadline is not begun; every attempt of one call carries the same request id, so it acts once.
+ * Invariants: a call ends by its deadline and after `attemptsMax` attempts, whichever comes first; a pause that would
+ * pass the deadline is not begun; every attempt of one call carries the same request id, so it acts once.
  */
 import { TransferQueueError, clientError } from './errors.ts';
 

@@ -59,7 +59,12 @@ export class ShardMap {
 /** Reads the answer of `/v1/cluster`. The only node of a map is reached where the caller reached it, by `url`. */
 export function parseShardMap(json: unknown, url: string): ShardMap {
   const { epoch, shards, nodes } = json as { epoch: unknown; shards: unknown; nodes: unknown };
-  const isMap = Number.isSafeInteger(epoch) && Number.isSafeInteger(shards) && Array.isArray(nodes) && nodes.length > 0;
+  const isMap =
+    Number.isSafeInteger(epoch) &&
+    Number.isSafeInteger(shards) &&
+    (shards as number) >= 1 &&
+    Array.isArray(nodes) &&
+    nodes.length > 0;
   if (!isMap || !(nodes as unknown[]).every(isNode)) throw clientError('answer_invalid', 'The shard map is not valid.');
   const known = nodes as Node[];
   return new ShardMap({

@@ -4,8 +4,9 @@
  * The answer is received straight into one buffer of its Content-Length, which starts 8-aligned, so that every Arrow
  * column in it can be looked at in place. Its checksum is computed chunk by chunk while the bytes are warm.
  *
- * Invariants: an exchange settles exactly once, by its answer, an error, the abort of its signal or its time; after that
- * it leaves no timer and no listener behind, and a connection whose exchange was cut short is closed, never reused.
+ * Invariants: an exchange settles exactly once, by its answer, an error, the abort of its signal or its time; after
+ * that it leaves no timer and no listener behind, and a connection whose exchange was cut short is closed, never
+ * reused.
  */
 import { headers as headerNames } from '@transfer-queue/core/protocol';
 import { Pool, type Dispatcher } from 'undici';
@@ -152,8 +153,9 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
     if (size !== undefined && Number(size) > this.#parts.answerBytesMax) {
       return this.#cut(clientError('answer_invalid', `The answer has ${size} bytes, more than this client takes.`));
     }
-    // Without a length the end of the answer cannot be told from its half. An error page of a program in between may do so.
-    if (size === undefined && status === 200) return this.#cut(clientError('answer_invalid', 'The answer has no length.'));
+    // Without a length a whole answer looks like half of one; only an error page of a program in between may lack it.
+    if (size === undefined && status === 200)
+      return this.#cut(clientError('answer_invalid', 'The answer has no length.'));
     const hasTail = this.#headers[headerNames.tail] !== undefined;
     this.#receiver = bodyReceiver({ size: size === undefined ? undefined : Number(size), hasTail });
   }

@@ -3,8 +3,8 @@
  *
  *   Partition, Client > Wire > withRetries > Transport > undici
  *
- * Invariants: every call has a deadline, the wait that it asks for added; all attempts of a call carry one request id; an
- * answer that is not 200 is thrown as its typed error.
+ * Invariants: every call has a deadline, the wait that it asks for added; all attempts of a call carry one request
+ * id; an answer that is not 200 is thrown as its typed error.
  */
 import {
   PROTOCOL_VERSION,
@@ -145,9 +145,9 @@ export class Wire {
   }
 
   /**
-   * Does `work` for each node's share of `ids`, all at once; the share of the node at `lastUrl`, if any, when the others are
-   * done. A share whose node says `wrong_node` is split anew by a fresh map, once. Results come in no order; their shares
-   * tell which positions they are for.
+   * Does `work` for each node's share of `ids`, all at once; the share of the node at `lastUrl`, if any, when the
+   * others are done. A share whose node says `wrong_node` is split anew by a fresh map, once. Results come in no
+   * order; their shares tell which positions they are for.
    */
   async eachShare<T>(
     ids: readonly number[],

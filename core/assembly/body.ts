@@ -44,7 +44,7 @@ export function body_update(state: usize, ptr: usize, len: u32, out: usize): u32
   return closed;
 }
 
-/** Writes the hash of the last, partial block (if any), then the checksum; returns the count of block hashes, 0 or 1. */
+/** Writes the hash of the last, partial block if there is one, then the checksum; returns the count of the former. */
 export function body_finish(state: usize, out: usize): u32 {
   const closed: u32 = xxh64_total(state) > 0 ? 1 : 0;
   if (closed) closeBlock(state, out);

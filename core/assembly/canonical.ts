@@ -4,8 +4,8 @@
  *
  *     chunk    | bump allocated ......... | free ......... |
  *
- * A call that needs more than the chunk gets one at least twice as large, so all abandoned ones together are smaller than
- * the one in use. Hosts of the raw exports never call this, so it takes no memory from them.
+ * A call that needs more than the chunk gets one at least twice as large, so all abandoned ones together are smaller
+ * than the one in use. Hosts of the raw exports never call this, so it takes no memory from them.
  */
 import { growMemory } from './pages';
 

@@ -1,6 +1,6 @@
 /**
- * The functions of core.wit in the canonical ABI: lists arrive as (address, count), one number is returned as it is, all
- * else as the address of a record that the host reads before it calls the post-return function.
+ * The functions of core.wit in the canonical ABI: lists arrive as (address, count), one number is returned as it is,
+ * all else as the address of a record that the host reads before it calls the post-return function.
  *
  *     result<u32>          | 0 ok, 1 error (u8), pad (3) | value (4) |
  *     result<list<T>>      | 0 ok, 1 error (u8), pad (3) | address (4) | count (4) |

@@ -1,5 +1,5 @@
 /**
- * The claim scan: which slots of a page are in all AND pages (the fields they need) and in no NOT page (consumed, leased).
+ * The claim scan: slots of a page that are in all AND pages (fields that they need), in no NOT page (consumed, leased).
  *
  *     ready = and[0] & and[1] & ... & ~not[0] & ~not[1] & ...     over [fromBit, bits)
  *

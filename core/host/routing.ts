@@ -1,4 +1,4 @@
-/** Routing in the host: shards of ids and keys, and the nodes that hold a shard, as core/assembly/routing.ts defines. */
+/** Routing in the host: shards of ids and keys, and the nodes of a shard, as core/assembly/routing.ts defines them. */
 import { xxh64Into } from './hash.ts';
 import type { CoreInstance } from './instance.ts';
 

@@ -3,8 +3,8 @@
  *
  *     source   | ... | slice 1 | ....... | slice 0 | ... |   --gather-->   out | slice 0 | slice 1 |
  *
- * Offsets are Int32Array or BigInt64Array views as Arrow stores them. Long lists cross in pieces that share one element,
- * so that the pair at the seam is checked too.
+ * Offsets are Int32Array or BigInt64Array views as Arrow stores them. Long lists cross in pieces that share one
+ * element, so that the pair at the seam is checked too.
  */
 import type { CoreInstance } from './instance.ts';
 

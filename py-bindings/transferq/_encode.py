@@ -303,7 +303,8 @@ def _of_numbers(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array
         if array.dtype.kind not in kinds:
             _mismatch(name, layout, f"the values are {array.dtype}")
         if dtype == "bfloat16":
-            return _bfloat16_bits(array.astype(np.float32))
+            with np.errstate(over="ignore"):
+                return _bfloat16_bits(array.astype(np.float32))
         if dtype == "bool":
             return array.view(np.uint8)
         converted = np.asarray(value, np.dtype(dtype))

@@ -57,8 +57,9 @@ class Put:
 def columns_and_ids(partition: Partition, data: Any, index_ids: Any) -> tuple[Columns, NDArray[np.int64]]:
     """The outgoing columns of what a user gave, and the ids of its rows."""
     given = _by_name(data)
+    own_ids = given.pop(INDEX_COLUMN, None)
     if index_ids is None:
-        index_ids = given.pop(INDEX_COLUMN, None)
+        index_ids = own_ids
     if index_ids is None:
         raise FieldMismatch("A put needs index_ids, or a table with a column index_id.")
     ids = encode_ids(index_ids)

@@ -66,7 +66,11 @@ function attempt(node: Node, partition: Partition, command: ClaimCommand): Attem
   return { kind: 'granted', grant: state.grant(claim)!, commit };
 }
 
-function repeat(node: Node, partition: Partition, earlier: NonNullable<ReturnType<Node['parts']['state']['requests']['get']>>): Attempt {
+function repeat(
+  node: Node,
+  partition: Partition,
+  earlier: NonNullable<ReturnType<Node['parts']['state']['requests']['get']>>,
+): Attempt {
   if (earlier.kind !== 'claim' || earlier.partition !== partition.id) return refused('request_id_reused', {});
   const grant = node.parts.state.grant(earlier.claim);
   if (grant === undefined) return refused('claim_stale', { reason: 'the claim of this request ended' });
@@ -87,7 +91,13 @@ async function finish(node: Node, partition: Partition, result: Attempt): Promis
   if (cells === null) throw new StoreError('claim_stale', { reason: 'the claim of this request ended' });
   await result.commit;
   await node.parts.journal.settled();
-  return { kind: 'claimed', located: cells, token: node.parts.tokens.make({ partition: partition.id, claim }), attempts, leaseMs };
+  return {
+    kind: 'claimed',
+    located: cells,
+    token: node.parts.tokens.make({ partition: partition.id, claim }),
+    attempts,
+    leaseMs,
+  };
 }
 
 function counts(node: Node, partition: Partition, command: ClaimCommand): Readonly<Record<string, number>> {

@@ -70,8 +70,7 @@ export interface ClaimedOutcome {
 }
 
 export type WaitEnd =
-  | { readonly kind: 'timed_out'; readonly details: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'drained' };
+  { readonly kind: 'timed_out'; readonly details: Readonly<Record<string, unknown>> } | { readonly kind: 'drained' };
 
 export type ReadOutcome = RowsOutcome | WaitEnd;
 export type ClaimOutcome = ClaimedOutcome | WaitEnd;

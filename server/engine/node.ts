@@ -54,7 +54,7 @@ export class Node {
 
   constructor(parts: NodeParts) {
     this.parts = parts;
-    this.waits = new Waits(this);
+    this.waits = new Waits({ state: parts.state, clock: parts.env.clock });
     this.#tickLater();
     this.#armLeases();
   }

@@ -87,7 +87,13 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       position: { ...end, epoch },
       file: end.file,
     });
-    const descriptor = { type: 'descriptor', formatVersion: FORMAT_VERSION, epoch, bootId: env.fs.bootId(), tokenKey } as const;
+    const descriptor = {
+      type: 'descriptor',
+      formatVersion: FORMAT_VERSION,
+      epoch,
+      bootId: env.fs.bootId(),
+      tokenKey,
+    } as const;
     await journal.append(descriptor, 'disk').commit;
     await journal.makeDurable(async () => undefined);
     await segments.removeStrays();
@@ -96,7 +102,20 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
     const tokens = new ClaimTokens(tokenKey);
     const { syncIntervalMs, putBodySizeMax, answerSizeMax } = options;
     const limits = { syncIntervalMs, putBodySizeMax, answerSizeMax };
-    const node = new Node({ env, core, state, journal, reserve, segments, arena, blocks, reader, tokens, epoch, ...limits });
+    const node = new Node({
+      env,
+      core,
+      state,
+      journal,
+      reserve,
+      segments,
+      arena,
+      blocks,
+      reader,
+      tokens,
+      epoch,
+      ...limits,
+    });
     const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: [...voided] };
     return { node, recovery, close: () => node.stop().finally(() => lock.release()) };
   } catch (error) {
@@ -122,14 +141,24 @@ async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Rep
     if (lost.length === 0) return { ...replay, voided };
     for (const lsn of lost) voided.add(lsn);
     options.env.log.warn({ lsns: lost }, 'puts are left out: the machine crashed before their bytes were synced');
+    replay.state.close();
     await replay.end.file?.close();
     await replay.segments.close();
   }
 }
 
-async function replayJournal(options: NodeOptions, arena: Arena, voided: ReadonlySet<number>): Promise<Replay & { bootId: string }> {
+async function replayJournal(
+  options: NodeOptions,
+  arena: Arena,
+  voided: ReadonlySet<number>,
+): Promise<Replay & { bootId: string }> {
   const { env, core, directory } = options;
-  const segments = new Segments({ env, arena, directory: `${directory}/segments`, memoryWaitMsMax: options.memoryWaitMsMax });
+  const segments = new Segments({
+    env,
+    arena,
+    directory: `${directory}/segments`,
+    memoryWaitMsMax: options.memoryWaitMsMax,
+  });
   await segments.files.list();
   const state = new NodeState({ store: new Store(segments), bitmaps: createBitmaps(core) });
   const run = { epoch: 0, bootId: '', tokenKey: null as Uint8Array | null };
@@ -166,10 +195,10 @@ function withoutLost(state: NodeState, event: JournalEvent): JournalEvent | null
 function claimOfPresent(state: NodeState, event: ClaimEvent): ClaimEvent | null {
   const queue = state.queueById(event.partition);
   if (queue === undefined) return null;
-  const places = Array.from(event.ids.keys()).filter((place) => machine.rowHas(queue, event.ids[place]!, event.fields));
+  const places = Array.from(event.ids.keys()).filter((place) => machine.rowHas(queue, event.ids[place], event.fields));
   if (places.length === 0) return null;
-  const ids = Float64Array.from(places, (place) => event.ids[place]!);
-  return { ...event, ids, attempts: Uint16Array.from(places, (place) => event.attempts[place]!) };
+  const ids = Float64Array.from(places, (place) => event.ids[place]);
+  return { ...event, ids, attempts: Uint16Array.from(places, (place) => event.attempts[place]) };
 }
 
 /** LSNs of the live puts above the watermark whose bytes did not reach the disk before the machine went down. */
@@ -180,7 +209,10 @@ async function lostPuts(options: NodeOptions, replay: Replay & { bootId: string 
   for (const extent of replay.state.store.extentsAfter(replay.end.watermark)) {
     if (await isIntact(core, replay.segments, extent)) continue;
     if (extent.level === 'disk') {
-      throw new RecoveryError('the bytes of a put of ack level disk are damaged', { lsn: extent.lsn, segment: extent.segment.id });
+      throw new RecoveryError('the bytes of a put of ack level disk are damaged', {
+        lsn: extent.lsn,
+        segment: extent.segment.id,
+      });
     }
     lost.push(extent.lsn);
   }
@@ -195,7 +227,8 @@ async function isIntact(core: Core, segments: Segments, extent: LiveExtent): Pro
     const bytes = block.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, extent.length - from));
     if ((await file.pread(bytes, extent.offset + from)) < bytes.length) return false;
     core.xxh64Into(bytes, hash);
-    if (!hash.equals(extent.blocks.subarray(from / CHECKSUM_BLOCK_SIZE * 8, from / CHECKSUM_BLOCK_SIZE * 8 + 8))) return false;
+    if (!hash.equals(extent.blocks.subarray((from / CHECKSUM_BLOCK_SIZE) * 8, (from / CHECKSUM_BLOCK_SIZE) * 8 + 8)))
+      return false;
   }
   return true;
 }

@@ -10,7 +10,10 @@ import type { DeclareCommand } from './commands.ts';
 import type { Node } from './node.ts';
 
 /** Creates the partition or adds fields to it; what is declared already must be the same. */
-export async function declare(node: Node, command: DeclareCommand): Promise<{ partition: Partition; created: boolean }> {
+export async function declare(
+  node: Node,
+  command: DeclareCommand,
+): Promise<{ partition: Partition; created: boolean }> {
   const { state, journal } = node.parts;
   const known = state.store.partition(command.name);
   const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
@@ -25,13 +28,18 @@ export async function declare(node: Node, command: DeclareCommand): Promise<{ pa
 }
 
 /** The declaration outlives the rows of a `memory` partition, so it is journaled at `os` at least. */
-export function commitDeclaration(node: Node, partition: number, settings: PartitionSettings): ReturnType<Node['commit']> {
+export function commitDeclaration(
+  node: Node,
+  partition: number,
+  settings: PartitionSettings,
+): ReturnType<Node['commit']> {
   return node.commit({ type: 'declare', partition, settings }, settings.ack === 'memory' ? 'os' : settings.ack);
 }
 
 function newSettings(node: Node, command: DeclareCommand): PartitionSettings {
   const { store } = node.parts.state;
-  if (store.partitionCount >= limits.partitionsMax) throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
+  if (store.partitionCount >= limits.partitionsMax)
+    throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
   const fields = [...(command.fields ?? [])].map(([name, layout]) => ({ name, layout }));
   if (fields.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
   return {
@@ -110,7 +118,11 @@ export async function seal(node: Node, name: string): Promise<number> {
   return lsn;
 }
 
-export async function deleteRows(node: Node, name: string, rows: { ids: Float64Array; requestId: string }): Promise<{ lsn: number; deleted: number }> {
+export async function deleteRows(
+  node: Node,
+  name: string,
+  rows: { ids: Float64Array; requestId: string },
+): Promise<{ lsn: number; deleted: number }> {
   const partition = node.partition(name);
   const earlier = node.parts.state.requests.get(rows.requestId);
   if (earlier !== undefined) {

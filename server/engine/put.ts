@@ -36,7 +36,10 @@ const tailMagic = Buffer.from(TAIL_MAGIC, 'latin1');
 const schemas = new SchemaCache();
 
 /** Refuses what can be refused before the body; answers a retry of a put that is done. */
-export function checkPut(node: Node, command: PutCommand): { partition: Partition; level: AckLevel; done: Promise<PutAnswer> | null } {
+export function checkPut(
+  node: Node,
+  command: PutCommand,
+): { partition: Partition; level: AckLevel; done: Promise<PutAnswer> | null } {
   const partition = node.partition(command.partition);
   const level = levelOf(partition, command.ack);
   const earlier = node.parts.state.requests.get(command.requestId);
@@ -62,7 +65,11 @@ async function repeat(partition: Partition, earlier: RequestOutcome, ack: AckLev
 }
 
 /** Reserves the place of the body. Rejects with `memory_full` or `disk_full`. */
-export async function openPut(node: Node, command: PutCommand, place: { partition: Partition; level: AckLevel }): Promise<Put> {
+export async function openPut(
+  node: Node,
+  command: PutCommand,
+  place: { partition: Partition; level: AckLevel },
+): Promise<Put> {
   const { level, partition } = place;
   try {
     const reservation = await node.parts.segments.reserve({ level, partition: partition.id, length: command.length });
@@ -146,7 +153,9 @@ export class Put {
 
   async #syncData(): Promise<void> {
     const { segments, env } = this.#node.parts;
-    await segments.sync(this.#reservation.segment).catch((error: unknown) => env.crash('a sync of a segment failed', error));
+    await segments
+      .sync(this.#reservation.segment)
+      .catch((error: unknown) => env.crash('a sync of a segment failed', error));
   }
 
   /** Hashes the rest of the stream and compares; returns the length of the stream without its tail. */
@@ -158,7 +167,8 @@ export class Put {
     this.#hasher.update(bytes.subarray(this.#stepped, length));
     const checksum = this.#hasher.finish();
     const given = tailed ? bytes.subarray(tailAt + tailMagic.length) : this.#command.checksum;
-    if (given !== null && Buffer.compare(checksum, given) !== 0) throw new StoreError('checksum_mismatch', { bytes: length });
+    if (given !== null && Buffer.compare(checksum, given) !== 0)
+      throw new StoreError('checksum_mismatch', { bytes: length });
     return length;
   }
 
@@ -203,10 +213,12 @@ export class Put {
     const { claim, requestId } = this.#command;
     if (claim === null) return 0;
     const { ref } = claimOf(this.#node, claim);
-    if (ref.partition !== partition.id) throw new StoreError('claim_unknown', { reason: 'the claim is of another partition' });
+    if (ref.partition !== partition.id)
+      throw new StoreError('claim_unknown', { reason: 'the claim is of another partition' });
     const decision = machine.decideAck(this.#node.parts.state.queue(partition), { claim: ref.claim, requestId });
     if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
-    if (decision.kind === 'already') throw new StoreError('claim_stale', { reason: 'the claim was acked before this put' });
+    if (decision.kind === 'already')
+      throw new StoreError('claim_stale', { reason: 'the claim was acked before this put' });
     return ref.claim;
   }
 
@@ -223,7 +235,7 @@ export class Put {
 }
 
 function columnsOf(fields: readonly number[], batch: WalkedStream['batches'][number]): BatchColumns {
-  const columns = batch.columns.map(({ regions }, index) => ({ field: fields[index]!, regions }));
+  const columns = batch.columns.map(({ regions }, index) => ({ field: fields[index], regions }));
   return { rows: batch.rows, ids: batch.ids, columns };
 }
 

@@ -84,7 +84,11 @@ async function located(
   next: number | null = null,
 ): Promise<ReadOutcome> {
   const cells = await locate(node.parts.state.store, partition, { ids, fields });
-  if (cells.missing.length > 0) throw rowsMissing(partition, Float64Array.from(cells.missing, (row) => ids[row]!));
+  if (cells.missing.length > 0)
+    throw rowsMissing(
+      partition,
+      Float64Array.from(cells.missing, (row) => ids[row]),
+    );
   await node.parts.journal.settled();
   return { kind: 'rows', located: cells, next };
 }
@@ -99,7 +103,7 @@ async function readRange(
   const ids = await partition.index.scan({ ...range, rowsMax: range.rowsMax + 1 });
   const queue = node.parts.state.queue(partition);
   const fieldIds = fields.map((field) => field.id);
-  const next = ids.length > range.rowsMax ? ids[range.rowsMax]! : null;
+  const next = ids.length > range.rowsMax ? ids[range.rowsMax] : null;
   const page = ids.slice(0, range.rowsMax).filter((id) => machine.rowHas(queue, id, fieldIds));
   return located(node, partition, page, fields, next);
 }
@@ -111,7 +115,12 @@ interface WantedNewest {
 }
 
 /** Looks at the newest row, and again after each put of one of the fields, until it is newer than what the caller knows. */
-async function readNewest(node: Node, partition: Partition, wanted: WantedNewest, caller: Caller): Promise<ReadOutcome> {
+async function readNewest(
+  node: Node,
+  partition: Partition,
+  wanted: WantedNewest,
+  caller: Caller,
+): Promise<ReadOutcome> {
   const { afterLsn, fields, waitMs } = wanted;
   const { clock } = node.parts.env;
   const deadlineMs = clock.nowMs() + waitMs;
@@ -119,7 +128,10 @@ async function readNewest(node: Node, partition: Partition, wanted: WantedNewest
   for (;;) {
     if (partition.dropped) throw new StoreError('partition_unknown', { dropped: true });
     const lsnSeen = partition.lsn;
-    const id = machine.newestRow(node.parts.state.queue(partition), fields.map((field) => field.id));
+    const id = machine.newestRow(
+      node.parts.state.queue(partition),
+      fields.map((field) => field.id),
+    );
     if (id !== undefined) {
       const outcome = await located(node, partition, Float64Array.of(id), fields);
       if (outcome.kind !== 'rows' || outcome.located.lsn > afterLsn) return outcome;
@@ -128,12 +140,18 @@ async function readNewest(node: Node, partition: Partition, wanted: WantedNewest
     if (waitMs === 0) throw new StoreError('rows_missing', { partition: partition.settings.name, ...details });
     if (partition.lsn !== lsnSeen) continue;
     const leftMs = deadlineMs - clock.nowMs();
-    if (leftMs <= 0 || !(await putOf(node, partition, { fields, waitMs: leftMs }, caller))) return { kind: 'timed_out', details };
+    if (leftMs <= 0 || !(await putOf(node, partition, { fields, waitMs: leftMs }, caller)))
+      return { kind: 'timed_out', details };
   }
 }
 
 /** Resolves to true at the next put that brings one of the fields, to false at the deadline. */
-function putOf(node: Node, partition: Partition, wanted: Omit<WantedNewest, 'afterLsn'>, caller: Caller): Promise<boolean> {
+function putOf(
+  node: Node,
+  partition: Partition,
+  wanted: Omit<WantedNewest, 'afterLsn'>,
+  caller: Caller,
+): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const attempt = (): boolean => {
       resolve(true);
@@ -153,17 +171,23 @@ export async function readCell(node: Node, place: { partition: string; id: numbe
 }
 
 /** Where one row stands: its fields with LSN and bytes of their put, and each task's view of it. */
-export async function rowStatus(node: Node, place: { partition: string; id: number }): Promise<Record<string, unknown>> {
+export async function rowStatus(
+  node: Node,
+  place: { partition: string; id: number },
+): Promise<Record<string, unknown>> {
   const partition = node.partition(place.partition);
   const status = machine.rowStatus(node.parts.state.queue(partition), place.id);
   if (status === undefined) throw rowsMissing(partition, Float64Array.of(place.id));
-  const present = status.fields.map((field) => partition.fields[field]!);
+  const present = status.fields.map((field) => partition.fields[field]);
   const cells = await locate(node.parts.state.store, partition, { ids: Float64Array.of(place.id), fields: present });
   try {
     const fields = cells.columns.map(({ field, batches }) => {
-      const batch = cells.batches[batches[0]!]!;
+      const batch = cells.batches[batches[0]];
       const { segment, offset, length } = batch.extent;
-      return [field.name, { lsn: batch.lsn, put_bytes: length, put_rows: batch.rows, segment: segment.id, offset }] as const;
+      return [
+        field.name,
+        { lsn: batch.lsn, put_bytes: length, put_rows: batch.rows, segment: segment.id, offset },
+      ] as const;
     });
     const tasks = status.tasks.map(({ task, state, returns }) => [task, { state, attempt: returns + 1 }] as const);
     return { id: place.id, fields: Object.fromEntries(fields), tasks: Object.fromEntries(tasks) };

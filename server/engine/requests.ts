@@ -6,8 +6,20 @@
 import { limits } from '@transfer-queue/core/protocol';
 
 export type RequestOutcome =
-  | { readonly kind: 'put'; readonly partition: number; readonly lsn: number; readonly rows: number; readonly commit: Promise<unknown> }
-  | { readonly kind: 'delete'; readonly partition: number; readonly lsn: number; readonly rows: number; readonly commit: Promise<unknown> }
+  | {
+      readonly kind: 'put';
+      readonly partition: number;
+      readonly lsn: number;
+      readonly rows: number;
+      readonly commit: Promise<unknown>;
+    }
+  | {
+      readonly kind: 'delete';
+      readonly partition: number;
+      readonly lsn: number;
+      readonly rows: number;
+      readonly commit: Promise<unknown>;
+    }
   | { readonly kind: 'claim'; readonly partition: number; readonly claim: number; readonly commit: Promise<unknown> };
 
 export class RequestTable {

@@ -74,6 +74,12 @@ export class NodeState {
     );
   }
 
+  /** Gives the memory of the bitmaps back; the state must not be used any more. */
+  close(): void {
+    for (const queue of this.#queues.values()) machine.drop(queue);
+    this.#queues.clear();
+  }
+
   /** Changes the state as the event says. Returns the number of rows that a delete removed or an insert brought. */
   apply(event: JournalEvent, placed: Placed): number {
     switch (event.type) {
@@ -122,15 +128,16 @@ export class NodeState {
   #insert(event: Extract<JournalEvent, { type: 'insert' }>, { lsn, level, commit }: Placed): number {
     const queue = this.#queues.get(event.partition)!;
     let rows = 0;
-    this.store.applyInsert(event, { lsn, level });
-    for (const batch of event.batches) {
-      machine.applyInsert(queue, { ids: batch.ids, fields: batch.columns.map((column) => column.field) });
-      rows += batch.rows;
-    }
+    // The ack goes first: a row that the put brings back anew makes the claim stale.
     if (event.ackClaim !== 0) {
       const { partition, requestId } = event;
       machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
       this.endGrant(event.ackClaim);
+    }
+    this.store.applyInsert(event, { lsn, level });
+    for (const batch of event.batches) {
+      machine.applyInsert(queue, { ids: batch.ids, fields: batch.columns.map((column) => column.field) });
+      rows += batch.rows;
     }
     this.requests.set(event.requestId, { kind: 'put', partition: event.partition, lsn, rows, commit });
     return rows;
@@ -147,7 +154,7 @@ export class NodeState {
   #claim(event: ClaimEvent, { now, commit, replayed }: Placed): number {
     const { partition: partitionId, claim, attempts, leaseMs, ids } = event;
     const partition = this.store.partitionById(partitionId)!;
-    const fields = event.fields.map((field) => partition.fields[field]!);
+    const fields = event.fields.map((field) => partition.fields[field]);
     machine.applyClaim(this.#queues.get(partitionId)!, event, now);
     if (!(event.autoAck && replayed)) {
       this.#grants.set(claim, { claim, attempts, leaseMs, located: locate(this.store, partition, { ids, fields }) });

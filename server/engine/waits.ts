@@ -5,9 +5,9 @@
  * Invariants: a waiter ends exactly once (served, timed out, refused or abandoned); at most `limits.waitersMax` wait.
  */
 import { limits } from '@transfer-queue/core/protocol';
-import type { Timer } from '../env/env.ts';
+import type { Clock, Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { JournalEvent } from '../journal/events.ts';
+import type { InsertEvent, JournalEvent } from '../journal/events.ts';
 import type { ClaimCommand } from '../queue/events.ts';
 import { machine } from '../queue/machine.ts';
 import {
@@ -27,14 +27,13 @@ import {
   createClaimWaiters,
   hasLine,
   removeClaimWaiter,
-  wakeAll,
-  wakeByFields,
+  wakeAfter,
   wakeLine,
   type ClaimWaiters,
 } from '../queue/waiters.ts';
 import type { Partition } from '../store/partition.ts';
 import type { Caller } from './commands.ts';
-import type { Node } from './node.ts';
+import type { NodeState } from './state.ts';
 
 interface Waiter {
   /** Serves the waiter if it can be served now. */
@@ -62,6 +61,12 @@ export interface WaitLimit {
   onTimeout(): void;
 }
 
+/** How a waiter leaves the books, and what to do once it left of its own accord. */
+interface Exit {
+  readonly leave: () => void;
+  readonly left?: () => void;
+}
+
 interface PartitionWaits {
   readonly claims: ClaimWaiters<ParkedClaim>;
   readonly reads: ReadWaiters<ParkedRead>;
@@ -71,12 +76,14 @@ interface PartitionWaits {
 }
 
 export class Waits {
-  readonly #node: Node;
+  readonly #state: NodeState;
+  readonly #clock: Clock;
   readonly #partitions = new Map<number, PartitionWaits>();
   readonly #timers = new Map<Waiter, Timer>();
 
-  constructor(node: Node) {
-    this.#node = node;
+  constructor(options: { state: NodeState; clock: Clock }) {
+    this.#state = options.state;
+    this.#clock = options.clock;
   }
 
   get count(): number {
@@ -92,23 +99,21 @@ export class Waits {
   parkClaim(partition: Partition, claim: ParkedClaim, limit: WaitLimit): void {
     const waits = this.#admit(partition);
     addClaimWaiter(waits.claims, claim);
-    this.#hold(waits, claim, limit, () => {
-      removeClaimWaiter(waits.claims, claim);
-      wakeLine(waits.claims, claim, this.#serve(waits));
-    });
+    const leave = (): void => removeClaimWaiter(waits.claims, claim);
+    this.#hold(waits, claim, limit, { leave, left: () => wakeLine(waits.claims, claim, this.#serve(waits)) });
   }
 
   /** The caller has seen in this turn that a row is missing. */
   parkRead(partition: Partition, read: ParkedRead, limit: WaitLimit): void {
     const waits = this.#admit(partition);
     addReadWaiter(waits.reads, read, this.#rowHas(partition.id));
-    this.#hold(waits, read, limit, () => removeReadWaiter(waits.reads, read));
+    this.#hold(waits, read, limit, { leave: () => removeReadWaiter(waits.reads, read) });
   }
 
   parkNewest(partition: Partition, newest: ParkedNewest, limit: WaitLimit): void {
     const waits = this.#admit(partition);
     addNewestWaiter(waits.newest, newest);
-    this.#hold(waits, newest, limit, () => removeNewestWaiter(waits.newest, newest));
+    this.#hold(waits, newest, limit, { leave: () => removeNewestWaiter(waits.newest, newest) });
   }
 
   /** Wakes whom an event may satisfy. */
@@ -116,42 +121,33 @@ export class Waits {
     if (event.type === 'descriptor') return;
     const waits = this.#partitions.get(event.partition);
     if (waits === undefined) return;
-    switch (event.type) {
-      case 'insert':
-        for (const batch of event.batches) {
-          const fields = batch.columns.map((column) => column.field);
-          this.#wakeReads(event.partition, waits, batch.ids);
-          wakeNewest(waits.newest, fields, this.#serve(waits));
-          wakeByFields(waits.claims, fields, this.#serve(waits));
-        }
-        if (event.ackClaim !== 0) this.#wakeDrained(event.partition, waits);
-        return;
-      case 'ack':
-        return this.#wakeDrained(event.partition, waits);
-      case 'release':
-        return wakeAll(waits.claims, this.#serve(waits));
-      case 'seal':
-        for (const read of [...waits.reads.watched.keys()]) this.#wakeRead(event.partition, waits, read);
-        return wakeAll(waits.claims, this.#serve(waits));
-      case 'delete':
-        return this.#wakeDrained(event.partition, waits);
-      case 'drop':
-        this.#refuse(waits, new StoreError('partition_unknown', { dropped: true }));
-        this.#partitions.delete(event.partition);
+    if (event.type === 'drop') {
+      this.#refuse(waits, new StoreError('partition_unknown', { dropped: true }));
+      this.#partitions.delete(event.partition);
+      return;
     }
+    if (event.type === 'insert') this.#wakeReads(event, waits);
+    if (event.type === 'seal' || event.type === 'delete') this.#wakeHopelessReads(event.partition, waits);
+    wakeAfter(waits.claims, this.#state.queueById(event.partition)!, event, this.#serve(waits));
   }
 
   refuseAll(error: StoreError): void {
     for (const waits of this.#partitions.values()) this.#refuse(waits, error);
   }
 
-  /** Only of a sealed partition can consuming rows end a wait: nothing is left to come. */
-  #wakeDrained(partition: number, waits: PartitionWaits): void {
-    if (this.#node.parts.state.queueById(partition)!.sealed) wakeAll(waits.claims, this.#serve(waits));
+  #wakeReads({ partition, batches }: InsertEvent, waits: PartitionWaits): void {
+    const has = this.#rowHas(partition);
+    for (const { ids, columns } of batches) {
+      wakeReads(waits.reads, ids, has, (read) => this.#wakeRead(partition, waits, read));
+      const fields = columns.map((column) => column.field);
+      wakeNewest(waits.newest, fields, this.#serve(waits));
+    }
   }
 
-  #wakeReads(partition: number, waits: PartitionWaits, ids: Float64Array): void {
-    wakeReads(waits.reads, ids, this.#rowHas(partition), (read) => this.#wakeRead(partition, waits, read));
+  /** Rows that are not there in a sealed partition never come. */
+  #wakeHopelessReads(partition: number, waits: PartitionWaits): void {
+    if (!this.#state.queueById(partition)!.sealed) return;
+    for (const read of [...waits.reads.watched.keys()]) this.#wakeRead(partition, waits, read);
   }
 
   /** Takes the read out and puts it back when a row that was there has gone since. */
@@ -162,7 +158,7 @@ export class Waits {
   }
 
   #rowHas(partition: number): (id: number, fields: readonly number[]) => boolean {
-    const queue = this.#node.parts.state.queueById(partition)!;
+    const queue = this.#state.queueById(partition)!;
     return (id, fields) => machine.rowHas(queue, id, fields);
   }
 
@@ -189,18 +185,19 @@ export class Waits {
     return waits;
   }
 
-  #hold(waits: PartitionWaits, waiter: Waiter, limit: WaitLimit, leave: () => void): void {
+  #hold(waits: PartitionWaits, waiter: Waiter, limit: WaitLimit, exit: Exit): void {
     const abandon = (): void => {
       if (!this.#timers.has(waiter)) return;
       this.#end(waits, waiter);
-      leave();
+      exit.leave();
+      exit.left?.();
     };
-    const timer = this.#node.parts.env.clock.after(limit.waitMs, () => {
+    const timer = this.#clock.after(limit.waitMs, () => {
       abandon();
       limit.onTimeout();
     });
     this.#timers.set(waiter, timer);
-    waits.leave.set(waiter, leave);
+    waits.leave.set(waiter, exit.leave);
     limit.caller.onClose(abandon);
   }
 

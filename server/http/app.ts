@@ -6,9 +6,9 @@
  * Invariants: a token is checked before one byte of a body is read; an error that is not a `StoreError` is logged and answered
  * as `internal` without its text.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { errors, headers, limits, PROTOCOL_VERSION, routes } from '@transfer-queue/core/protocol';
 import type { Node } from '../engine/node.ts';
+import { sameBytes, sha256 } from '../env/digest.ts';
 import type { Log } from '../env/env.ts';
 import { errorBody, StoreError, type ErrorDetails } from '../errors.ts';
 import { headerLines, jsonHeaders, joinLines } from './answer.ts';
@@ -77,7 +77,11 @@ export class App {
         return respondJson(exchange, limitsInForce(this.#openNode()));
       case 'cluster':
         this.#openNode();
-        return respondJson(exchange, { epoch: 1, shards: this.#options.shards, nodes: [{ id: 'node-1', url: this.url }] });
+        return respondJson(exchange, {
+          epoch: 1,
+          shards: this.#options.shards,
+          nodes: [{ id: 'node-1', url: this.url }],
+        });
       default:
         return nodeHandlers[match.name satisfies NodeRoute](this.#openNode(), exchange, match.parameters);
     }
@@ -98,7 +102,7 @@ export class App {
   #authorize(exchange: Exchange): void {
     if (this.#options.token === '') return;
     const given = /^Bearer (.+)$/.exec(exchange.head.authorization ?? '')?.[1] ?? '';
-    if (!timingSafeEqual(sha256(given), this.#tokenHash)) throw new StoreError('unauthorized');
+    if (!sameBytes(sha256(given), this.#tokenHash)) throw new StoreError('unauthorized');
   }
 
   #fail(exchange: Exchange, match: Match, error: unknown): void {
@@ -115,17 +119,20 @@ export class App {
 function respondError(exchange: Exchange, code: StoreError['code'], details: ErrorDetails): void {
   const { status, kind } = errors[code];
   const lines = kind === 'retry' || kind === 'wait' ? joinLines(jsonHeaders, retryAfterLines) : jsonHeaders;
-  exchange.respond(status, status === 503 || status === 507 ? lines : jsonHeaders, Buffer.from(errorBody(code, details)));
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  exchange.respond(
+    status,
+    status === 503 || status === 507 ? lines : jsonHeaders,
+    Buffer.from(errorBody(code, details)),
+  );
 }
 
 /** Names as on the wire: `putBodyBytesMax` is `put_body_bytes_max`. */
 function limitsInForce(node: Node): Record<string, number> {
   const { putBodySizeMax, answerSizeMax } = node.parts;
   const inForce = { ...limits, putBodyBytesMax: putBodySizeMax, answerBytesMax: answerSizeMax };
-  const named = Object.entries(inForce).map(([name, value]) => [name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]);
+  const named = Object.entries(inForce).map(([name, value]) => [
+    name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
+    value,
+  ]);
   return Object.fromEntries(named) as Record<string, number>;
 }

@@ -64,7 +64,12 @@ export function cellFormat(head: RequestHead): 'arrow' | 'npy' | 'raw' {
 }
 
 /** One cell without Arrow around it: its values, behind an `.npy` header when asked for. */
-export async function respondCell(node: Node, exchange: Exchange, located: Located, format: 'npy' | 'raw'): Promise<void> {
+export async function respondCell(
+  node: Node,
+  exchange: Exchange,
+  located: Located,
+  format: 'npy' | 'raw',
+): Promise<void> {
   const holds = new Holds();
   const { reader } = node.parts;
   try {
@@ -111,4 +116,3 @@ function npyOf(layout: FieldLayout, cell: Cell): Uint8Array {
   if ('dtype' in layout) return npyHeader(layout.dtype, cell.shape);
   throw new StoreError('type_unsupported', { layout: layout.layout, reason: 'only numbers have an .npy form' });
 }
-

@@ -20,7 +20,8 @@ export function checkArrowType(exchange: Exchange): void {
 /** Resolves with the body of a JSON route, checked against its schema. */
 export async function receiveJson<S extends TSchema>(exchange: Exchange, schema: S): Promise<Static<S>> {
   const size = exchange.head.contentLength;
-  if (size > limits.jsonBodyBytesMax) throw new StoreError('body_too_large', { bytes: size, limit: limits.jsonBodyBytesMax });
+  if (size > limits.jsonBodyBytesMax)
+    throw new StoreError('body_too_large', { bytes: size, limit: limits.jsonBodyBytesMax });
   if (size > 0) checkType(exchange, mediaTypes.json);
   const text = size === 0 ? '{}' : (await receiveBytes(exchange)).toString('utf8');
   let value: unknown;

@@ -92,7 +92,12 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
 
   async read(node, exchange, { partition }) {
     const body = await receiveJson(exchange, ReadRequest);
-    const command = { partition, select: selectionOf(body), fields: body.fields ?? null, waitMs: body.wait_ms ?? defaults.waitMs };
+    const command = {
+      partition,
+      select: selectionOf(body),
+      fields: body.fields ?? null,
+      waitMs: body.wait_ms ?? defaults.waitMs,
+    };
     const outcome = await read(node, command, exchange);
     if (outcome.kind !== 'rows') return respondWaitEnd(exchange, outcome);
     const next = outcome.next === null ? [] : [headers.next, String(outcome.next)];
@@ -159,8 +164,8 @@ function receivePut(exchange: Exchange, put: Put): Promise<unknown> {
     exchange.receive({
       next: () => put.room,
       wrote: (size) => put.wrote(size),
-      end: () => put.finish().then(resolve, reject),
-      abort: (reason) => put.abort().then(() => reject(new StoreError('request_timeout', { reason })), reject),
+      end: () => void put.finish().then(resolve, reject),
+      abort: (reason) => void put.abort().then(() => reject(new StoreError('request_timeout', { reason })), reject),
     });
   });
 }
@@ -174,14 +179,16 @@ function respondWaitEnd(exchange: Exchange, end: WaitEnd): void {
 const namePattern = new RegExp(NAME_PATTERN);
 
 function checkName(name: string): void {
-  if (!namePattern.test(name)) throw new StoreError('name_invalid', { name: name.slice(0, 256), grammar: NAME_PATTERN });
+  if (!namePattern.test(name))
+    throw new StoreError('name_invalid', { name: name.slice(0, 256), grammar: NAME_PATTERN });
 }
 
 function parseFields(fields: Readonly<Record<string, unknown>>): ReadonlyMap<string, FieldLayout> {
   const parsed = new Map<string, FieldLayout>();
   for (const [name, json] of Object.entries(fields)) {
     checkName(name);
-    if (name === INDEX_COLUMN || name.startsWith(RESERVED_PREFIX)) throw new StoreError('name_invalid', { name, reason: 'reserved' });
+    if (name === INDEX_COLUMN || name.startsWith(RESERVED_PREFIX))
+      throw new StoreError('name_invalid', { name, reason: 'reserved' });
     const layout = parseLayout(json);
     if (typeof layout === 'string') throw new StoreError('layout_invalid', { field: name, reason: layout });
     parsed.set(name, layout);
@@ -224,7 +231,8 @@ function checksumOf(exchange: Exchange): Uint8Array | null {
 function parseQuery(exchange: Exchange, known: readonly string[]): ReadonlyMap<string, string> {
   const query = decodeQuery(exchange.head.query);
   if (query === undefined) throw new StoreError('query_invalid');
-  for (const name of query.keys()) if (!known.includes(name)) throw new StoreError('query_invalid', { parameter: name, known });
+  for (const name of query.keys())
+    if (!known.includes(name)) throw new StoreError('query_invalid', { parameter: name, known });
   return query;
 }
 
@@ -235,4 +243,3 @@ function oneOf<T extends string>(query: ReadonlyMap<string, string>, name: strin
   if (found === undefined) throw new StoreError('query_invalid', { parameter: name, allowed });
   return found;
 }
-

@@ -39,7 +39,7 @@ export class MemoryIndex implements RowIndex {
 
   add(ids: Float64Array, batch: number): void {
     for (let ordinal = 0; ordinal < ids.length; ordinal++) {
-      const id = ids[ordinal]!;
+      const id = ids[ordinal];
       let row = lookUp(this.#table, id);
       const known = row !== -1;
       if (!known) {
@@ -47,7 +47,7 @@ export class MemoryIndex implements RowIndex {
         add(this.#table, id, row);
       }
       const entry = this.#newEntry(batch, ordinal);
-      this.#next[entry] = known ? this.#heads[row]! : 0;
+      this.#next[entry] = known ? this.#heads[row] : 0;
       this.#heads[row] = entry;
       if (known) this.#prune(row);
     }
@@ -71,8 +71,8 @@ export class MemoryIndex implements RowIndex {
     let ordinals = new Uint32Array(ids.length * 4);
     let count = 0;
     for (let i = 0; i < ids.length; i++) {
-      const row = lookUp(this.#table, ids[i]!);
-      let entry = row === -1 ? 0 : this.#heads[row]!;
+      const row = lookUp(this.#table, ids[i]);
+      let entry = row === -1 ? 0 : this.#heads[row];
       while (entry !== 0) {
         if (count === batches.length) {
           batches = grown(batches);
@@ -103,14 +103,14 @@ export class MemoryIndex implements RowIndex {
   /** Drops the entries of a row that no longer show a cell. */
   #prune(row: number): void {
     let count = 0;
-    for (let entry = this.#heads[row]!; entry !== 0 && count < PUTS_MAX; entry = this.#next[entry]!) {
+    for (let entry = this.#heads[row]; entry !== 0 && count < PUTS_MAX; entry = this.#next[entry]!) {
       this.#judged[count++] = this.#batches[entry]!;
     }
     this.#order.judge(this.#judged, count, this.#keep);
     let before = 0;
-    let entry = this.#heads[row]!;
+    let entry = this.#heads[row];
     for (let i = 0; i < count; i++) {
-      const next = this.#next[entry]!;
+      const next = this.#next[entry];
       if (this.#keep[i] === 1) {
         before = entry;
       } else {
@@ -124,7 +124,7 @@ export class MemoryIndex implements RowIndex {
   #newRow(): number {
     if (this.#rowFree !== -1) {
       const row = this.#rowFree;
-      this.#rowFree = this.#heads[row]! - 1;
+      this.#rowFree = this.#heads[row] - 1;
       return row;
     }
     if (this.#rowEnd === this.#heads.length) this.#heads = grown(this.#heads);
@@ -132,8 +132,8 @@ export class MemoryIndex implements RowIndex {
   }
 
   #freeRow(row: number): void {
-    for (let entry = this.#heads[row]!; entry !== 0; ) {
-      const next = this.#next[entry]!;
+    for (let entry = this.#heads[row]; entry !== 0;) {
+      const next = this.#next[entry];
       this.#freeEntry(entry);
       entry = next;
     }
@@ -159,7 +159,7 @@ export class MemoryIndex implements RowIndex {
   }
 
   #freeEntry(entry: number): void {
-    this.#order.forget(this.#batches[entry]!);
+    this.#order.forget(this.#batches[entry]);
     this.#next[entry] = this.#entryFree;
     this.#entryFree = entry;
   }

@@ -83,7 +83,7 @@ export class ByteWriter {
   numbers(values: ArrayLike<number>): void {
     this.u32(values.length);
     const at = this.reserve(8 * values.length);
-    for (let i = 0; i < values.length; i++) writeNumber(this.#bytes, at + 8 * i, values[i]!);
+    for (let i = 0; i < values.length; i++) writeNumber(this.#bytes, at + 8 * i, values[i]);
   }
 }
 
@@ -102,7 +102,8 @@ export class ByteReader {
 
   #take(count: number): number {
     const at = this.#at;
-    if (count > this.#bytes.length - at) throw new FormatError(`${count} bytes wanted at ${at} of ${this.#bytes.length}`);
+    if (count > this.#bytes.length - at)
+      throw new FormatError(`${count} bytes wanted at ${at} of ${this.#bytes.length}`);
     this.#at = at + count;
     return at;
   }

@@ -8,7 +8,8 @@
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { FieldLayout } from '@transfer-queue/core/layout';
-import { ByteReader, ByteWriter, FormatError } from './bytes.ts';
+import type { ByteWriter } from './bytes.ts';
+import { ByteReader, FormatError } from './bytes.ts';
 
 /** First event of each run of the process: which format, which run, since which boot of the machine. */
 export interface DescriptorEvent {
@@ -247,7 +248,19 @@ const claim: Codec<ClaimEvent> = {
     const fields = Array.from(source.numbers());
     const ids = source.numbers();
     const attempts = Uint16Array.from(ids, () => source.u16());
-    return { type: 'claim', partition, requestId, task, claim: counter, epoch, fields, ids, attempts, leaseMs, autoAck };
+    return {
+      type: 'claim',
+      partition,
+      requestId,
+      task,
+      claim: counter,
+      epoch,
+      fields,
+      ids,
+      attempts,
+      leaseMs,
+      autoAck,
+    };
   },
 };
 

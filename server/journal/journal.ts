@@ -15,7 +15,15 @@ import type { Env, File } from '../env/env.ts';
 import { FsError } from '../env/env.ts';
 import { ByteWriter } from './bytes.ts';
 import { eventTypes, writeEvent, type JournalEvent } from './events.ts';
-import { FILE_HEADER_SIZE, FILE_SIZE_MAX, fileHeader, fileName, RECORD_HEADER_SIZE, recordSize, sealRecord } from './format.ts';
+import {
+  FILE_HEADER_SIZE,
+  FILE_SIZE_MAX,
+  fileHeader,
+  fileName,
+  RECORD_HEADER_SIZE,
+  recordSize,
+  sealRecord,
+} from './format.ts';
 import type { Reserve } from './reserve.ts';
 
 /** Timestamps count 4,096 to the millisecond. */

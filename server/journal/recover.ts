@@ -92,7 +92,8 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   let end: { file: File | null; offset: number; cut: Cut | null } = { file: null, offset: 0, cut: null };
   for (const [index, number] of numbers.entries()) {
     const name = fileName(number);
-    if (index > 0 && number !== numbers[index - 1]! + 1) throw new RecoveryError('a journal file is missing', { before: name });
+    if (index > 0 && number !== numbers[index - 1] + 1)
+      throw new RecoveryError('a journal file is missing', { before: name });
     const last = index === numbers.length - 1;
     const file = await env.fs.open(`${directory}/${name}`);
     end = { file, ...(await readFile(options, file, { name, number, last, progress })) };
@@ -109,7 +110,11 @@ interface FileContext {
   readonly progress: Progress;
 }
 
-async function readFile(options: ReadOptions, file: File, context: FileContext): Promise<{ offset: number; cut: Cut | null }> {
+async function readFile(
+  options: ReadOptions,
+  file: File,
+  context: FileContext,
+): Promise<{ offset: number; cut: Cut | null }> {
   const bytes = Buffer.allocUnsafeSlow(await file.size());
   await file.pread(bytes, 0);
   const header = checkFileHeader(options.core, bytes);
@@ -131,9 +136,13 @@ async function brokenHeader(
   header: { reason: string; version?: number },
 ): Promise<{ offset: number; cut: Cut | null }> {
   if (header.reason === 'other_version') {
-    throw new RecoveryError('the data directory has another format version', { file: context.name, version: header.version });
+    throw new RecoveryError('the data directory has another format version', {
+      file: context.name,
+      version: header.version,
+    });
   }
-  if (header.reason !== 'torn' || !context.last) throw new RecoveryError('a journal file header is damaged', { file: context.name });
+  if (header.reason !== 'torn' || !context.last)
+    throw new RecoveryError('a journal file header is damaged', { file: context.name });
   await file.truncate(0);
   return { offset: 0, cut: { file: context.name, offset: 0, size: bytes.length, reason: 'an interrupted roll' } };
 }
@@ -144,7 +153,12 @@ interface FoundRecord {
 }
 
 /** The record at `at`, or null when it is bad in any way. */
-function readRecord(core: Core, bytes: Buffer, at: number, after: { lsn: number; timestamp: number; watermark: number }): FoundRecord | null {
+function readRecord(
+  core: Core,
+  bytes: Buffer,
+  at: number,
+  after: { lsn: number; timestamp: number; watermark: number },
+): FoundRecord | null {
   const header = readRecordHeader(core, bytes.subarray(at));
   if (header === null || header.payloadSize > PAYLOAD_SIZE_MAX) return null;
   if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
@@ -164,7 +178,11 @@ function visitRecord(options: ReadOptions, record: FoundRecord, context: FileCon
     options.visit(event, header);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    throw new RecoveryError('a journal record makes no sense', { file: context.name, lsn: header.lsn, why: error.message });
+    throw new RecoveryError('a journal record makes no sense', {
+      file: context.name,
+      lsn: header.lsn,
+      why: error.message,
+    });
   }
   progress.lsn = header.lsn;
   progress.timestamp = header.timestamp;
@@ -173,13 +191,22 @@ function visitRecord(options: ReadOptions, record: FoundRecord, context: FileCon
 }
 
 /** The record at `at` is bad: the table decides. A cut is made durable at once. */
-async function cutOrRefuse(options: ReadOptions, file: File, bytes: Buffer, at: number, context: FileContext): Promise<Cut> {
+async function cutOrRefuse(
+  options: ReadOptions,
+  file: File,
+  bytes: Buffer,
+  at: number,
+  context: FileContext,
+): Promise<Cut> {
   const { progress, name, last } = context;
   const where = { file: name, offset: at, after_lsn: progress.lsn };
   if (!last) throw new RecoveryError('the journal is damaged before its last file', where);
   const later = findLater(options.core, bytes, at + 8, progress);
   if (later !== null && later.watermark > progress.lsn) {
-    throw new RecoveryError('the journal is damaged below its durable watermark', { ...where, watermark: later.watermark });
+    throw new RecoveryError('the journal is damaged below its durable watermark', {
+      ...where,
+      watermark: later.watermark,
+    });
   }
   if (later !== null && progress.bootId === options.env.fs.bootId()) {
     throw new RecoveryError('the journal is damaged in its middle', { ...where, next_lsn: later.lsn });

@@ -8,7 +8,7 @@
 export interface Bitmaps {
   readonly bitsMin: number;
   readonly bitsMax: number;
-  /** Bytes that `alloc` can still hand out for sure. It must not fail, so its caller asks before it changes anything. */
+  /** Bytes that `alloc` can hand out for sure. It must not fail, so its caller asks before it changes anything. */
   bytesFree(): number;
   /** A bitmap of zeros; its address is never 0. */
   alloc(bits: number): number;

@@ -40,7 +40,11 @@ export interface AnswerOptions {
 }
 
 /** Rejects with `answer_too_large` or `data_corrupt`. */
-export async function composeAnswer(reader: ExtentReader, located: Located, options: AnswerOptions): Promise<PieceList> {
+export async function composeAnswer(
+  reader: ExtentReader,
+  located: Located,
+  options: AnswerOptions,
+): Promise<PieceList> {
   const holds = new Holds();
   try {
     const offsets = new Map<LocatedColumn, (Int32Array | null)[]>();
@@ -66,9 +70,9 @@ async function loadOffsets(
 ): Promise<(Int32Array | null)[]> {
   const parts = new Array<Int32Array | null>(located.batches.length).fill(null);
   for (const number of new Set(column.batches)) {
-    const { extent, regions } = located.batches[number]!;
+    const { extent, regions } = located.batches[number];
     const [offset, length] = regions[column.field.id]!;
-    const bytes = reader.resident(extent, offset!, length!, holds) ?? (await reader.whole(extent, offset!, length!, holds));
+    const bytes = reader.resident(extent, offset, length, holds) ?? (await reader.whole(extent, offset, length, holds));
     parts[number] = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   }
   return parts;

@@ -48,7 +48,12 @@ export class ExtentReader {
    * A view of the first bytes of a cold range, up to the end of their block. Null when `mayWait` is false and every slot of
    * the cache is pinned. Rejects with `data_corrupt`.
    */
-  async cold(extent: LiveExtent, range: { offset: number; length: number }, holds: Holds, mayWait: boolean): Promise<Buffer | null> {
+  async cold(
+    extent: LiveExtent,
+    range: { offset: number; length: number },
+    holds: Holds,
+    mayWait: boolean,
+  ): Promise<Buffer | null> {
     const block = Math.floor(range.offset / CHECKSUM_BLOCK_SIZE);
     const source = {
       key: extent.lsn,
@@ -76,7 +81,7 @@ export class ExtentReader {
     if (view !== null) return view;
     const copy = Buffer.allocUnsafeSlow(length);
     const passing = new Holds();
-    for (let at = 0; at < length; ) {
+    for (let at = 0; at < length;) {
       try {
         const piece = await this.cold(extent, { offset: offset + at, length: length - at }, passing, true);
         copy.set(piece!, at);

@@ -28,7 +28,11 @@ export interface Located {
 }
 
 /** The state that is read is that of the turn in which this is called. */
-export function locate(store: Store, partition: Partition, wanted: { ids: Float64Array; fields: readonly Field[] }): Promise<Located> {
+export function locate(
+  store: Store,
+  partition: Partition,
+  wanted: { ids: Float64Array; fields: readonly Field[] },
+): Promise<Located> {
   const { ids, fields } = wanted;
   return store.reading(async () => {
     const puts = await partition.index.lookup(ids);
@@ -41,12 +45,12 @@ export function locate(store: Store, partition: Partition, wanted: { ids: Float6
     const batches: StoredBatch[] = [];
     const missing: number[] = [];
     for (let row = 0; row < ids.length; row++) {
-      const first = puts.starts[row]!;
-      const end = puts.starts[row + 1]!;
+      const first = puts.starts[row];
+      const end = puts.starts[row + 1];
       let found = 0;
       for (const column of columns) {
         for (let entry = first; entry < end; entry++) {
-          const handle = puts.batches[entry]!;
+          const handle = puts.batches[entry];
           if (store.batch(handle).regions[column.field.id] === undefined) continue;
           let number = numbers.get(handle);
           if (number === undefined) {

@@ -57,7 +57,10 @@ export interface Partition {
   dropped: boolean;
 }
 
-export function fieldsOf(settings: PartitionSettings): { fields: readonly Field[]; fieldsByName: ReadonlyMap<string, Field> } {
+export function fieldsOf(settings: PartitionSettings): {
+  fields: readonly Field[];
+  fieldsByName: ReadonlyMap<string, Field>;
+} {
   const fields = settings.fields.map(({ name, layout }, id) => ({ id, name, layout }));
   return { fields, fieldsByName: new Map(fields.map((field) => [field.name, field])) };
 }
@@ -66,7 +69,7 @@ const WORD_BITS = 32;
 
 export function bitsOf(fieldIds: readonly number[]): Uint32Array {
   const bits = new Uint32Array(Math.floor(Math.max(0, ...fieldIds) / WORD_BITS) + 1);
-  for (const id of fieldIds) bits[Math.floor(id / WORD_BITS)]! |= 1 << id % WORD_BITS;
+  for (const id of fieldIds) bits[Math.floor(id / WORD_BITS)] |= 1 << (id % WORD_BITS);
   return bits;
 }
 
@@ -74,8 +77,8 @@ export function bitsOf(fieldIds: readonly number[]): Uint32Array {
 export function addBits(union: Uint32Array, bits: Uint32Array): boolean {
   let news = false;
   for (let word = 0; word < bits.length; word++) {
-    const before = union[word]!;
-    union[word] = before | bits[word]!;
+    const before = union[word];
+    union[word] = before | bits[word];
     if (union[word] !== before) news = true;
   }
   return news;

@@ -33,7 +33,10 @@ export class Store {
 
   constructor(segments: Segments) {
     this.#segments = segments;
-    this.#order = { judge: (batches, count, keep) => this.#judge(batches, count, keep), forget: (batch) => this.#forget(batch) };
+    this.#order = {
+      judge: (batches, count, keep) => this.#judge(batches, count, keep),
+      forget: (batch) => this.#forget(batch),
+    };
   }
 
   /** LSN of the last event that was applied. */
@@ -176,7 +179,7 @@ export class Store {
   /** A put of a row matters while it has a field that no newer put of the row has. */
   #judge(batches: Uint32Array, count: number, keep: Uint8Array): void {
     this.#union.fill(0);
-    for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]!).fieldBits) ? 1 : 0;
+    for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]).fieldBits) ? 1 : 0;
   }
 
   #forget(handle: number): void {

@@ -86,27 +86,27 @@ export class AnswerWindows {
   #ready(sizeMax: number, holds: Holds): Uint8Array | null {
     const { source, offset, length } = this.#range(sizeMax);
     if (source === GENERATED) return this.#pieces.generated.subarray(offset, offset + length);
-    return this.#reader.resident(this.#located.batches[source]!.extent, offset, length, holds);
+    return this.#reader.resident(this.#located.batches[source].extent, offset, length, holds);
   }
 
   /** Null when the cache is full and the window holds some of it already. */
   #cold(sizeMax: number, holds: Holds, mayWait: boolean): Promise<Uint8Array | null> {
     const { source, offset, length } = this.#range(sizeMax);
-    return this.#reader.cold(this.#located.batches[source]!.extent, { offset, length }, holds, mayWait);
+    return this.#reader.cold(this.#located.batches[source].extent, { offset, length }, holds, mayWait);
   }
 
   #range(sizeMax: number): { source: number; offset: number; length: number } {
     const { sources, offsets, lengths } = this.#pieces;
     return {
-      source: sources[this.#piece]!,
-      offset: offsets[this.#piece]! + this.#taken,
-      length: Math.min(lengths[this.#piece]! - this.#taken, sizeMax),
+      source: sources[this.#piece],
+      offset: offsets[this.#piece] + this.#taken,
+      length: Math.min(lengths[this.#piece] - this.#taken, sizeMax),
     };
   }
 
   #advance(size: number): void {
     this.#taken += size;
-    if (this.#taken < this.#pieces.lengths[this.#piece]!) return;
+    if (this.#taken < this.#pieces.lengths[this.#piece]) return;
     this.#piece++;
     this.#taken = 0;
   }

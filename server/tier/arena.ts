@@ -134,7 +134,7 @@ export class Arena {
 
   #serveWaiters(): void {
     while (this.#waiters.length > 0) {
-      const run = this.take(this.#waiters[0]!.size);
+      const run = this.take(this.#waiters[0].size);
       if (run === null) return;
       this.#waiters.shift()!.resolve(run);
     }

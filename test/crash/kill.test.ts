@@ -15,10 +15,25 @@ const SYSCALLS = { pwrite64: 50, fdatasync: 36, fsync: 14, unlink: 10, ftruncate
 async function killedAt(syscall: string, occurrence: number): Promise<boolean> {
   const directory = temporaryDirectory('kill');
   const notes = newNotes();
-  const wrapper = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${syscall}`, '-e', `inject=${syscall}:signal=KILL:when=${occurrence}`];
+  const wrapper = [
+    'strace',
+    '-f',
+    '-qq',
+    '-o',
+    '/dev/null',
+    '-e',
+    `trace=${syscall}`,
+    '-e',
+    `inject=${syscall}:signal=KILL:when=${occurrence}`,
+  ];
   try {
     const env = { UV_THREADPOOL_SIZE: '1' };
-    const server = await startServer({ directory: directory.path, wrapper, env, arguments: ['--sync-interval-ms', '50'] }).catch(() => null);
+    const server = await startServer({
+      directory: directory.path,
+      wrapper,
+      env,
+      arguments: ['--sync-interval-ms', '50'],
+    }).catch(() => null);
     if (server !== null) {
       const end = await runWorkload(server.url, notes, { from: 0, to: 3, size: 100 });
       server.signal('SIGKILL');
@@ -50,12 +65,17 @@ test('S3: random kills under load, also during recovery', { timeout: isLong ? 3_
   try {
     for (let kill = 0; kill < kills; kill++) {
       const server = await startServer({ directory: directory.path, arguments: ['--sync-interval-ms', '100'] });
-      const work = runWorkload(server.url, notes, { from: kill * 100, to: kill * 100 + 100, size: Math.floor(random() * 60_000) });
+      const work = runWorkload(server.url, notes, {
+        from: kill * 100,
+        to: kill * 100 + 100,
+        size: Math.floor(random() * 60_000),
+      });
       await new Promise((resolve) => setTimeout(resolve, 50 + random() * 300));
       server.signal('SIGKILL');
       await server.exited;
       await work;
-      for (let depth = 0; depth < Math.floor(random() * 3); depth++) await killedInRecovery(directory.path, random() * 500);
+      for (let depth = 0; depth < Math.floor(random() * 3); depth++)
+        await killedInRecovery(directory.path, random() * 500);
       if (kill % 5 === 4) await checkCopy(directory.path, notes);
     }
     expect(await check(directory.path, notes)).toEqual([]);
@@ -85,8 +105,33 @@ async function checkCopy(directory: string, notes: Parameters<typeof check>[1]):
   }
 }
 
-describe('the check can fail', () => {
-  const row = (writes: [string, 'ok' | 'fail' | 'unknown'][], deleted: 'ok' | 'no' = 'no'): Parameters<typeof judgeRow>[0] => ({
+describe('the suites can fail', () => {
+  const bugs = ['ack_before_write', 'acks_not_journaled', 'journal_before_data'];
+  const KILLS_MAX = 12;
+
+  test.each(bugs)('a planted bug is found: %s', { timeout: 120_000 }, async (bug) => {
+    const random = seededRandom(7);
+    const found: string[] = [];
+    for (let kill = 0; kill < KILLS_MAX && found.length === 0; kill++) {
+      const directory = temporaryDirectory('bug');
+      const notes = newNotes();
+      const preload = new URL(`bugs/${bug}.ts`, import.meta.url);
+      const server = await startServer({ directory: directory.path, preload });
+      const work = runWorkload(server.url, notes, { from: 0, to: 100, size: 2_000 });
+      await new Promise((resolve) => setTimeout(resolve, 200 + random() * 100));
+      server.signal('SIGKILL');
+      await server.exited;
+      await work;
+      found.push(...(await check(directory.path, notes).catch((error: unknown) => [String(error)])));
+      directory.remove();
+    }
+    expect(found).not.toEqual([]);
+  });
+
+  const row = (
+    writes: [string, 'ok' | 'fail' | 'unknown'][],
+    deleted: 'ok' | 'no' = 'no',
+  ): Parameters<typeof judgeRow>[0] => ({
     writes: writes.map(([value, outcome]) => ({ value, outcome })),
     deleted,
     acked: 'no',
@@ -95,8 +140,24 @@ describe('the check can fail', () => {
   test('it calls a lost put, foreign bytes, an undone overwrite and a row back from the dead', () => {
     expect(judgeRow(row([['a', 'ok']]), null)).toBe('lost put');
     expect(judgeRow(row([['a', 'ok']]), 'b')).toContain('unexpected');
-    expect(judgeRow(row([['a', 'ok'], ['b', 'ok']]), 'a')).toContain('unexpected');
-    expect(judgeRow(row([['a', 'ok'], ['b', 'unknown']]), 'a')).toBeNull();
+    expect(
+      judgeRow(
+        row([
+          ['a', 'ok'],
+          ['b', 'ok'],
+        ]),
+        'a',
+      ),
+    ).toContain('unexpected');
+    expect(
+      judgeRow(
+        row([
+          ['a', 'ok'],
+          ['b', 'unknown'],
+        ]),
+        'a',
+      ),
+    ).toBeNull();
     expect(judgeRow(row([['a', 'unknown']]), null)).toBeNull();
     expect(judgeRow(row([['a', 'ok']], 'ok'), 'a')).toContain('deleted');
   });

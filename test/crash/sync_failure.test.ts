@@ -11,14 +11,20 @@ const EXIT_CRASH = 70;
 const EXIT_START_FAILED = 1;
 
 /** One run in which the N-th fdatasync fails; false when the workload needed fewer. */
-async function failedAt(occurrence: number): Promise<boolean> {
+async function failedAt(occurrence: number, preload?: URL): Promise<boolean> {
   const directory = temporaryDirectory('sync');
   const notes = newNotes();
   const inject = `inject=fdatasync:error=EIO:when=${occurrence}+`;
   const wrapper = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', inject];
   try {
     const env = { UV_THREADPOOL_SIZE: '1' };
-    const server = await startServer({ directory: directory.path, wrapper, env, arguments: ['--sync-interval-ms', '50'] }).catch(() => null);
+    const server = await startServer({
+      directory: directory.path,
+      wrapper,
+      env,
+      preload,
+      arguments: ['--sync-interval-ms', '50'],
+    }).catch(() => null);
     if (server !== null) {
       const end = await runWorkload(server.url, notes, { from: 0, to: 3, size: 100 });
       if (end === 'done') {
@@ -37,10 +43,18 @@ async function failedAt(occurrence: number): Promise<boolean> {
 }
 
 describe.skipIf(!hasStrace)('S4: a failed sync', () => {
-  test('ends the process; what was acknowledged before is there', { timeout: isLong ? 3_600_000 : 180_000 }, async () => {
-    let points = 0;
-    while ((isLong || points < POINTS) && (await failedAt(points + 1))) points++;
-    console.log(`S4: ${points} points`);
-    expect(points).toBeGreaterThanOrEqual(POINTS);
+  test(
+    'ends the process; what was acknowledged before is there',
+    { timeout: isLong ? 3_600_000 : 180_000 },
+    async () => {
+      let points = 0;
+      while ((isLong || points < POINTS) && (await failedAt(points + 1))) points++;
+      console.log(`S4: ${points} points`);
+      expect(points).toBeGreaterThanOrEqual(POINTS);
+    },
+  );
+
+  test('is noticed when it is swallowed: the process goes on to the end of the workload', async () => {
+    expect(await failedAt(1, new URL('bugs/sync_errors_ignored.ts', import.meta.url))).toBe(false);
   });
 });

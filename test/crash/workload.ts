@@ -6,6 +6,7 @@
  * Every change is noted before it is sent and when its answer came; `check` opens the directory as a new process would and
  * compares. It knows only the notes: acknowledged, certainly refused, or unknown.
  */
+import type { StoreError } from '../../server/errors.ts';
 import { realEnv } from '../../server/env/real.ts';
 import { claimOf, openTestNode, readText, valuesOf, bodyOf } from '../support/node.ts';
 import { seal } from '../../server/engine/partitions.ts';
@@ -40,7 +41,11 @@ export const partitions = [
 ] as const;
 
 export function newNotes(): Notes {
-  return { partitions: new Map(partitions.map(([name]) => [name, new Map<number, RowNotes>()])), acknowledged: 0, attempted: 0 };
+  return {
+    partitions: new Map(partitions.map(([name]) => [name, new Map<number, RowNotes>()])),
+    acknowledged: 0,
+    attempted: 0,
+  };
 }
 
 function rowOf(notes: Notes, partition: string, id: number): RowNotes {
@@ -51,7 +56,11 @@ function rowOf(notes: Notes, partition: string, id: number): RowNotes {
 }
 
 /** Runs rounds `from` to `to` one request after the other; stops when the server no longer answers. */
-export async function runWorkload(url: string, notes: Notes, rounds: { from: number; to: number; size: number }): Promise<'done' | 'cut'> {
+export async function runWorkload(
+  url: string,
+  notes: Notes,
+  rounds: { from: number; to: number; size: number },
+): Promise<'done' | 'cut'> {
   const client = new TestClient(url);
   const count = (answer: Answer): Answer => {
     notes.attempted++;
@@ -65,7 +74,13 @@ export async function runWorkload(url: string, notes: Notes, rounds: { from: num
       rowOf(notes, partition, id).writes.push(write);
       return write;
     });
-    const answer = count(await client.request('POST', `/v1/partitions/${partition}/rows${query}`, new Uint8Array(bodyOf(ids, FIELD, values))));
+    const answer = count(
+      await client.request(
+        'POST',
+        `/v1/partitions/${partition}/rows${query}`,
+        new Uint8Array(bodyOf(ids, FIELD, values)),
+      ),
+    );
     for (const write of writes) write.outcome = answer.outcome;
     return answer;
   };
@@ -90,7 +105,13 @@ export async function runWorkload(url: string, notes: Notes, rounds: { from: num
 }
 
 /** Claims up to two rows and acks or releases them. */
-async function takeAndEnd(client: TestClient, notes: Notes, partition: string, how: 'ack' | 'release', count: (answer: Answer) => Answer): Promise<Answer> {
+async function takeAndEnd(
+  client: TestClient,
+  notes: Notes,
+  partition: string,
+  how: 'ack' | 'release',
+  count: (answer: Answer) => Answer,
+): Promise<Answer> {
   const body = { task: TASK, fields: [FIELD], rows_max: 2, rows_min: 1, lease_ms: 60_000 };
   const granted = count(await client.request('POST', `/v1/partitions/${partition}/claims`, body));
   const token = granted.headers.get('tq-claim');
@@ -102,11 +123,18 @@ async function takeAndEnd(client: TestClient, notes: Notes, partition: string, h
     if (how === 'ack') row.acked = 'unknown';
   }
   const ended = count(await client.request('POST', `/v1/claims/${token}:${how}`));
-  if (how === 'ack') for (const id of ids) rowOf(notes, partition, id).acked = ended.outcome === 'fail' ? 'no' : ended.outcome;
+  if (how === 'ack')
+    for (const id of ids) rowOf(notes, partition, id).acked = ended.outcome === 'fail' ? 'no' : ended.outcome;
   return ended;
 }
 
-async function remove(client: TestClient, notes: Notes, partition: string, id: number, count: (answer: Answer) => Answer): Promise<Answer> {
+async function remove(
+  client: TestClient,
+  notes: Notes,
+  partition: string,
+  id: number,
+  count: (answer: Answer) => Answer,
+): Promise<Answer> {
   const row = rowOf(notes, partition, id);
   row.deleted = 'unknown';
   const answer = count(await client.request('POST', `/v1/partitions/${partition}/rows:delete`, { ids: [id] }));
@@ -120,15 +148,17 @@ export async function check(directory: string, notes: Notes): Promise<string[]> 
   const { node, close } = await openWhenUnlocked(directory);
   for (const [name, rows] of notes.partitions) {
     if (node.parts.state.store.partition(name) === undefined) {
-      if ([...rows.values()].some((row) => row.writes.some((write) => write.outcome === 'ok'))) wrong.push(`partition ${name} is lost`);
+      if ([...rows.values()].some((row) => row.writes.some((write) => write.outcome === 'ok')))
+        wrong.push(`partition ${name} is lost`);
       continue;
     }
     const present = new Set<number>();
     for (const [id, row] of rows) {
       const found = await readText(node, name, [id], [FIELD]).then(
         (columns) => columns[FIELD][0],
-        (error: { code?: string }) => {
-          if (error.code !== 'rows_missing' && error.code !== 'field_unknown') wrong.push(`row ${id} of ${name}: ${String(error)}`);
+        (error: StoreError) => {
+          if (error.code !== 'rows_missing' && error.code !== 'field_unknown')
+            wrong.push(`row ${id} of ${name}: ${error.message}`);
           return null;
         },
       );
@@ -168,7 +198,12 @@ export function judgeRow(row: RowNotes, found: string | null): string | null {
 type TestNode = Awaited<ReturnType<typeof openTestNode>>['node'];
 
 /** After the leases ended every row that was not acked is granted, none that was. */
-async function drain(node: TestNode, name: string, rows: Map<number, RowNotes>, present: ReadonlySet<number>): Promise<string[]> {
+async function drain(
+  node: TestNode,
+  name: string,
+  rows: Map<number, RowNotes>,
+  present: ReadonlySet<number>,
+): Promise<string[]> {
   const wrong: string[] = [];
   const partition = node.partition(name);
   if (!partition.fieldsByName.has(FIELD)) return [];

@@ -22,9 +22,15 @@ export class TestClient {
     this.#url = url;
   }
 
-  async request(method: string, path: string, body?: Uint8Array | object, headers: Record<string, string> = {}): Promise<Answer> {
+  async request(
+    method: string,
+    path: string,
+    body?: Uint8Array | object,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     const isBytes = body instanceof Uint8Array;
-    const type: Record<string, string> = body === undefined ? {} : { 'content-type': isBytes ? ARROW : 'application/json' };
+    const type: Record<string, string> =
+      body === undefined ? {} : { 'content-type': isBytes ? ARROW : 'application/json' };
     try {
       const response = await fetch(this.#url + path, {
         method,

@@ -32,7 +32,11 @@ export function openTestNode(env: Env, directory: string, memorySize = 32 << 20)
   });
 }
 
-export function declareTest(node: Node, name: string, options: Partial<DeclareCommand> = {}): ReturnType<typeof declare> {
+export function declareTest(
+  node: Node,
+  name: string,
+  options: Partial<DeclareCommand> = {},
+): ReturnType<typeof declare> {
   return declare(node, { name, fields: null, open: null, groupSize: null, ack: null, ...options });
 }
 
@@ -49,7 +53,12 @@ export function bodyOf(ids: readonly number[], field: string, values: readonly s
   return Buffer.concat([stream, Buffer.from(TAIL_MAGIC), hasher.finish()]);
 }
 
-export async function putBody(node: Node, partition: string, body: Buffer, options: Partial<PutCommand> = {}): Promise<PutAnswer> {
+export async function putBody(
+  node: Node,
+  partition: string,
+  body: Buffer,
+  options: Partial<PutCommand> = {},
+): Promise<PutAnswer> {
   const command: PutCommand = {
     partition,
     length: body.length,
@@ -63,7 +72,7 @@ export async function putBody(node: Node, partition: string, body: Buffer, optio
   const place = checkPut(node, command);
   if (place.done !== null) return place.done;
   const put = await openPut(node, command, place);
-  for (let at = 0; at < body.length; ) {
+  for (let at = 0; at < body.length;) {
     const room = put.room;
     const size = Math.min(room.length, 100_000, body.length - at);
     room.set(body.subarray(at, at + size));
@@ -73,7 +82,14 @@ export async function putBody(node: Node, partition: string, body: Buffer, optio
   return put.finish();
 }
 
-export function putText(node: Node, partition: string, ids: readonly number[], field: string, values: readonly string[], options: Partial<PutCommand> = {}): Promise<PutAnswer> {
+export function putText(
+  node: Node,
+  partition: string,
+  ids: readonly number[],
+  field: string,
+  values: readonly string[],
+  options: Partial<PutCommand> = {},
+): Promise<PutAnswer> {
   return putBody(node, partition, bodyOf(ids, field, values), options);
 }
 
@@ -107,13 +123,26 @@ export async function valuesOf(node: Node, located: Located): Promise<Record<str
   return values;
 }
 
-export async function readText(node: Node, partition: string, ids: readonly number[], fields: readonly string[] | null = null): Promise<Record<string, string[]>> {
-  const outcome = await read(node, { partition, select: { by: 'ids', ids: Float64Array.from(ids) }, fields, waitMs: 0 }, caller);
+export async function readText(
+  node: Node,
+  partition: string,
+  ids: readonly number[],
+  fields: readonly string[] | null = null,
+): Promise<Record<string, string[]>> {
+  const outcome = await read(
+    node,
+    { partition, select: { by: 'ids', ids: Float64Array.from(ids) }, fields, waitMs: 0 },
+    caller,
+  );
   if (outcome.kind !== 'rows') throw new Error(`the read ended as ${outcome.kind}`);
   return valuesOf(node, outcome.located);
 }
 
-export function claimOf(node: Node, partition: string, take: Partial<ClaimTake> & { fields: readonly string[] }): ReturnType<typeof takeClaim> {
+export function claimOf(
+  node: Node,
+  partition: string,
+  take: Partial<ClaimTake> & { fields: readonly string[] },
+): ReturnType<typeof takeClaim> {
   const rowsMax = take.rowsMax ?? 8;
   const full: ClaimTake = {
     partition,

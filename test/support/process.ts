@@ -24,6 +24,8 @@ export interface StartOptions {
   /** A program with its arguments that runs the server, such as strace. */
   readonly wrapper?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A module that is loaded first, such as a planted bug. */
+  readonly preload?: URL;
 }
 
 /** Resolves when the server is ready; rejects with its log when it ends before. */
@@ -31,6 +33,7 @@ export function startServer(options: StartOptions): Promise<ServerProcess> {
   const command = [
     ...(options.wrapper ?? []),
     process.execPath,
+    ...(options.preload === undefined ? [] : ['--import', options.preload.href]),
     MAIN,
     ...['serve', '--data', options.directory, '--port', '0', '--memory', '64MiB', '--log-level', 'warn'],
     ...(options.arguments ?? []),

@@ -69,7 +69,9 @@ describe('columnsOfTable', () => {
     const data = makeData({ type, length: 2, nullCount: 0, child });
     const field = new Field('t', type, false, metadata);
     const struct = new Struct([field]);
-    const table = new Table(new RecordBatch(new Schema([field]), makeData({ type: struct, length: 2, nullCount: 0, children: [data] })));
+    const table = new Table(
+      new RecordBatch(new Schema([field]), makeData({ type: struct, length: 2, nullCount: 0, children: [data] })),
+    );
     const column = columnsOfTable(table).get('t')!;
     expect(column.layout).toEqual({ layout: 'dense', dtype: 'float32', shape: [2, 3] });
     expect(column.row(1)).toEqual(Float32Array.of(6, 7, 8, 9, 10, 11));
@@ -84,7 +86,11 @@ describe('columnsOfTable', () => {
 
   it.each([
     ['nulls', { x: vectorFromArray([1, null], new Int32()) }, 'nulls_refused'],
-    ['nulls behind a dictionary', { x: vectorFromArray(['a', null], new Dictionary(new Utf8(), new Int32())) }, 'nulls_refused'],
+    [
+      'nulls behind a dictionary',
+      { x: vectorFromArray(['a', null], new Dictionary(new Utf8(), new Int32())) },
+      'nulls_refused',
+    ],
     ['dates', { x: vectorFromArray([new Date(0)]) }, 'type_unsupported'],
   ])('refuses %s', (_, vectors, code) => {
     expect(thrown(() => columnsOfTable(new Table(vectors as never))).code).toBe(code);

@@ -24,9 +24,24 @@ describe('toColumn', () => {
     expect(column(flat, layout).values).toBe(flat);
     const others: ColumnInput[] = [
       [flat.subarray(0, 4), flat.subarray(4)],
-      [[[1, 2], [3, 4]], [[5, 6], [7, 8]]],
-      [[flat.subarray(0, 2), flat.subarray(2, 4)], [[5, 6], Float32Array.of(7, 8)]],
-      [{ data: flat.subarray(0, 4), shape: [2, 2] }, { data: flat.subarray(4), shape: [2, 2] }],
+      [
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        [
+          [5, 6],
+          [7, 8],
+        ],
+      ],
+      [
+        [flat.subarray(0, 2), flat.subarray(2, 4)],
+        [[5, 6], Float32Array.of(7, 8)],
+      ],
+      [
+        { data: flat.subarray(0, 4), shape: [2, 2] },
+        { data: flat.subarray(4), shape: [2, 2] },
+      ],
     ];
     for (const other of others) expect(column(other, layout).values).toEqual(flat);
     expect(column(flat, layout).shape(1)).toEqual([2, 2]);
@@ -41,7 +56,18 @@ describe('toColumn', () => {
 
   it('takes ragged cells of several dimensions with their shapes', () => {
     const layout = ragged('float32', [null, 2]);
-    const cells = column([[[1, 2], [3, 4]], new Float32Array(0), { data: Float32Array.of(5, 6), shape: [1, 2] }], layout, 3);
+    const cells = column(
+      [
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        new Float32Array(0),
+        { data: Float32Array.of(5, 6), shape: [1, 2] },
+      ],
+      layout,
+      3,
+    );
     expect(cells.shapes).toEqual(Int32Array.of(2, 2, 0, 2, 1, 2));
     expect(cells.shape(2)).toEqual([1, 2]);
     expect(column([[]], layout, 1).shape(0)).toEqual([0, 2]);
@@ -49,7 +75,10 @@ describe('toColumn', () => {
 
   it('takes text, bytes and JSON', () => {
     expect([...column(['grüß', ''], text())]).toEqual(['grüß', '']);
-    expect([...column([Uint8Array.of(1, 2), Uint8Array.of()], bytes())]).toEqual([Uint8Array.of(1, 2), Uint8Array.of()]);
+    expect([...column([Uint8Array.of(1, 2), Uint8Array.of()], bytes())]).toEqual([
+      Uint8Array.of(1, 2),
+      Uint8Array.of(),
+    ]);
     expect([...column([{ a: [1, null] }, 'b'], json())]).toEqual([{ a: [1, null] }, 'b']);
   });
 

@@ -133,7 +133,11 @@ describe('claim', () => {
 
   it('survives a renewal that fails', async () => {
     const { fake, train } = await rigWithRows(2);
-    fake.fail('renew', { kind: 'answer', status: 500, code: 'internal' }, { kind: 'answer', status: 507, code: 'disk_full' });
+    fake.fail(
+      'renew',
+      { kind: 'answer', status: 500, code: 'internal' },
+      { kind: 'answer', status: 507, code: 'disk_full' },
+    );
     const batch = await claimed(train, { leaseMs: 3 });
     await until(() => fake.claims.get(batch.token)!.renewals >= 1);
     await batch.ack();

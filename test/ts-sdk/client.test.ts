@@ -59,7 +59,13 @@ describe('matrices', () => {
   it('are written and read one by one, in every form', async () => {
     const { tq } = await rig();
     const partition = 'train';
-    const fields = { image: dense('float32', [2, 3]), prompt: ragged('float32', [null, 2]), name: text(), meta: json(), n: scalar('int64') };
+    const fields = {
+      image: dense('float32', [2, 3]),
+      prompt: ragged('float32', [null, 2]),
+      name: text(),
+      meta: json(),
+      n: scalar('int64'),
+    };
     await tq.partition(partition, { fields });
     const image = { data: Float32Array.of(1, 2, 3, 4, 5, 6), shape: [2, 3] };
     await tq.writeMatrix(7, 'image', image, { partition });

@@ -4,7 +4,18 @@ import { joinColumns, sliceRows, takeRows, toNumbers } from '../../ts-sdk/column
 import { dense, ragged, scalar, text } from '../../ts-sdk/layouts.ts';
 
 const words = toColumn('x', ['zero', 'one', '', 'three'], { layout: text(), rows: 4 });
-const matrices = toColumn('x', [[[1, 2]], [], [[3, 4], [5, 6]]], { layout: ragged('int32', [null, 2]), rows: 3 });
+const matrices = toColumn(
+  'x',
+  [
+    [[1, 2]],
+    [],
+    [
+      [3, 4],
+      [5, 6],
+    ],
+  ],
+  { layout: ragged('int32', [null, 2]), rows: 3 },
+);
 
 describe('Column', () => {
   it('slices rows as views', () => {
@@ -19,14 +30,26 @@ describe('Column', () => {
   it('takes rows in any order', () => {
     expect([...takeRows(words, [3, 0, 3])]).toEqual(['three', 'zero', 'three']);
     const taken = takeRows(matrices, [2, 0]);
-    expect([taken.shape(0), taken.shape(1)]).toEqual([[2, 2], [1, 2]]);
+    expect([taken.shape(0), taken.shape(1)]).toEqual([
+      [2, 2],
+      [1, 2],
+    ]);
     expect(taken.row(1)).toEqual(Int32Array.of(1, 2));
   });
 
   it('joins columns, slices of larger ones among them', () => {
-    expect([...joinColumns([sliceRows(words, 2, 4), words], text())]).toEqual(['', 'three', 'zero', 'one', '', 'three']);
+    expect([...joinColumns([sliceRows(words, 2, 4), words], text())]).toEqual([
+      '',
+      'three',
+      'zero',
+      'one',
+      '',
+      'three',
+    ]);
     const points = toColumn('x', Float32Array.of(1, 2, 3, 4), { layout: dense('float32', [2]), rows: 2 });
-    expect(joinColumns([points, sliceRows(points, 1, 2)], points.layout).values).toEqual(Float32Array.of(1, 2, 3, 4, 3, 4));
+    expect(joinColumns([points, sliceRows(points, 1, 2)], points.layout).values).toEqual(
+      Float32Array.of(1, 2, 3, 4, 3, 4),
+    );
     expect(joinColumns([], text()).rows).toBe(0);
   });
 

@@ -10,7 +10,12 @@ import {
   clientErrors,
 } from '../../ts-sdk/index.ts';
 
-const classes = { retry: RetryLaterError, fix_request: FixRequestError, wait: WaitForOthersError, give_up: GiveUpError };
+const classes = {
+  retry: RetryLaterError,
+  fix_request: FixRequestError,
+  wait: WaitForOthersError,
+  give_up: GiveUpError,
+};
 const answer = (status: number, json: object, headers: Record<string, string> = {}): TransferQueueError =>
   answerError({ status, headers, bytes: new TextEncoder().encode(JSON.stringify(json)) });
 

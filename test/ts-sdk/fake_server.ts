@@ -1,5 +1,6 @@
 /**
- * A Transfer-Queue server of a few hundred lines, for tests of the client: in memory, one partition map, and faults by script.
+ * A Transfer-Queue server of a few hundred lines, for tests of the client: in memory, one partition map, and faults
+ * by script.
  *
  *   request -> the next fault of the script, if one is for its route -> idempotence by request id -> the store below
  *

@@ -1,4 +1,7 @@
-/** The shared fault script, test/vectors/faults.json, which says what its words mean; the Python SDK runs the same cases. */
+/**
+ * The shared fault script, test/vectors/faults.json, which says what its words mean; the Python SDK runs the same
+ * cases.
+ */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -34,7 +37,12 @@ interface Case {
 }
 
 interface Script {
-  readonly policy: { attempts_max: number; backoff_ms: [number, number]; backoff_factor: number; backoff_ms_max: number };
+  readonly policy: {
+    attempts_max: number;
+    backoff_ms: [number, number];
+    backoff_factor: number;
+    backoff_ms_max: number;
+  };
   readonly background: Record<string, object>;
   readonly bodies: Record<string, string>;
   readonly cases: readonly Case[];

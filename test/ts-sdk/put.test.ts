@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ClaimedBatch, ragged, scalar, text } from '../../ts-sdk/index.ts';
+import type { ClaimedBatch } from '../../ts-sdk/index.ts';
+import { ragged, scalar, text } from '../../ts-sdk/index.ts';
 import { rejection, rig } from './support.ts';
 
 describe('put', () => {
@@ -27,7 +28,10 @@ describe('put', () => {
     expect(fake.seen.at(-1)!.path).toBe('/v1/partitions/train/rows?ack=disk&if_absent=1');
     expect(await rejection(train.put({ x: [1] }, { ids: [1], ifAbsent: true }))).toMatchObject({ code: 'rows_exist' });
     await train.seal();
-    expect(await rejection(train.put({ x: [1] }, { ids: [2] }))).toMatchObject({ code: 'partition_sealed', kind: 'give_up' });
+    expect(await rejection(train.put({ x: [1] }, { ids: [2] }))).toMatchObject({
+      code: 'partition_sealed',
+      kind: 'give_up',
+    });
   });
 
   it('acts once, however often it is tried', async () => {
@@ -52,7 +56,9 @@ describe('put', () => {
     await batch.ack();
     expect(fake.count('ack')).toBe(0);
     expect(fake.seen.filter(({ path }) => path.includes('claim=')).length).toBe(1);
-    expect(await rejection(train.put({ y: [1] }, { ids: [1], claim: 'nonsense' }))).toMatchObject({ code: 'claim_unknown' });
+    expect(await rejection(train.put({ y: [1] }, { ids: [1], claim: 'nonsense' }))).toMatchObject({
+      code: 'claim_unknown',
+    });
   });
 
   it('says what does not fit before anything is sent', async () => {

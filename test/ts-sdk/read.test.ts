@@ -15,8 +15,14 @@ const fields = {
 
 const cells = {
   image: [
-    [[1, 2], [3, 4]],
-    [[5, 6], [7, 8]],
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    [
+      [5, 6],
+      [7, 8],
+    ],
   ],
   response: [[1, 2, 3], []],
   prompt: [[[0.5, 1]], []],
@@ -89,12 +95,18 @@ describe('get', () => {
       kind: 'wait',
       details: { missing: [1], missing_count: 1 },
     });
-    expect(await rejection(train.get([1], { fields: ['name'], waitMs: 1 }))).toMatchObject({ code: 'timed_out', kind: 'wait' });
+    expect(await rejection(train.get([1], { fields: ['name'], waitMs: 1 }))).toMatchObject({
+      code: 'timed_out',
+      kind: 'wait',
+    });
     const waiting = train.get([1], { fields: ['name'], waitMs: Infinity });
     await train.put({ name: ['a'] }, { ids: [1] });
     expect((await waiting).column('name').row(0)).toBe('a');
     await train.seal();
-    expect(await rejection(train.get([2], { fields: ['name'], waitMs: 10_000 }))).toMatchObject({ code: 'drained', kind: 'give_up' });
+    expect(await rejection(train.get([2], { fields: ['name'], waitMs: 10_000 }))).toMatchObject({
+      code: 'drained',
+      kind: 'give_up',
+    });
   });
 
   it('ends a wait by its signal', async () => {
@@ -159,7 +171,11 @@ describe('scan', () => {
     await train.put({ x: Int32Array.from(ids) }, { ids });
     const seen: number[][] = [];
     for await (const batch of train.scan({ start: 3, end: 25, rowsMax: 3 })) seen.push([...batch.ids]);
-    expect(seen).toEqual([[3, 6, 9], [12, 15, 18], [21, 24]]);
+    expect(seen).toEqual([
+      [3, 6, 9],
+      [12, 15, 18],
+      [21, 24],
+    ]);
     fake.limits.answer_rows_max = 4;
     const sizes: number[] = [];
     for await (const batch of train.scan()) sizes.push(batch.rows);

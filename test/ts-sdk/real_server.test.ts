@@ -59,8 +59,20 @@ const fields = {
 };
 
 const cells = {
-  image: [[[1, 2], [3, 4]], [[5, 6], [7, 8]]],
-  flag: [[true, false], [false, true]],
+  image: [
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    [
+      [5, 6],
+      [7, 8],
+    ],
+  ],
+  flag: [
+    [true, false],
+    [false, true],
+  ],
   response: [[1, 2, 3], []],
   prompt: [[[0.5, 1]], []],
   reward: [true, false],
@@ -79,7 +91,10 @@ describe('rows', () => {
     expect(batch.column('image').values).toEqual(Float32Array.of(5, 6, 7, 8, 1, 2, 3, 4));
     expect(batch.column('flag').row(1)).toEqual(Uint8Array.of(1, 0));
     expect([...batch.column('response')]).toEqual([new BigInt64Array(0), BigInt64Array.of(1n, 2n, 3n)]);
-    expect([batch.column('prompt').row(1), batch.column('prompt').shape(1)]).toEqual([Uint16Array.of(0x3800, 0x3c00), [1, 2]]);
+    expect([batch.column('prompt').row(1), batch.column('prompt').shape(1)]).toEqual([
+      Uint16Array.of(0x3800, 0x3c00),
+      [1, 2],
+    ]);
     expect([...batch.column('reward')]).toEqual([false, true]);
     expect([...batch.column('half')]).toEqual([-2, 1.5]);
     expect([...batch.column('name')]).toEqual(['', 'grüß']);
@@ -122,7 +137,10 @@ describe('rows', () => {
 
   it('are missing, waited for, newest, drained', async () => {
     const train = await tq.partition('waits', { fields: { x: scalar('int32') } });
-    expect(await rejection(train.get([1]))).toMatchObject({ code: 'rows_missing', details: { missing: [1], missing_count: 1 } });
+    expect(await rejection(train.get([1]))).toMatchObject({
+      code: 'rows_missing',
+      details: { missing: [1], missing_count: 1 },
+    });
     expect(await rejection(train.get([1], { waitMs: 5 }))).toMatchObject({ code: 'timed_out' });
     const waiting = train.get([1, 2], { waitMs: 60_000 });
     await train.put({ x: [1] }, { ids: [1] });
@@ -156,7 +174,15 @@ describe('matrices', () => {
   it('are written and read one by one', async () => {
     const name = { partition: 'matrices' };
     await tq.partition('matrices', { fields });
-    await tq.writeMatrix(7, 'prompt', [[1, 2], [3, 4]], name);
+    await tq.writeMatrix(
+      7,
+      'prompt',
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      name,
+    );
     const { data: elements, shape } = (await tq.readMatrix(7, 'prompt', name)) as Matrix;
     expect([elements.length, shape]).toEqual([4, [2, 2]]);
     await tq.writeMatrix(7, 'meta', { any: ['thing'] }, name);
@@ -192,7 +218,9 @@ describe('claims', () => {
     const train = await filled('groups', 12, 4);
     const options = { task: 't', fields: ['x'], batchSize: 9, rowsMin: 4, sampler: 'group' } as const;
     for await (const batch of train.consume(options)) if (batch.ids.length === 8) break;
-    await using again = await train.claim(options).then((result) => (result.outcome === 'rows' ? result.batch : undefined));
+    await using again = await train
+      .claim(options)
+      .then((result) => (result.outcome === 'rows' ? result.batch : undefined));
     expect([again!.ids, new Set(again!.attempts)]).toEqual([[0, 1, 2, 3, 4, 5, 6, 7], new Set([2])]);
   });
 
@@ -223,7 +251,9 @@ describe('claims', () => {
   it('end by a signal while they are parked', async () => {
     const train = await filled('parked', 0);
     const controller = new AbortController();
-    const waiting = rejection(train.consume({ task: 't', fields: ['x'], batchSize: 1, signal: controller.signal }).next());
+    const waiting = rejection(
+      train.consume({ task: 't', fields: ['x'], batchSize: 1, signal: controller.signal }).next(),
+    );
     await until(() => true);
     controller.abort(new Error('enough'));
     expect((await waiting).message).toBe('enough');

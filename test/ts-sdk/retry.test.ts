@@ -4,12 +4,16 @@ import { isRetryable, pauseMs, retryDefaults, systemRuntime, withRetries } from 
 import { TestRuntime, rejection } from './support.ts';
 
 const unreachable = clientError('connection_failed');
-const run = (runtime: TestRuntime, errors: unknown[], more: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<number> => {
+const run = (
+  runtime: TestRuntime,
+  errors: Error[],
+  more: { deadlineMs?: number; signal?: AbortSignal } = {},
+): Promise<number> => {
   let attempts = 0;
   const bounds = { policy: retryDefaults, runtime, deadlineMs: 30_000, signal: undefined, ...more };
   return withRetries(bounds, () => {
     const error = errors[attempts++];
-    return error === undefined ? Promise.resolve(attempts) : Promise.reject(error as Error);
+    return error === undefined ? Promise.resolve(attempts) : Promise.reject(error);
   });
 };
 

@@ -24,8 +24,13 @@ describe('ShardMap', () => {
   });
 
   it('gives all rows to the only node, which is reached where the caller reached it', () => {
-    const map = parseShardMap({ epoch: 3, shards: 64, nodes: [{ id: 'n1', url: 'http://inside:1' }] }, 'http://outside:2');
-    expect(map.split([5, 6], 1)).toEqual([{ node: { id: 'n1', url: 'http://outside:2' }, positions: Uint32Array.of(0, 1) }]);
+    const map = parseShardMap(
+      { epoch: 3, shards: 64, nodes: [{ id: 'n1', url: 'http://inside:1' }] },
+      'http://outside:2',
+    );
+    expect(map.split([5, 6], 1)).toEqual([
+      { node: { id: 'n1', url: 'http://outside:2' }, positions: Uint32Array.of(0, 1) },
+    ]);
     expect(map.epoch).toBe(3);
   });
 
@@ -91,7 +96,13 @@ describe('a cluster of two', () => {
     const claimAll = async (): Promise<string> => {
       const result = await train.claim({ task: 't', fields: ['x'], batchSize: 2 });
       if (result.outcome !== 'rows') throw new Error(result.outcome);
-      const elsewhere = ids.filter((id) => !fakes.find(({ url }) => url === result.batch.url)!.partitions.get('train')!.rows.has(id));
+      const elsewhere = ids.filter(
+        (id) =>
+          !fakes
+            .find(({ url }) => url === result.batch.url)!
+            .partitions.get('train')!
+            .rows.has(id),
+      );
       await train.put({ name: ['a'] }, { ids: elsewhere.slice(0, 1), claim: result.batch });
       return fakes.find(({ url }) => url === result.batch.url)!.claims.get(result.batch.token)!.state;
     };

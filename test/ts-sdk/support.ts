@@ -1,4 +1,7 @@
-/** What the tests of the client share: a fake server with a client at it, and a runtime whose clock and dice they hold. */
+/**
+ * What the tests of the client share: a fake server with a client at it, and a runtime whose clock and dice they
+ * hold.
+ */
 import { afterEach } from 'vitest';
 import { Client, type ConnectOptions } from '../../ts-sdk/client.ts';
 import type { Runtime } from '../../ts-sdk/retry.ts';
@@ -51,7 +54,9 @@ export async function rig(options: ConnectOptions = {}): Promise<Rig> {
 }
 
 /** The error that a promise is rejected with. */
-export async function rejection(promise: Promise<unknown>): Promise<Error & { code?: string; kind?: string; status?: number }> {
+export async function rejection(
+  promise: Promise<unknown>,
+): Promise<Error & { code?: string; kind?: string; status?: number }> {
   return promise.then(
     () => {
       throw new Error('the promise was fulfilled');

@@ -1,8 +1,8 @@
 /**
- * Makes the frozen vectors of the core from naive oracles, which know nothing of core.wasm: `node test/vectors/core.ts`.
+ * Makes the frozen vectors of the core from naive oracles that know nothing of core.wasm: `node test/vectors/core.ts`.
  *
- * A test compares the files with this program, so they change only on purpose. Numbers of 64 bits are strings: hashes as
- * 16 hex digits, offsets in decimal. Inputs are named by their length, so that files stay small:
+ * A test compares the files with this program, so they change only on purpose. Numbers of 64 bits are strings: hashes
+ * as 16 hex digits, offsets in decimal. Inputs are named by their length, so that files stay small:
  *
  *     sanity(n)    byte i = top byte of 2654435761 * 11400714785074694797^i mod 2^64       (xxHash's own test buffer)
  *     pattern(n)   65,521 bytes (i * 2654435761 mod 2^32) >> 24, repeated

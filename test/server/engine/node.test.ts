@@ -26,9 +26,15 @@ describe('puts and reads', () => {
     await putText(node, 'p', [1, 2, 3], 'a', ['one', 'two', 'three']);
     await putText(node, 'p', [2], 'a', ['TWO']);
     await putText(node, 'p', [3, 1], 'b', ['c', 'a']);
-    expect(await readText(node, 'p', [3, 2, 1], ['a'])).toEqual({ index_id: ['3', '2', '1'], a: ['three', 'TWO', 'one'] });
+    expect(await readText(node, 'p', [3, 2, 1], ['a'])).toEqual({
+      index_id: ['3', '2', '1'],
+      a: ['three', 'TWO', 'one'],
+    });
     expect(await readText(node, 'p', [1, 3])).toEqual({ index_id: ['1', '3'], a: ['one', 'three'], b: ['a', 'c'] });
-    await expect(readText(node, 'p', [1, 2])).rejects.toMatchObject({ code: 'rows_missing', details: { missing: [2], missing_count: 1 } });
+    await expect(readText(node, 'p', [1, 2])).rejects.toMatchObject({
+      code: 'rows_missing',
+      details: { missing: [2], missing_count: 1 },
+    });
   });
 
   test('a put is atomic: what is refused leaves nothing behind', async () => {
@@ -38,7 +44,10 @@ describe('puts and reads', () => {
     await expect(putText(node, 'p', [1], 'zzz', ['x'])).rejects.toMatchObject({ code: 'field_unknown' });
     await expect(readText(node, 'p', [1], ['a'])).rejects.toMatchObject({ code: 'rows_missing' });
     await putText(node, 'p', [1], 'a', ['x'], { ifAbsent: true });
-    await expect(putText(node, 'p', [2, 1], 'a', ['y', 'z'], { ifAbsent: true })).rejects.toMatchObject({ code: 'rows_exist', details: { ids: [1] } });
+    await expect(putText(node, 'p', [2, 1], 'a', ['y', 'z'], { ifAbsent: true })).rejects.toMatchObject({
+      code: 'rows_exist',
+      details: { ids: [1] },
+    });
     await expect(readText(node, 'p', [2], ['a'])).rejects.toMatchObject({ code: 'rows_missing' });
   });
 
@@ -62,7 +71,10 @@ describe('puts and reads', () => {
     const waiting = want(7, 5_000);
     await putText(node, 'p', [7], 'a', ['seven']);
     const outcome = await waiting;
-    expect(outcome.kind === 'rows' && (await valuesOf(node, outcome.located))).toEqual({ index_id: ['7'], a: ['seven'] });
+    expect(outcome.kind === 'rows' && (await valuesOf(node, outcome.located))).toEqual({
+      index_id: ['7'],
+      a: ['seven'],
+    });
     const late = want(8, 5_000);
     await env.clock.advance(5_001);
     expect(await late).toEqual({ kind: 'timed_out', details: { missing: [8], missing_count: 1 } });
@@ -85,7 +97,10 @@ describe('puts and reads', () => {
     await putText(node, 'w', [2], 'a', ['v2']);
     const outcome = await waiting;
     expect(outcome.kind === 'rows' && (await valuesOf(node, outcome.located))).toEqual({ index_id: ['2'], a: ['v2'] });
-    expect(await Promise.all([newest(1e6, 500), env.clock.advance(600)])).toMatchObject([{ kind: 'timed_out' }, undefined]);
+    expect(await Promise.all([newest(1e6, 500), env.clock.advance(600)])).toMatchObject([
+      { kind: 'timed_out' },
+      undefined,
+    ]);
   });
 });
 
@@ -176,7 +191,9 @@ describe('restarts', () => {
     const { opened } = await restarted(env);
     expect(opened.node.partition('m').settings.ack).toBe('memory');
     await expect(readText(opened.node, 'm', [1])).rejects.toMatchObject({ code: 'rows_missing' });
-    await expect(endClaim(opened.node, claim.kind === 'claimed' ? claim.token : '', 'ack', '')).rejects.toMatchObject({ code: 'claim_unknown' });
+    await expect(endClaim(opened.node, claim.kind === 'claimed' ? claim.token : '', 'ack', '')).rejects.toMatchObject({
+      code: 'claim_unknown',
+    });
   });
 });
 
@@ -276,7 +293,10 @@ describe('space', () => {
     await declareTest(node, 'p');
     const large = 'x'.repeat(400_000);
     for (let id = 0; id < 12; id++) await putText(node, 'p', [id], 'a', [large]);
-    const used = (): number => [...env.fs.files].filter(([path]) => path.includes('segments')).reduce((sum, [, file]) => sum + file.current.length, 0);
+    const used = (): number =>
+      [...env.fs.files]
+        .filter(([path]) => path.includes('segments'))
+        .reduce((sum, [, file]) => sum + file.current.length, 0);
     expect(used()).toBeGreaterThan(4_800_000);
     await drop(node, 'p');
     expect(used()).toBeGreaterThan(4_800_000);

@@ -17,7 +17,7 @@ const kinds: Record<string, (i: number) => number> = {
   dense: (i) => i,
   sharded: (i) => (i % 50) * 2 ** 40 + Math.floor(i / 50),
   scattered: (i) => Math.imul(i, 0x9e3779b1) >>> 0,
-  'from the end': (i) => Number.MAX_SAFE_INTEGER - 1 - i,
+  'from the end': (i) => Number.MAX_SAFE_INTEGER - i,
   'multiples of 2^32': (i) => i * 2 ** 32,
 };
 
