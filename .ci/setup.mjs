@@ -137,7 +137,9 @@ const pythonStage = (extras) => ({
     const spec = `./py-bindings[${extras.join(',')}]`;
     const command = [pythonBinary, '-m', 'pip', 'install', '--progress-bar=off', '--no-input', '--editable', spec];
     const onLine = (line) => {
-      if (/^(Collecting|Processing|Installing collected)/.test(line)) console.log(`  ${line.replace(/ \(from .*| \S*\//g, (part) => (part.startsWith(" (") ? "" : " ")).slice(0, 100)}`);
+      const named = /^(?:Collecting|Processing) (?:\S*\/)?(\S+)/.exec(line);
+      if (named) console.log(`  ${named[1]}`);
+      else if (line.startsWith('Installing collected')) console.log('  installing ...');
     };
     const { status, output } = await capture(command, { cwd: root, env: environment, onLine });
     if (status !== 0) {

@@ -46,13 +46,16 @@ const outDir = join(root, 'out', 'test');
 const vitestReport = join(outDir, 'vitest.json');
 const pytestReport = join(outDir, 'pytest.xml');
 
+/** Colours belong to terminals; a log file stays plain. */
+const options = { cwd: root, env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' } };
+
 async function runChecks(): Promise<Outcome> {
   const outcomes = await Promise.all(
     checkLanes.map(async (lane) => {
       const outcome: Outcome = { passed: 0, failed: [] };
       for (const check of lane) {
         const startMs = performance.now();
-        const { status, output } = await capture(check.command, { cwd: root });
+        const { status, output } = await capture(check.command, options);
         console.log(` ${status === 0 ? '✓' : '✗'} ${check.name} ${seconds(startMs)}`);
         if (status === 0) outcome.passed += 1;
         else {
@@ -69,7 +72,7 @@ async function runChecks(): Promise<Outcome> {
 async function runVitest(): Promise<Outcome> {
   rmSync(vitestReport, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${vitestReport}`];
-  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], { cwd: root });
+  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], options);
   const outcome = existsSync(vitestReport) ? readVitest(readFileSync(vitestReport, 'utf8')) : nothing();
   return withStatus('vitest', status, outcome);
 }
@@ -77,7 +80,7 @@ async function runVitest(): Promise<Outcome> {
 async function runPytest(): Promise<Outcome> {
   rmSync(pytestReport, { force: true });
   const command = [python, '-m', 'pytest', '--config-file=test/pytest.ini', `--junit-xml=${pytestReport}`, 'test'];
-  const status = await run(command, { cwd: root });
+  const status = await run(command, options);
   const outcome = existsSync(pytestReport) ? readPytest(readFileSync(pytestReport, 'utf8')) : nothing();
   return withStatus('pytest', status, outcome);
 }

@@ -172,7 +172,7 @@ export const errors = {
   // Claims.
   claim_unknown: giveUp(404, 'There is no such claim: the token is malformed, or its claim ended long ago.'),
   claim_stale: giveUp(409, 'The lease ended and rows of this claim went to another consumer; drop the results.'),
-  group_too_large: fix(400, 'rows_max is smaller than one group; ask for at least group_size rows.'),
+  group_too_large: fix(400, 'One group does not fit into rows_max; ask for at least group_size rows.'),
   too_many_tasks: fix(409, 'The partition has as many tasks as it allows.'),
   too_many_waiters: wait(503, 'As many requests wait as the server allows; try again later.'),
   request_id_reused: fix(409, 'This request id was used for another kind of request.'),

@@ -3,8 +3,9 @@
  * planted sample that breaks it, where it must find something: a rule that can not fail proves nothing.
  */
 
+import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { readRepository, type SourceFile } from './tidy/files.ts';
+import { readRepository, root, type SourceFile } from './tidy/files.ts';
 import { checkCycles, checkDependencies, checkDirections, checkUnused, importsOf } from './tidy/imports.ts';
 import { checkPins, checkVersions, packageFolders, parseManifest } from './tidy/manifests.ts';
 import { columnsMax, fileLinesMax, fileRules, functionLinesMax } from './tidy/style.ts';
@@ -153,5 +154,7 @@ describe('manifests agree', () => {
   test('on an executable tq', () => {
     const main = files.find((file) => file.path === 'server/main.ts');
     expect(main?.text.split('\n')[0]).toBe('#!/usr/bin/env node');
+    const staged = execFileSync('git', ['ls-files', '--stage', 'server/main.ts'], { cwd: root, encoding: 'utf8' });
+    expect(staged, 'run: git update-index --chmod=+x server/main.ts').toMatch(/^100755 /);
   });
 });

@@ -10,7 +10,7 @@ export const PAGE_BITS = 65536;
 export const PAGE_SIZE = PAGE_BITS / 8;
 
 /** Pages that one scan takes; their addresses stand before its results in the window. */
-const SCAN_PAGES_MAX = 4096;
+const SCAN_PAGES_MAX = 4352;
 
 /** Which slots are ready: in all pages of `and`, in none of `not`, in [from, bits). */
 export interface Scan {

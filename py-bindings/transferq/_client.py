@@ -176,8 +176,7 @@ class Client:
     def write_matrix(self, index_id: int, field: str, matrix: Any, *, partition: str | Partition) -> int:
         """Puts one cell: array, tensor, number, text, bytes or JSON value, by the layout of its field. Returns the LSN.
 
-        >>> tq.write_matrix(7, "advantage", np.array([0.5, -0.5], np.float32), partition="cells")  # doctest: +ELLIPSIS
-        ...
+        >>> lsn = tq.write_matrix(7, "advantage", np.array([0.5, -0.5], np.float32), partition="cells")
         >>> tq.read_matrix(7, "advantage", partition="cells")
         array([ 0.5, -0.5], dtype=float32)
         """

@@ -26,7 +26,7 @@ from typing import Final
 from transferq._flatbuffers import I64, U16, field_at, followed, pairs_at, root_of
 from transferq._layouts import Layout, arrow_field, layout_of_field
 from transferq._protocol import INDEX_COLUMN
-from transferq.errors import AnswerInvalid
+from transferq.errors import AnswerInvalid, LayoutInvalid
 
 ALIGNMENT: Final = 64
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -114,9 +114,9 @@ def _columns_of(message: bytes) -> Columns:
 
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(message))
-    except pa.ArrowInvalid as error:
+        return tuple((field.name, layout_of_field(field)) for field in schema)
+    except (pa.ArrowException, OSError, LayoutInvalid) as error:
         raise ValueError("schema") from error
-    return tuple((field.name, layout_of_field(field)) for field in schema)
 
 
 def _read_batch(message: memoryview, *, columns: Columns, start: int, end: int) -> Frame:

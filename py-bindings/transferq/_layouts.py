@@ -237,15 +237,36 @@ def layout_of_field(field: Any) -> Layout:
         return Bytes()
     keyed = metadata.get(DTYPE_KEY)
     if pa.types.is_fixed_size_list(kind):
-        shape = json.loads(parameters)["shape"] if extension == "arrow.fixed_shape_tensor" else [kind.list_size]
-        return Dense(keyed or _arrow_dtype(kind.value_type), tuple(shape))
-    if pa.types.is_struct(kind) and extension == "arrow.variable_shape_tensor":
-        ndim = kind.field("shape").type.list_size
-        uniform = (json.loads(parameters) if parameters else {}).get("uniform_shape") or [None] * ndim
-        return Ragged(keyed or _arrow_dtype(kind.field("data").type.value_type), tuple(uniform))
+        shape = _numbers_of(parameters, "shape") if extension == "arrow.fixed_shape_tensor" else [kind.list_size]
+        if shape is None or math.prod(size or 0 for size in shape) != kind.list_size:
+            raise LayoutInvalid(f"The shape of column {field.name!r} does not multiply to {kind.list_size}.")
+        return Dense(keyed or _arrow_dtype(kind.value_type), tuple(size or 0 for size in shape))
+    if extension == "arrow.variable_shape_tensor" and _is_variable_tensor(kind):
+        ndim = kind.field(1).type.list_size
+        uniform = _numbers_of(parameters, "uniform_shape") or [None] * ndim
+        return Ragged(keyed or _arrow_dtype(kind.field(0).type.value_type), tuple(uniform))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return Ragged(keyed or _arrow_dtype(kind.value_type))
     return Scalar(keyed or _arrow_dtype(kind))
+
+
+def _is_variable_tensor(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if not pa.types.is_struct(kind) or kind.num_fields != 2:
+        return False
+    return bool(pa.types.is_list(kind.field(0).type) and pa.types.is_fixed_size_list(kind.field(1).type))
+
+
+def _numbers_of(parameters: str, key: str) -> list[int | None] | None:
+    """A list of sizes in the JSON of an extension's metadata; None where it is absent."""
+    try:
+        found = json.loads(parameters or "{}").get(key)
+    except (ValueError, AttributeError) as error:
+        raise LayoutInvalid("The metadata of an extension type is not a JSON object.") from error
+    if found is not None and not (isinstance(found, list) and all(isinstance(size, int | None) for size in found)):
+        raise LayoutInvalid(f"{key} of an extension type must be a list of sizes.")
+    return found
 
 
 def _arrow_dtype(kind: Any) -> str:

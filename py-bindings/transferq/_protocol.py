@@ -351,7 +351,7 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
     "group_too_large": (
         "fix_request",
         400,
-        "rows_max is smaller than one group; ask for at least group_size rows.",
+        "One group does not fit into rows_max; ask for at least group_size rows.",
     ),
     "too_many_tasks": (
         "fix_request",

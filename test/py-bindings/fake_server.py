@@ -198,7 +198,8 @@ class FakeStore:
         while True:
             left = ends_at - time.monotonic()
             yield left <= 0
-            self.changed.wait(max(left, 0))
+            # Leases end without a change that would wake a waiter.
+            self.changed.wait(min(max(left, 0), 0.02))
 
     def read(self, partition: FakePartition, _: Any, request: dict[str, Any]) -> Any:
         fields = request.get("fields", list(partition.fields))

@@ -62,6 +62,22 @@ describe('exchange', () => {
     expect((await tq.limits()).waitMsMax).toBe(60_000);
   });
 
+  it('never goes out when it is aborted while it is queued', async () => {
+    const { fake, tq } = await rig({ connectionsMax: 1 });
+    fake.fail('limits', { kind: 'silence' });
+    const first = new AbortController();
+    const running = rejection(tq.limits({ signal: first.signal }));
+    await until(() => fake.count('limits') === 1);
+    const second = new AbortController();
+    const queued = rejection(tq.limits({ signal: second.signal }));
+    second.abort(new Error('changed my mind'));
+    expect((await queued).message).toBe('changed my mind');
+    first.abort(new Error('enough'));
+    await running;
+    await tq.partitions();
+    expect(fake.seen.map(({ route }) => route)).toEqual(['limits', 'cluster', 'partitions']);
+  });
+
   it('refuses an answer that is not of the protocol', async () => {
     const { fake, tq } = await rig({ retry: { attemptsMax: 1 } });
     fake.fail('limits', { kind: 'answer', status: 200, body: '<html>' });
