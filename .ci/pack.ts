@@ -19,7 +19,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join, relative } from 'node:path';
 import { capture } from './process.mjs';
 import { environment, root } from './setup.mjs';
 
@@ -101,5 +101,5 @@ async function must(command: readonly string[]): Promise<void> {
 }
 
 if (import.meta.main) {
-  for (const path of await pack(join(root, 'dist'))) console.log(path.slice(dirname(root).length + 1));
+  for (const path of await pack(join(root, 'dist'))) console.log(relative(root, path));
 }

@@ -59,8 +59,9 @@ const npmStage = {
     // The npm that runs us, if any, on its own Node: ours stands in the folder that `npm ci` empties first.
     const { npm_node_execpath: npmNode, npm_execpath: npmScript } = process.env;
     const npm = npmNode !== undefined && npmScript !== undefined ? [npmNode, npmScript] : ['npm'];
+    // Engines are not asked for: the Node that npm runs on is not the one that runs what it installs.
     // The level is given because `npm --silent` would silence this call's errors too.
-    const command = [...npm, 'ci', '--no-audit', '--no-fund', '--loglevel=error'];
+    const command = [...npm, 'ci', '--no-audit', '--no-fund', '--engine-strict=false', '--loglevel=error'];
     const { status, output } = await capture(command, { cwd: root });
     if (status !== 0) {
       throw new SetupError(

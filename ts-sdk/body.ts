@@ -12,11 +12,16 @@ import { TAIL_MAGIC, TAIL_SIZE } from '@transfer-queue/core/protocol';
 import type { BodyHasher } from '@transfer-queue/core/wasm';
 import { core } from './core.ts';
 import { catalogueError, clientError } from './errors.ts';
-import type { RequestBody } from './transport.ts';
 
 const WINDOW_SIZE = 1 << 20;
 const JOIN_SIZE = 64 << 10;
 const MAGIC = new TextEncoder().encode(TAIL_MAGIC);
+
+/** The bytes of a request; each attempt reads them anew. */
+export interface RequestBody {
+  readonly size: number;
+  windows(): Iterable<Uint8Array>;
+}
 
 /** A body without a tail, such as JSON. */
 export function plainBody(bytes: Uint8Array): RequestBody {

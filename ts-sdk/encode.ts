@@ -12,13 +12,12 @@ import { ID_END, INDEX_COLUMN } from '@transfer-queue/core/protocol';
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import type { RecordBatch, Table } from 'apache-arrow';
 import { columnsOfTable, isArrowTable } from './arrow.ts';
-import { arrowBody } from './body.ts';
+import { arrowBody, type RequestBody } from './body.ts';
 import { inferLayout, toColumn, type ColumnInput } from './cells.ts';
 import type { Column } from './column.ts';
 import { cellValues, sliceRows, takeRows } from './column.ts';
 import { decodeInput, type Rows } from './decode.ts';
 import { catalogueError } from './errors.ts';
-import type { RequestBody } from './transport.ts';
 
 /** Ids as a caller may give them. */
 export type Ids = readonly number[] | Int32Array | Uint32Array | Float64Array | BigInt64Array;

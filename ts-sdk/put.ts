@@ -8,14 +8,13 @@ import { INDEX_COLUMN, TAIL_SIZE, type AckLevel, type Limits } from '@transfer-q
 import { walkStream } from '@transfer-queue/core/arrow';
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import { isArrowTable } from './arrow.ts';
-import { arrowBody } from './body.ts';
+import { arrowBody, type RequestBody } from './body.ts';
 import { ClaimedBatch } from './claim.ts';
 import { isRows, pickRows, putBodies, toRows, type Ids, type PutData } from './encode.ts';
 import { clientError } from './errors.ts';
 import type { CallOptions } from './options.ts';
 import type { Target } from './read.ts';
 import type { Share } from './shards.ts';
-import type { RequestBody } from './transport.ts';
 
 export interface PutOptions extends CallOptions {
   /** The ids of the rows. Needed unless the data has a column `index_id`. */

@@ -10,14 +10,8 @@
  */
 import { headers as headerNames } from '@transfer-queue/core/protocol';
 import { Pool, type Dispatcher } from 'undici';
-import { bodyReceiver, type BodyReceiver } from './body.ts';
+import { bodyReceiver, type BodyReceiver, type RequestBody } from './body.ts';
 import { clientError } from './errors.ts';
-
-/** The bytes of a request; each attempt reads them anew. */
-export interface RequestBody {
-  readonly size: number;
-  windows(): Iterable<Uint8Array>;
-}
 
 export interface Exchange {
   readonly url: string;

@@ -15,12 +15,12 @@ import {
   type Limits,
   type RouteName,
 } from '@transfer-queue/core/protocol';
-import { plainBody } from './body.ts';
+import { plainBody, type RequestBody } from './body.ts';
 import { TransferQueueError, answerError, clientError } from './errors.ts';
 import { camelKeys } from './names.ts';
 import { withRetries, type RetryPolicy, type Runtime } from './retry.ts';
 import { parseShardMap, type Node, type ShardMap, type Share } from './shards.ts';
-import { Transport, type Answer, type RequestBody } from './transport.ts';
+import { Transport, type Answer } from './transport.ts';
 
 export interface WireSettings {
   readonly url: string;

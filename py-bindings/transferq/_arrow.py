@@ -12,20 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from transferq._arrow_fields import arrow_field
 from transferq._columns import Column
-from transferq._layouts import (
-    ELEMENTS_MAX,
-    STORAGE,
-    Bytes,
-    Dense,
-    Json,
-    Layout,
-    Scalar,
-    Text,
-    arrow_field,
-    dtype_of,
-    storage_of,
-)
+from transferq._layouts import ELEMENTS_MAX, STORAGE, Bytes, Dense, Json, Layout, Scalar, Text, dtype_of, storage_of
 from transferq.errors import FieldMismatch, error_of
 
 

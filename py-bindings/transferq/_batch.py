@@ -167,7 +167,7 @@ class Batch:
         """A ``pyarrow.RecordBatch`` of ``index_id`` and the fields, over the same memory."""
         import pyarrow as pa
 
-        from transferq._layouts import arrow_field
+        from transferq._arrow_fields import arrow_field
 
         index = pa.field(INDEX_COLUMN, pa.int64(), nullable=False)
         arrays = [pa.array(self.index_ids), *(self[name].arrow() for name in self)]

@@ -9,29 +9,23 @@ values are Python numbers; pieces are sent in order, each buffer at a multiple o
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transferq._arrays import Array, cell_array, cell_arrays, host_tensor, is_tensor, mismatch, stacked_array
 from transferq._arrow import column_of_arrow, is_arrow
 from transferq._columns import Column
 from transferq._ipc import END_OF_STREAM, batch_message, padding_of, schema_message
-from transferq._layouts import ELEMENTS_MAX, STORAGE, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
+from transferq._layouts import ELEMENTS_MAX, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
 from transferq.errors import FieldMismatch
 
 # Rows of at least this mean size are sent from where they lie; smaller ones are joined, which is cheaper than to
 # list them.
 SCATTERED_ROW_SIZE_MIN: Final = 16 << 10
-
-Array = NDArray[Any]
-
-# dtype -> the NumPy dtype that it is stored as, and the one that arrays of it have.
-_STORED: Final = {dtype: np.dtype(storage) for dtype, storage in STORAGE.items()}
-_GIVEN: Final = {**_STORED, "bool": np.dtype(np.bool_)}
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ def encode_ids(ids: Any) -> NDArray[np.int64]:
     """Row ids as int64; raises FieldMismatch for anything that is not a flat sequence of integers."""
     if is_arrow(ids):
         return np.ascontiguousarray(column_of_arrow(ids, Scalar("int64"), "index_id").values)
-    array = _tensor(ids, "index_id").numpy() if _is_tensor(ids) else np.asarray(ids)
+    array = host_tensor(ids, "index_id").numpy() if is_tensor(ids) else np.asarray(ids)
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -146,7 +140,7 @@ def encode_column(values: Any, layout: Layout, name: str) -> Outgoing:
     """The outgoing form of what a user gave for one field."""
     if isinstance(values, Column):
         if values.layout != layout:
-            _mismatch(name, layout, f"the column given is {values.layout}")
+            mismatch(name, layout, f"the column given is {values.layout}")
         return outgoing_of(values)
     if is_arrow(values):
         return outgoing_of(column_of_arrow(values, layout, name))
@@ -156,9 +150,9 @@ def encode_column(values: Any, layout: Layout, name: str) -> Outgoing:
         return _ragged(values, layout, name)
     shape = layout.shape if isinstance(layout, Dense) else ()
     no_rows = isinstance(values, list | tuple) and not values
-    array = np.empty((0, *shape), storage_of(layout)) if no_rows else _stacked(values, layout, name)
+    array = np.empty((0, *shape), storage_of(layout)) if no_rows else stacked_array(values, layout, name)
     if array.shape[1:] != shape or array.ndim == 0:
-        _mismatch(name, layout, f"the shape is {array.shape}, not (rows{''.join(f', {size}' for size in shape)})")
+        mismatch(name, layout, f"the shape is {array.shape}, not (rows{''.join(f', {size}' for size in shape)})")
     return Outgoing(layout, len(array), [array])
 
 
@@ -178,14 +172,14 @@ def _blobs(values: Any, layout: Layout, name: str) -> Outgoing:
     wanted = bytes | bytearray | memoryview if isinstance(layout, Bytes) else str
     wrong = next((type(cell).__name__ for cell in cells if not isinstance(cell, wanted)), None)
     if wrong is not None:
-        _mismatch(name, layout, f"a cell is a {wrong}")
+        mismatch(name, layout, f"a cell is a {wrong}")
     array = pa.array(cells, pa.binary() if isinstance(layout, Bytes) else pa.utf8())
     return outgoing_of(column_of_arrow(array, layout, name))
 
 
 def _ragged(values: Any, layout: Ragged, name: str) -> Outgoing:
     ndim = 1 if layout.shape is None else len(layout.shape)
-    if _is_tensor(values) and values.is_nested:
+    if is_tensor(values) and values.is_nested:
         jagged = _jagged(values, layout, name)
         if jagged is not None:
             return jagged
@@ -193,22 +187,22 @@ def _ragged(values: Any, layout: Ragged, name: str) -> Outgoing:
     if isinstance(values, np.ndarray) and values.dtype == object:
         values = list(values)
     if not isinstance(values, list | tuple):
-        array = _stacked(values, layout, name)
+        array = stacked_array(values, layout, name)
         if array.ndim != ndim + 1:
-            _mismatch(name, layout, f"the shape is {array.shape}; give a list of arrays, or one array of equal rows")
+            mismatch(name, layout, f"the shape is {array.shape}; give a list of arrays, or one array of equal rows")
         return _rows(array.reshape(-1), [array.shape[1:]] * len(array), layout, name)
-    cells = _cells(values, layout, name)
+    cells = cell_arrays(values, layout, name)
     shapes = [cell.shape for cell in cells]
     if set(map(len, shapes)) - {ndim}:
         wrong = next(shape for shape in shapes if len(shape) != ndim)
-        _mismatch(name, layout, f"a row has the shape {wrong}")
+        mismatch(name, layout, f"a row has the shape {wrong}")
     flat = cells if ndim == 1 else [cell.reshape(-1) for cell in cells]
     if sum(cell.nbytes for cell in cells) >= SCATTERED_ROW_SIZE_MIN * max(len(cells), 1):
         return _rows(flat, shapes, layout, name)
     return _rows(np.concatenate(flat) if flat else np.empty(0, storage_of(layout)), shapes, layout, name)
 
 
-def _rows(values: Array | list[Array], shapes: list[tuple[int, ...]], layout: Ragged, name: str) -> Outgoing:
+def _rows(values: Array | Sequence[Array], shapes: list[tuple[int, ...]], layout: Ragged, name: str) -> Outgoing:
     """Ragged rows of these shapes, whose values are one flat array or one per row."""
     rows = len(shapes)
     extents = np.array(shapes, np.int64).reshape(rows, -1 if rows else 1)
@@ -217,12 +211,12 @@ def _rows(values: Array | list[Array], shapes: list[tuple[int, ...]], layout: Ra
         for axis, size in enumerate(layout.shape):
             if size is not None and (extents[:, axis] != size).any():
                 wrong = shapes[int((extents[:, axis] != size).argmax())]
-                _mismatch(name, layout, f"a row has the shape {wrong}")
+                mismatch(name, layout, f"a row has the shape {wrong}")
     offsets = np.zeros(rows + 1, np.int64)
     np.cumsum(extents.prod(axis=1), out=offsets[1:])
     if offsets[-1] > ELEMENTS_MAX:
-        _mismatch(name, layout, "the rows of one call hold more than 2^31 - 1 values; put fewer rows")
-    pieces = values if isinstance(values, list) else [values]
+        mismatch(name, layout, "the rows of one call hold more than 2^31 - 1 values; put fewer rows")
+    pieces = [values] if isinstance(values, np.ndarray) else values
     described = None if layout.shape is None else extents.astype(np.int32)
     return Outgoing(layout, rows, pieces, offsets.astype(np.int32), described)
 
@@ -233,117 +227,9 @@ def _jagged(values: Any, layout: Ragged, name: str) -> Outgoing | None:
 
     if values.layout is not torch.jagged or values.lengths() is not None or values._ragged_idx != 1:
         return None
-    flat = _cell(values.values(), layout, name)
-    lengths = np.diff(_tensor(values.offsets(), name).numpy())
+    flat = cell_array(values.values(), layout, name)
+    lengths = np.diff(host_tensor(values.offsets(), name).numpy())
     shapes = [(length, *flat.shape[1:]) for length in lengths.tolist()]
     if flat.ndim != (1 if layout.shape is None else len(layout.shape)):
-        _mismatch(name, layout, f"a row has {flat.ndim} dimensions")
+        mismatch(name, layout, f"a row has {flat.ndim} dimensions")
     return _rows(flat.reshape(-1), shapes, layout, name)
-
-
-# ---- Numbers -----------------------------------------------------------------------------------------------------
-
-
-def _stacked(values: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
-    """One contiguous array of all rows, in the dtype that the layout is stored as."""
-    if isinstance(values, list | tuple) and values and _has_dtype(values[0]):
-        cells = _cells(values, layout, name)
-        if any(cell.shape != cells[0].shape for cell in cells):
-            _mismatch(name, layout, f"the rows have different shapes: {sorted({cell.shape for cell in cells})[:4]}")
-        return np.stack(cells)
-    return _cell(values, layout, name)
-
-
-def _cells(values: Sequence[Any], layout: Dense | Scalar | Ragged, name: str) -> Sequence[Array]:
-    """Each as `_cell` makes it; batches of plain arrays, which are the rule, pass by one look at each."""
-    given = _GIVEN[layout.dtype]
-    if given == _STORED[layout.dtype] and all(
-        type(value) is np.ndarray and value.dtype == given and value.flags.c_contiguous for value in values
-    ):
-        return values
-    return [_cell(value, layout, name) for value in values]
-
-
-def _cell(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
-    """One array, contiguous, in the dtype that the layout is stored as; a view where the value allows it."""
-    if isinstance(value, np.ndarray | np.generic):
-        array: Array = np.asarray(value)
-    elif _is_tensor(value):
-        array = _of_tensor(value, layout, name)
-    else:
-        return _of_numbers(value, layout, name)
-    if array.dtype != _GIVEN[layout.dtype] and not (layout.dtype == array.dtype.name == "bfloat16"):
-        dtype = f"torch.{layout.dtype}" if _is_tensor(value) else f"numpy.{_GIVEN[layout.dtype]}"
-        cast = f".to({dtype})" if _is_tensor(value) else f".astype({dtype})"
-        _mismatch(name, layout, f"the dtype is {array.dtype}; cast it with {cast}")
-    # NumPy makes arrays without dimensions one-dimensional here, so their shape is given back.
-    contiguous = array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
-    return contiguous if array.dtype == _STORED[layout.dtype] else contiguous.view(_STORED[layout.dtype])
-
-
-def _of_tensor(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
-    """The memory of a tensor; NumPy has no bfloat16, so its bits go as uint16, but only where they are meant to."""
-    tensor = _tensor(value, name)
-    if str(value.dtype) == "torch.bfloat16":
-        if layout.dtype != "bfloat16":
-            _mismatch(name, layout, f"the dtype is bfloat16; cast it with .to(torch.{layout.dtype})")
-        tensor = tensor.view(_uint16())
-    array: Array = tensor.numpy()
-    return array
-
-
-def _of_numbers(value: Any, layout: Dense | Scalar | Ragged, name: str) -> Array:
-    """Python numbers, in nested lists, have no dtype: they are converted where nothing is lost but precision."""
-    try:
-        array = np.asarray(value)
-        if array.size == 0:
-            return np.empty(array.shape, storage_of(layout))
-        dtype = layout.dtype
-        kinds = "b" if dtype == "bool" else "iu" if dtype.startswith(("int", "uint")) else "iuf"
-        if array.dtype.kind not in kinds:
-            _mismatch(name, layout, f"the values are {array.dtype}")
-        if dtype == "bfloat16":
-            with np.errstate(over="ignore"):
-                return _bfloat16_bits(array.astype(np.float32))
-        if dtype == "bool":
-            return array.view(np.uint8)
-        converted = np.asarray(value, np.dtype(dtype))
-    except (ValueError, TypeError, OverflowError) as error:
-        _mismatch(name, layout, f"the values do not fit: {error}")
-    if kinds == "iu" and (converted != array).any():
-        _mismatch(name, layout, "a value is out of range")
-    return converted
-
-
-def _bfloat16_bits(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper halves of float32, rounded to the nearest, ties to even; NaN stays NaN."""
-    bits = numbers.view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(numbers), 0x7FC0, rounded).astype(np.uint16)
-
-
-def _has_dtype(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or _is_tensor(value)
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _tensor(value: Any, name: str) -> Any:
-    """A tensor in the memory of the host, without its history and contiguous."""
-    if value.device.type != "cpu":
-        raise FieldMismatch(f"Field {name!r} is a tensor on {value.device}; copy it to the host with .cpu().")
-    return value.detach().contiguous()
-
-
-def _uint16() -> Any:
-    import torch
-
-    return torch.uint16
-
-
-def _mismatch(name: str, layout: Layout, problem: str) -> NoReturn:
-    cell = f"Field {name!r} is declared as {layout}"
-    raise FieldMismatch(f"{cell}, but {problem}.", details={"field": name})

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from transferq._arrow import is_arrow
+from transferq._arrow_fields import layout_of_field
 from transferq._columns import Column
-from transferq._layouts import Bytes, Dense, Json, Layout, Ragged, Scalar, Text, dtype_name, layout_of_field
+from transferq._layouts import Bytes, Dense, Json, Layout, Ragged, Scalar, Text, dtype_name
 from transferq.errors import FieldMismatch, LayoutInvalid
 
 

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from transferq._arrow_fields import arrow_field, layout_of_field
 from transferq._flatbuffers import I64, U16, field_at, followed, pairs_at, root_of
-from transferq._layouts import Layout, arrow_field, layout_of_field
+from transferq._layouts import Layout
 from transferq._protocol import INDEX_COLUMN
 from transferq.errors import AnswerInvalid, LayoutInvalid
 

@@ -21,7 +21,13 @@ NUMBERS = tuple(STORAGE)
 
 
 def layouts_of(dtype: str) -> list[Layout]:
-    return [Dense(dtype, (2, 3)), Ragged(dtype), Ragged(dtype, (None, 4)), Ragged(dtype, (2, None, None)), Scalar(dtype)]
+    return [
+        Dense(dtype, (2, 3)),
+        Ragged(dtype),
+        Ragged(dtype, (None, 4)),
+        Ragged(dtype, (2, None, None)),
+        Scalar(dtype),
+    ]
 
 
 BLOBS: list[Layout] = [Text(), Bytes(), Json()]

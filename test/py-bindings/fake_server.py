@@ -1,7 +1,7 @@
-"""A small Transfer-Queue server in memory, for tests of the client: it judges bodies by pyarrow and xxhash, not by our code.
+"""A small Transfer-Queue server in memory, for tests of the client; it judges bodies by pyarrow and xxhash.
 
-Invariants: a put is refused unless pyarrow validates it in full and its tail has the right checksum; answers are written by
-pyarrow. What it does not check (limits, tokens, journal) the tests with the real server do.
+Invariants: a put is refused unless pyarrow validates it in full and its tail has the right checksum; answers are
+written by pyarrow. What it does not check (limits, tokens, journal) the tests with the real server do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import xxhash
-from transferq._layouts import arrow_field, layout_from_json, layout_of_field
+from transferq._arrow_fields import arrow_field, layout_of_field
+from transferq._layouts import layout_from_json
 from transferq._protocol import ERRORS, LIMITS
 
 ARROW = "application/vnd.apache.arrow.stream"

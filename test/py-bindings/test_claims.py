@@ -42,7 +42,11 @@ def claim(rows: Partition, size: int = 4, **options: Any) -> Any:
 
 def test_a_claim_ends_in_one_of_three_ways(rows: Partition) -> None:
     batch = claimed(claim(rows))
-    assert (batch.index_ids.tolist(), batch.attempts.tolist(), batch["x"].list()) == ([0, 1, 2, 3], [1] * 4, [0, 1, 2, 3])
+    assert (batch.index_ids.tolist(), batch.attempts.tolist(), batch["x"].list()) == (
+        [0, 1, 2, 3],
+        [1] * 4,
+        [0, 1, 2, 3],
+    )
     assert batch.claim is not None
     assert batch.held
     outcome = claim(rows, 100, wait_s=0.02)
@@ -151,10 +155,11 @@ def test_going_on_without_an_ack_releases_the_batch(rows: Partition) -> None:
 
 
 def test_leaving_the_loop_releases_the_batch(rows: Partition) -> None:
-    for batch in consume(rows):
-        break
-    assert not batch.held
     kept: list[Batch] = []
+    for batch in consume(rows):
+        kept.append(batch)
+        break
+    assert not kept.pop().held
 
     def step() -> None:
         for batch in consume(rows):

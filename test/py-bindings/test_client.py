@@ -280,7 +280,9 @@ def test_importing_and_connecting_opens_nothing() -> None:
         "assert len(os.listdir('/proc/self/fd')) == before\n"
         "assert not {'torch', 'pyarrow', 'wasmtime', 'pandas'} & set(sys.modules), sys.modules.keys()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
 
 
 def test_one_client_in_many_threads(tq: Client) -> None:

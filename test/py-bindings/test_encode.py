@@ -155,8 +155,20 @@ def test_json_is_checked_and_compact() -> None:
         encode_column([float("nan")], Json(), "x")
 
 
-@pytest.mark.parametrize("ids", [[1, 2], (1, 2), range(1, 3), np.array([1, 2], np.int32), np.array([1, 2], np.uint64),
-                                 torch.tensor([1, 2]), pa.array([1, 2]), pa.chunked_array([[1], [2]])], ids=repr)
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [1, 2],
+        (1, 2),
+        range(1, 3),
+        np.array([1, 2], np.int32),
+        np.array([1, 2], np.uint64),
+        torch.tensor([1, 2]),
+        pa.array([1, 2]),
+        pa.chunked_array([[1], [2]]),
+    ],
+    ids=repr,
+)
 def test_ids_in_all_forms(ids: Any) -> None:
     encoded = encode_ids(ids)
     assert encoded.dtype == np.int64

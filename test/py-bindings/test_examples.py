@@ -14,7 +14,10 @@ from transferq.testing import Server
 
 MODULES = sorted(found.name for found in pkgutil.iter_modules(transferq.__path__, "transferq.") if not found.ispkg)
 EXAMPLES = [
-    example for name in MODULES for example in doctest.DocTestFinder().find(importlib.import_module(name)) if example.examples
+    example
+    for name in MODULES
+    for example in doctest.DocTestFinder().find(importlib.import_module(name))
+    if example.examples
 ]
 
 

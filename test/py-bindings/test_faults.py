@@ -91,9 +91,9 @@ def test_a_closed_client_says_so_and_close_ends_a_pause() -> None:
 def test_nobody_listens() -> None:
     with serve_faults({"answers": []}) as server:
         url = server.url
-    with transferq.connect(url, retry=RetryPolicy(attempts_max=2, backoff_s=(0.0, 0.0))) as tq:
-        with pytest.raises(transferq.ConnectionFailed, match="127.0.0.1"):
-            tq.partitions()
+    retry = RetryPolicy(attempts_max=2, backoff_s=(0.0, 0.0))
+    with transferq.connect(url, retry=retry) as tq, pytest.raises(transferq.ConnectionFailed, match=r"127\.0\.0\.1"):
+        tq.partitions()
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:7654", "http://", "http://h:99999", "http://h/?q=1"])

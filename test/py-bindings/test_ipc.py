@@ -1,4 +1,4 @@
-"""Arrow streams of our own making, and answers that are none: pyarrow judges the former, AnswerInvalid refuses the latter."""
+"""Arrow streams of our own making, judged by pyarrow, and answers that are none, refused as AnswerInvalid."""
 
 from __future__ import annotations
 
@@ -76,8 +76,12 @@ def test_answers_of_pyarrow_are_read() -> None:
         }
     ).cast(
         pa.schema(
-            [pa.field("index_id", pa.int64(), nullable=False), ("r", pa.list_(pa.int32())), ("t", pa.utf8()),
-             ("s", pa.float64())]
+            [
+                pa.field("index_id", pa.int64(), nullable=False),
+                ("r", pa.list_(pa.int32())),
+                ("t", pa.utf8()),
+                ("s", pa.float64()),
+            ]
         )
     )
     sink = io.BytesIO()

@@ -7,11 +7,18 @@ import pyarrow as pa
 import pytest
 import torch
 from transferq import Bytes, Dense, Json, Layout, LayoutInvalid, Ragged, Scalar, Text
-from transferq._layouts import STORAGE, arrow_field, layout_from_json, layout_of_field
+from transferq._arrow_fields import arrow_field, layout_of_field
+from transferq._layouts import STORAGE, layout_from_json
 
 LAYOUTS: list[Layout] = [Text(), Bytes(), Json()]
 for dtype in STORAGE:
-    LAYOUTS += [Dense(dtype, (2, 3)), Ragged(dtype), Ragged(dtype, (None, 3)), Ragged(dtype, (None, None)), Scalar(dtype)]
+    LAYOUTS += [
+        Dense(dtype, (2, 3)),
+        Ragged(dtype),
+        Ragged(dtype, (None, 3)),
+        Ragged(dtype, (None, None)),
+        Scalar(dtype),
+    ]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=repr)
@@ -25,7 +32,9 @@ def test_a_layout_survives_json_arrow_and_pickle(layout: Layout) -> None:
 
 
 def test_dtypes_may_be_given_as_numpy_and_torch_say_them() -> None:
-    assert Dense(np.float32, (2,)) == Dense("float32", (2,)) == Dense(torch.float32, (2,)) == Dense(np.dtype("f4"), (2,))
+    assert (
+        Dense(np.float32, (2,)) == Dense("float32", (2,)) == Dense(torch.float32, (2,)) == Dense(np.dtype("f4"), (2,))
+    )
     assert Scalar(np.bool_) == Scalar("bool") == Scalar(torch.bool) == Scalar(bool)
     assert Ragged(torch.bfloat16) == Ragged("bfloat16")
     assert Dense("int8", [2, 3]) == Dense("int8", (2, 3))

@@ -1,4 +1,4 @@
-"""Every layout and dtype, put as NumPy, torch and Arrow, read back as each of them: equal, typed as declared, and views."""
+"""Every layout and dtype, put as NumPy, torch and Arrow, read back as each: equal, typed as declared, and views."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from cells import BLOBS, LENGTHS, NUMBERS, layouts_of, rows_of, shape_of, stacked, tensor
 from fake_server import checksum_of
 from transferq import Batch, Client, Column, Dense, Layout, Ragged, Scalar
+from transferq._arrow_fields import arrow_field
 from transferq._core import BodyHasher
 from transferq._encode import encode_body, encode_column, encode_ids
-from transferq._layouts import arrow_field
 
 LAYOUTS = [layout for dtype in NUMBERS for layout in layouts_of(dtype)] + BLOBS
 
@@ -102,8 +102,9 @@ def test_what_comes_back_is_what_was_put(layout: Layout, lengths: list[int]) -> 
     if layout in BLOBS:
         assert column.list() == rows
         assert column.numpy().tolist() == rows
-        assert column.arrow().to_pylist() == [cell if not isinstance(cell, dict) else column.arrow()[at].as_py()
-                                              for at, cell in enumerate(rows)]
+        assert column.arrow().to_pylist() == [
+            cell if not isinstance(cell, dict) else column.arrow()[at].as_py() for at, cell in enumerate(rows)
+        ]
         return
     dtype = layout.dtype  # type: ignore[union-attr]
     arrays, tensors = column.numpy(), column.torch()
