@@ -1,8 +1,8 @@
 /**
  * `npm run pack`: makes what is published, in dist/.
  *
- *     core/ ts-sdk/ server/   --tsc-->  dist/emit/<folder>/**.js, .d.ts  --stage-->  dist/<folder>/  --npm pack-->  .tgz
- *     py-bindings/            --build-->  .tar.gz, .whl
+ *     core/ ts-sdk/ server/  --tsc-->  dist/emit/<folder>/**.js, .d.ts  --stage-->  dist/<folder>/  --npm pack-->  .tgz
+ *     py-bindings/           --build-->  .tar.gz, .whl
  *
  * In the repository the manifests point at TypeScript, which Node 24 runs as it is. Node strips no types below
  * node_modules, so published manifests point at the emitted JavaScript beside its declarations.

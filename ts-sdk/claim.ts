@@ -4,7 +4,7 @@ import { Batch, readRows } from './batch.ts';
 import { clientError } from './errors.ts';
 import { Lease, type Grant } from './lease.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
-import type { Node } from './shards.ts';
+import { TURN_MS, type Node } from './shards.ts';
 import type { Answer } from './transport.ts';
 import { answerJson, type Wire } from './wire.ts';
 
@@ -111,13 +111,10 @@ export class ClaimedBatch extends Batch {
   }
 }
 
-/** With several nodes, each is asked in turn, and waits this long at most: rows may come to any of them. */
-const TURN_MS = 250;
-
 /** Claims at the nodes of the shard map until one has rows, the wait ends, or all are drained. */
 export function claim(wire: Wire, partition: string, options: ClaimOptions): Promise<ClaimResult> {
   const endMs = wire.runtime.nowMs() + (options.waitMs ?? 0);
-  return wire.onNodes((nodes) => claimInTurn(wire, nodes, { partition, options, endMs }));
+  return wire.onNodes(options.signal, (nodes) => claimInTurn(wire, nodes, { partition, options, endMs }));
 }
 
 async function claimInTurn(
@@ -125,7 +122,7 @@ async function claimInTurn(
   nodes: readonly Node[],
   { partition, options, endMs }: { partition: string; options: ClaimOptions; endMs: number },
 ): Promise<ClaimResult> {
-  const turnMs = nodes.length === 1 ? (await wire.limits()).waitMsMax : TURN_MS;
+  const turnMs = nodes.length === 1 ? (await wire.limits(options.signal)).waitMsMax : TURN_MS;
   const counts = new Map<string, ClaimCounts>();
   let turns = [...nodes];
   while (turns.length > 0) {

@@ -87,7 +87,7 @@ export class Partition {
   constructor(wire: Wire, name: string) {
     this.name = name;
     this.#wire = wire;
-    this.#target = { wire, partition: name, groupSize: async () => (this.#known ?? (await this.stats())).groupSize };
+    this.#target = { wire, partition: name, groupSize: (signal) => this.#groupSize(signal) };
   }
 
   /**
@@ -108,7 +108,7 @@ export class Partition {
    * ```
    */
   put(data: PutData, options: PutOptions = {}): Promise<PutResult> {
-    return put(this.#target, data, options, (names) => this.#layoutsOf(names));
+    return put(this.#target, data, options, (names) => this.#layoutsOf(names, options.signal));
   }
 
   /**
@@ -166,7 +166,7 @@ export class Partition {
   async delete(ids: Ids, { signal }: CallOptions = {}): Promise<DeleteResult> {
     const wire = this.#wire;
     const all = toIds(ids);
-    const rowsMax = idsPerCall(await wire.limits(), undefined);
+    const rowsMax = idsPerCall(await wire.limits(signal), undefined);
     const deleteShare = async (url: string, positions: Uint32Array): Promise<DeleteResult[]> => {
       const results: DeleteResult[] = [];
       for (let at = 0; at < positions.length; at += rowsMax) {
@@ -183,8 +183,9 @@ export class Partition {
       }
       return results;
     };
-    const shares = await wire.eachShare(all, this.#target.groupSize, ({ node, positions }) =>
-      deleteShare(node.url, positions),
+    const shares = await wire.eachShare(
+      { ids: all, groupSize: this.#target.groupSize, signal },
+      ({ node, positions }) => deleteShare(node.url, positions),
     );
     const results = shares.flat();
     return {
@@ -220,12 +221,16 @@ export class Partition {
     return { partition: this.name };
   }
 
+  async #groupSize(signal: AbortSignal | undefined): Promise<number> {
+    return (this.#known ?? (await this.stats({ signal }))).groupSize;
+  }
+
   /** The layouts as last heard; asked for again when one of the names is new, since others may have declared it. */
-  async #layoutsOf(names: readonly string[]): Promise<PartitionStats['fields']> {
+  async #layoutsOf(names: readonly string[], signal: AbortSignal | undefined): Promise<PartitionStats['fields']> {
     if (names.length === 0) return {};
     const known = this.#known?.fields;
     if (known !== undefined && names.every((name) => Object.hasOwn(known, name))) return known;
-    return (await this.stats()).fields;
+    return (await this.stats({ signal })).fields;
   }
 }
 

@@ -14,7 +14,6 @@ import { isRows, pickRows, putBodies, toRows, type Ids, type PutData } from './e
 import { clientError } from './errors.ts';
 import type { CallOptions } from './options.ts';
 import type { Target } from './read.ts';
-import type { Share } from './shards.ts';
 
 export interface PutOptions extends CallOptions {
   /** The ids of the rows. Needed unless the data has a column `index_id`. */
@@ -50,10 +49,10 @@ interface PutAnswer {
 type Layouts = (fields: readonly string[]) => Promise<Readonly<Record<string, FieldLayout>>>;
 
 export async function put(target: Target, data: PutData, options: PutOptions, layouts: Layouts): Promise<PutResult> {
-  const { wire } = target;
-  const limits = await wire.limits();
-  const map = await wire.shards();
-  const { url: claimUrl, token } = claimOf(options.claim, map.nodes[0].url);
+  const { wire, partition, groupSize } = target;
+  const { claim, ids, signal } = options;
+  const limits = await wire.limits(signal);
+  const { url: claimUrl, token } = claimOf(claim, (await wire.shards(signal)).nodes[0].url);
   const query = queryOf(options);
   let isAcked = false;
 
@@ -61,28 +60,33 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     const answers: PutAnswer[] = [];
     for (const [body, isLast] of withLast(bodies)) {
       const acks = isLast && token !== undefined && url === claimUrl;
-      const claim: Record<string, string> = acks ? { claim: token } : {};
-      const call = { url, route: 'put', names: { partition: target.partition }, body, signal: options.signal } as const;
-      answers.push((await wire.sendForJson({ ...call, query: { ...query, ...claim } })) as unknown as PutAnswer);
+      const call = { url, route: 'put', names: { partition }, body, signal } as const;
+      const answer = await wire.sendForJson({ ...call, query: acks ? { ...query, claim: token } : query });
+      answers.push(answer as unknown as PutAnswer);
       isAcked ||= acks;
     }
     return answers;
   };
-
-  let answers: PutAnswer[];
-  if (map.isSingle && data instanceof Uint8Array && options.ids === undefined && isWholePut(data, limits)) {
-    answers = await send(map.nodes[0].url, [arrowBody([data], { tail: true })]);
-  } else {
+  const sendRows = async (): Promise<PutAnswer[]> => {
     const declared = await layouts(plainFields(data));
-    const rows = toRows(data, { ids: options.ids, layouts: { ...options.layouts, ...declared } });
+    const rows = toRows(data, { ids, layouts: { ...options.layouts, ...declared } });
     const bounds = { rowsMax: limits.putRowsMax, bytesMax: limits.putBodyBytesMax };
-    const sendShare = ({ node, positions }: Share): Promise<PutAnswer[]> =>
-      send(node.url, putBodies(pickRows(rows, positions), bounds));
-    answers = (await wire.eachShare(rows.ids, target.groupSize, sendShare, claimUrl)).flat();
-  }
+    const routed = { ids: rows.ids, groupSize, signal, lastUrl: claimUrl };
+    const sent = await wire.eachShare(routed, ({ node, positions }) =>
+      send(node.url, putBodies(pickRows(rows, positions), bounds)),
+    );
+    return sent.flat();
+  };
+
+  const isWhole = data instanceof Uint8Array && ids === undefined && isWholePut(data, limits);
+  const answers = isWhole
+    ? await wire.onNodes(signal, (nodes) =>
+        nodes.length === 1 ? send(nodes[0].url, [arrowBody([data], { tail: true })]) : sendRows(),
+      )
+    : await sendRows();
   if (token !== undefined && !isAcked)
-    await wire.send({ url: claimUrl, route: 'ack', names: { claim: token }, signal: options.signal });
-  if (options.claim instanceof ClaimedBatch) options.claim.markAcked();
+    await wire.send({ url: claimUrl, route: 'ack', names: { claim: token }, signal });
+  if (claim instanceof ClaimedBatch) claim.markAcked();
   return resultOf(answers);
 }
 

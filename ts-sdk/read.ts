@@ -12,7 +12,7 @@ import { lsnOf } from './claim.ts';
 import { toIds, type Ids } from './encode.ts';
 import { TransferQueueError, clientError } from './errors.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
-import type { Share } from './shards.ts';
+import { TURN_MS, type Share } from './shards.ts';
 import type { Answer } from './transport.ts';
 import { answerJson, type Wire } from './wire.ts';
 
@@ -41,7 +41,7 @@ export interface ScanOptions extends CallOptions {
 export interface Target {
   readonly wire: Wire;
   readonly partition: string;
-  readonly groupSize: () => Promise<number>;
+  readonly groupSize: (signal: AbortSignal | undefined) => Promise<number>;
 }
 
 /** Digits of the largest id, and a comma. */
@@ -54,14 +54,13 @@ export async function readIds(target: Target, given: Ids, options: ReadOptions):
   const { fields, signal, waitMs = 0 } = options;
   const ids = toIds(given);
   const until = { endMs: wire.runtime.nowMs() + waitMs, waits: waitMs > 0, signal };
-  const rowsMax = idsPerCall(await wire.limits(), fields);
+  const rowsMax = idsPerCall(await wire.limits(signal), fields);
 
   const readSome = async (share: Share, positions: Uint32Array): Promise<Part[]> => {
     try {
       const json = { ids: Array.from(positions, (at) => ids[at]), fields };
       const batch = await readRowsOf(target, { url: share.node.url, json, until });
-      if (batch.rows !== positions.length)
-        throw clientError('answer_invalid', 'The answer does not hold the rows asked for.');
+      if (batch.rows !== positions.length) throw clientError('answer_invalid', 'The answer lacks rows asked for.');
       return [{ positions, batch }];
     } catch (error) {
       if (!isTooLarge(error) || positions.length <= 1) throw error;
@@ -70,7 +69,7 @@ export async function readIds(target: Target, given: Ids, options: ReadOptions):
       return [...first, ...(await readSome(share, positions.subarray(middle)))];
     }
   };
-  const parts = await wire.eachShare(ids, target.groupSize, async (share) => {
+  const parts = await wire.eachShare({ ids, groupSize: target.groupSize, signal }, async (share) => {
     const read: Part[] = [];
     for (let at = 0; at === 0 || at < share.positions.length; at += rowsMax) {
       read.push(...(await readSome(share, share.positions.subarray(at, at + rowsMax))));
@@ -86,15 +85,12 @@ export function idsPerCall(limits: Limits, fields: readonly string[] | undefined
   return Math.max(1, Math.min(limits.readRowsMax, Math.floor(room / ID_JSON_SIZE_MAX)));
 }
 
-/** How long one of several nodes is asked to wait before the next is asked. */
-const TURN_MS = 250;
-
 export function readNewest(target: Target, options: NewestOptions): Promise<Batch> {
   const { fields, afterLsn, waitMs = 0, signal } = options;
   const { wire } = target;
   const endMs = wire.runtime.nowMs() + waitMs;
   const json = { newest: afterLsn === undefined ? {} : { after_lsn: afterLsn }, fields };
-  return wire.onNodes(async (nodes) => {
+  return wire.onNodes(signal, async (nodes) => {
     const turnMs = nodes.length === 1 ? Infinity : TURN_MS;
     for (;;) {
       const leftMs = endMs - wire.runtime.nowMs();
@@ -112,8 +108,8 @@ export function readNewest(target: Target, options: NewestOptions): Promise<Batc
 export async function* scanRows(target: Target, options: ScanOptions): AsyncGenerator<Batch, void, undefined> {
   const { wire, partition } = target;
   const { fields, signal, start = 0, end = ID_END } = options;
-  const { readRowsMax } = await wire.limits();
-  for (const { url } of (await wire.shards()).nodes) {
+  const { readRowsMax } = await wire.limits(signal);
+  for (const { url } of (await wire.shards(signal)).nodes) {
     let rowsMax = Math.min(options.rowsMax ?? 1_024, readRowsMax);
     let at = start;
     while (at < end) {
@@ -146,7 +142,7 @@ async function readRowsOf(
   { wire, partition }: Target,
   { url, json, until }: { url: string; json: object; until: Until },
 ): Promise<Batch> {
-  const { waitMsMax } = await wire.limits();
+  const { waitMsMax } = await wire.limits(until.signal);
   for (;;) {
     const leftMs = until.waits ? Math.max(0, until.endMs - wire.runtime.nowMs()) : 0;
     const waitMs = Math.ceil(Math.min(leftMs, waitMsMax));

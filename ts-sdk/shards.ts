@@ -8,6 +8,9 @@
 import { core } from './core.ts';
 import { clientError } from './errors.ts';
 
+/** Where rows may come to any of several nodes, each is asked to wait this long at most before the next is asked. */
+export const TURN_MS = 250;
+
 /** The address of a node. */
 export interface Node {
   readonly id: string;
@@ -44,12 +47,13 @@ export class ShardMap {
     return this.nodes.length === 1;
   }
 
-  /** The rows of a call by node; nodes without rows are left out. */
+  /** The rows of a call by node. Nodes without rows are left out; a call without rows is the first node's. */
   split(ids: ArrayLike<number>, groupSize: number): Share[] {
     if (this.isSingle) return [{ node: this.nodes[0], positions: countUp(ids.length) }];
     const shards = core().shardsOf(ids, { groupSize, shards: this.#owners.length });
     const positions: number[][] = this.nodes.map(() => []);
     shards.forEach((shard, position) => positions[this.#owners[shard]].push(position));
+    if (ids.length === 0) return [{ node: this.nodes[0], positions: new Uint32Array(0) }];
     return this.nodes
       .map((node, index) => ({ node, positions: Uint32Array.from(positions[index]) }))
       .filter((share) => share.positions.length > 0);

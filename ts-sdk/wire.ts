@@ -50,6 +50,14 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Rows to route: ids, and the group size of their partition, which only a map of several nodes needs. */
+export interface Routed {
+  readonly ids: readonly number[];
+  readonly groupSize: (signal: AbortSignal | undefined) => Promise<number>;
+  readonly signal: AbortSignal | undefined;
+  readonly lastUrl?: string;
+}
+
 /** A lease, as far as the client has to know of it. */
 export interface Held {
   lose(reason: Error): void;
@@ -102,28 +110,30 @@ export class Wire {
   }
 
   /** Does `work` with the nodes, and once more with those of a fresh map when one of them says `wrong_node`. */
-  async onNodes<T>(work: (nodes: readonly Node[]) => Promise<T>): Promise<T> {
+  async onNodes<T>(signal: AbortSignal | undefined, work: (nodes: readonly Node[]) => Promise<T>): Promise<T> {
     try {
-      return await work((await this.shards()).nodes);
+      return await work((await this.shards(signal)).nodes);
     } catch (error) {
       if (!isWrongNode(error)) throw error;
       this.#shards = undefined;
-      return work((await this.shards()).nodes);
+      return work((await this.shards(signal)).nodes);
     }
   }
 
   /** Sends a call about a whole partition to every node. */
   sendToAll(call: Call): Promise<Readonly<Record<string, unknown>>[]> {
-    return this.onNodes((nodes) => Promise.all(nodes.map(({ url }) => this.sendForJson({ ...call, url }))));
+    return this.onNodes(call.signal, (nodes) =>
+      Promise.all(nodes.map(({ url }) => this.sendForJson({ ...call, url }))),
+    );
   }
 
-  /** The limits of the server, asked for once. */
-  limits(): Promise<Limits> {
+  /** The limits of the server, asked for once, for all calls: the signal ends only the waiting of this one. */
+  limits(signal: AbortSignal | undefined): Promise<Limits> {
     this.#limits ??= this.fetchLimits().catch((error: unknown) => {
       this.#limits = undefined;
       throw error;
     });
-    return this.#limits;
+    return orAborted(this.#limits, signal);
   }
 
   async fetchLimits(signal?: AbortSignal): Promise<Limits> {
@@ -131,13 +141,13 @@ export class Wire {
     return { ...publishedLimits, ...known };
   }
 
-  /** The shard map, asked for once and after each `refreshShards`. */
-  shards(): Promise<ShardMap> {
+  /** The shard map, asked for once, and again when a node says `wrong_node`; as for the limits. */
+  shards(signal: AbortSignal | undefined): Promise<ShardMap> {
     this.#shards ??= this.#fetchShards().catch((error: unknown) => {
       this.#shards = undefined;
       throw error;
     });
-    return this.#shards;
+    return orAborted(this.#shards, signal);
   }
 
   async #fetchShards(): Promise<ShardMap> {
@@ -145,20 +155,15 @@ export class Wire {
   }
 
   /**
-   * Does `work` for each node's share of `ids`, all at once; the share of the node at `lastUrl`, if any, when the
+   * Does `work` for each node's share of the ids, all at once; the share of the node at `lastUrl`, if any, when the
    * others are done. A share whose node says `wrong_node` is split anew by a fresh map, once. Results come in no
    * order; their shares tell which positions they are for.
    */
-  async eachShare<T>(
-    ids: readonly number[],
-    groupSize: () => Promise<number>,
-    work: (share: Share) => Promise<T>,
-    lastUrl?: string,
-  ): Promise<T[]> {
+  async eachShare<T>({ ids, groupSize, signal, lastUrl }: Routed, work: (share: Share) => Promise<T>): Promise<T[]> {
     const split = async (positions?: Uint32Array): Promise<Share[]> => {
-      const map = await this.shards();
+      const map = await this.shards(signal);
       const own = positions === undefined ? ids : Array.from(positions, (at) => ids[at]);
-      const shares = map.split(own, map.isSingle ? 1 : await groupSize());
+      const shares = map.split(own, map.isSingle ? 1 : await groupSize(signal));
       if (positions === undefined) return shares;
       return shares.map(({ node, positions: among }) => ({ node, positions: among.map((at) => positions[at]) }));
     };
@@ -198,6 +203,17 @@ export class Wire {
 }
 
 const utf8 = new TextEncoder();
+
+/** The result of shared work, unless the signal of one of those who wait for it aborts first. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason as Error);
+    if (signal.aborted) aborted();
+    else signal.addEventListener('abort', aborted, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
+  });
+}
 
 function isWrongNode(error: unknown): boolean {
   return error instanceof TransferQueueError && error.code === 'wrong_node';

@@ -1,7 +1,7 @@
 """Numbers as users have them -- arrays, tensors, Python lists -- as contiguous arrays of the dtype they are stored as.
 
-Invariants: memory is shared where it is contiguous already; a dtype must match exactly unless the values are Python numbers,
-which have none; what does not fit raises FieldMismatch with what to do.
+Invariants: memory is shared where it is contiguous already; a dtype must match exactly unless the values are Python
+numbers, which have none; what does not fit raises FieldMismatch with what to do.
 """
 
 from __future__ import annotations

@@ -75,6 +75,12 @@ export class Node {
     if (!this.parts.reserve.intact) throw new StoreError('disk_full');
   }
 
+  /** Removes the files that are kept for recycling: others need the space now. */
+  giveSpaceBack(): void {
+    const { segments, env } = this.parts;
+    segments.files.removeRecycled().catch((error: unknown) => env.log.warn({ err: error }, 'recycled files remain'));
+  }
+
   nextClaimNumber(): number {
     return claimNumber(this.parts.epoch, ++this.#claimCounter);
   }
@@ -109,9 +115,7 @@ export class Node {
   /** Syncs all that was acknowledged so far, then recycles what no power cut can bring back. */
   async makeDurable(): Promise<void> {
     const { journal, segments } = this.parts;
-    await journal.makeDurable(async () => {
-      for (const segment of [...segments.all()]) await segments.sync(segment);
-    });
+    await journal.makeDurable(() => segments.syncLiving());
     await segments.reclaim(journal.watermark);
   }
 
@@ -129,6 +133,7 @@ export class Node {
     const { journal, reserve, segments } = this.parts;
     if (journal.lsn > journal.watermark) await this.makeDurable();
     else await segments.reclaim(journal.watermark);
+    if (!reserve.intact) await segments.files.removeRecycled();
     await reserve.restore();
   }
 

@@ -75,12 +75,15 @@ export async function openPut(
     const reservation = await node.parts.segments.reserve({ level, partition: partition.id, length: command.length });
     return new Put(node, command, level, reservation);
   } catch (error) {
-    throw asDiskFull(error);
+    throw asDiskFull(node, error);
   }
 }
 
-function asDiskFull(error: unknown): unknown {
-  return error instanceof FsError && error.code === 'ENOSPC' ? new StoreError('disk_full') : error;
+/** A full disk is a refusal, and a reason to give up the files that are kept for recycling. */
+function asDiskFull(node: Node, error: unknown): unknown {
+  if (!(error instanceof FsError) || error.code !== 'ENOSPC') return error;
+  node.giveSpaceBack();
+  return new StoreError('disk_full');
 }
 
 export class Put {
@@ -125,7 +128,7 @@ export class Put {
       return await this.#commit(walked, length);
     } catch (error) {
       await this.abort();
-      throw asDiskFull(error);
+      throw asDiskFull(this.#node, error);
     }
   }
 

@@ -6,7 +6,6 @@
  */
 import type { Env, File, Timer } from '../env/env.ts';
 
-const RECYCLED_SIZE_MAX = 512 << 20;
 const RECYCLED_COUNT_MAX = 64;
 const RECYCLED_MS_MAX = 20_000;
 
@@ -28,13 +27,15 @@ export function segmentNumber(name: string): number | null {
 export class SegmentFiles {
   readonly #env: Env;
   readonly #directory: string;
+  readonly #recycledSizeMax: number;
   #numberNext = 1;
   #recycled: Recycled[] = [];
   #trim: Timer | null = null;
 
-  constructor(options: { env: Env; directory: string }) {
+  constructor(options: { env: Env; directory: string; recycledSizeMax: number }) {
     this.#env = options.env;
     this.#directory = options.directory;
+    this.#recycledSizeMax = options.recycledSizeMax;
   }
 
   /** Numbers of the files that are there; later ones are numbered above them. */
@@ -70,7 +71,7 @@ export class SegmentFiles {
 
   async recycle(id: number, file: File | null, size: number): Promise<void> {
     const held = this.#recycled.reduce((sum, recycled) => sum + recycled.size, 0);
-    const isWanted = held + size <= RECYCLED_SIZE_MAX && this.#recycled.length < RECYCLED_COUNT_MAX;
+    const isWanted = held + size <= this.#recycledSizeMax && this.#recycled.length < RECYCLED_COUNT_MAX;
     if (file === null || !isWanted) {
       await file?.close();
       return this.remove(id);

@@ -74,7 +74,8 @@ export class Segments {
   constructor(options: SegmentsOptions) {
     this.#arena = options.arena;
     this.#memoryWaitMsMax = options.memoryWaitMsMax;
-    this.#files = new SegmentFiles({ env: options.env, directory: options.directory });
+    const { env, directory, arena } = options;
+    this.#files = new SegmentFiles({ env, directory, recycledSizeMax: arena.size });
   }
 
   get files(): SegmentFiles {
@@ -167,6 +168,12 @@ export class Segments {
   async fileOf(segment: Segment): Promise<File> {
     segment.file ??= await this.#files.open(segment.id);
     return segment.file;
+  }
+
+  /** Syncs what was written before this call, less what is dead: nobody will read it, and its end is synced next. */
+  async syncLiving(): Promise<void> {
+    const living = [...this.#segments.values()].filter((segment) => !this.#dead.has(segment));
+    for (const segment of living) await this.sync(segment);
   }
 
   /** Syncs what was written to a segment before this call. Callers share a sync that has not begun. */
@@ -274,16 +281,16 @@ export class Segments {
     });
   }
 
+  /** The memory of a dead segment is free at once; its file is not. */
   #buryIfDead(segment: Segment): void {
-    if (segment.sealed && segment.live === 0 && segment.filling === 0) this.#dead.add(segment);
+    if (!segment.sealed || segment.live > 0 || segment.filling > 0) return;
+    this.#dead.add(segment);
+    if (segment.run !== null) this.#arena.release(segment.run);
+    segment.run = null;
   }
 
   async #free(segment: Segment): Promise<void> {
     this.#segments.delete(segment.id);
-    if (segment.run !== null) {
-      this.#arena.release(segment.run);
-      segment.run = null;
-    }
     while (segment.syncing !== null) await segment.syncing;
     if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.end);
   }

@@ -163,7 +163,7 @@ def field_counts(bench: Bench) -> None:
     one = bench.floats(1, 1024, size // 4096)
     for count in (8, 32):
         parts = np.split(one["f0"].reshape(-1), count)
-        many = {f"f{i}": part.reshape(1024, -1) for i, part in enumerate(parts)}
+        many = {f"f{i}": part.reshape(1024, -1).copy() for i, part in enumerate(parts)}
         with bench.partition(dense(many), "memory") as train, bench.partition(dense(one), "memory", "one") as alone:
             for verb, side in (("put", bench.put), ("get", bench.get)):
                 sides = contest(side(train, many, ids), side(alone, one, ids), rounds=bench.rounds)

@@ -4,7 +4,7 @@
  *     core  <  ts-sdk          core  <  server          everything  <  test
  *
  *     server/:  errors, config, metrics, env  <  tier  <  journal, segment, index  <  store  <  queue  <  engine
- *               <  http  <  gauges  <  serve  <  main
+ *               <  http  <  gauges  <  serve  <  cli  <  main
  *
  * Units of one rank do not see each other, except in the lowest rank. A package names only what its manifest depends
  * on, and reaches another package by its name, never by a relative path. There are no cycles.
@@ -24,6 +24,7 @@ const serverRanks: readonly (readonly string[])[] = [
   ['http'],
   ['gauges'],
   ['serve'],
+  ['cli'],
   ['main'],
 ];
 

@@ -16,6 +16,7 @@ describe('ShardMap', () => {
     const shares = map.split(ids, 8);
     expect(shares.map(({ node }) => node.id)).toEqual(['n1', 'n2']);
     expect(shares.flatMap(({ positions }) => [...positions]).sort((a, b) => a - b)).toEqual(ids);
+    expect(map.split([], 8)).toEqual([{ node: two[0], positions: new Uint32Array(0) }]);
     for (const { positions } of shares) {
       expect([...positions]).toEqual([...positions].sort((a, b) => a - b));
       const groups = new Set(Array.from(positions, (id) => Math.floor(id / 8)));
@@ -59,6 +60,8 @@ describe('a cluster of two', () => {
     const rows = fakes.map((fake) => fake.partitions.get('train')!.rows.size);
     expect(Math.min(...rows)).toBeGreaterThan(0);
     expect(rows[0] + rows[1]).toBe(40);
+    expect((await train.get([])).rows).toBe(0);
+    await train.put((await train.get([5, 6], { fields: ['x'] })).bytes);
     const order = ids.toReversed();
     const batch = await train.get(order);
     expect([batch.ids, [...batch.column('name')]]).toEqual([order, order.map(String)]);

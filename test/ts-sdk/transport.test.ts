@@ -62,6 +62,18 @@ describe('exchange', () => {
     expect((await tq.limits()).waitMsMax).toBe(60_000);
   });
 
+  it('ends by its signal also while the limits are asked for', async () => {
+    const { fake, tq } = await rig();
+    const train = await tq.partition('train', {});
+    fake.fail('limits', { kind: 'silence' });
+    const controller = new AbortController();
+    const call = rejection(train.get([1], { signal: controller.signal }));
+    await until(() => fake.count('limits') === 1);
+    controller.abort(new Error('enough'));
+    expect((await call).message).toBe('enough');
+    expect((await rejection(train.get([1], { signal: controller.signal }))).message).toBe('enough');
+  });
+
   it('never goes out when it is aborted while it is queued', async () => {
     const { fake, tq } = await rig({ connectionsMax: 1 });
     fake.fail('limits', { kind: 'silence' });
