@@ -11,7 +11,9 @@ import tseslint from 'typescript-eslint';
 
 const production = ['core/**/*.ts', 'ts-sdk/**/*.ts', 'server/**/*.ts'];
 
-/** Browser globals that the DOM library declares (it is in for WebAssembly and streams); here they are typing errors. */
+/**
+ * Browser globals that the DOM library declares (it is in for WebAssembly and streams); here they are typing errors.
+ */
 const browserGlobals = [
   'close',
   'document',

@@ -32,6 +32,12 @@ export interface PutAnswer {
   readonly ack: AckLevel;
 }
 
+/** Where a put goes, as found before its body came. */
+export interface PutPlace {
+  readonly partition: Partition;
+  readonly level: AckLevel;
+}
+
 const tailMagic = Buffer.from(TAIL_MAGIC, 'latin1');
 const schemas = new SchemaCache();
 
@@ -65,15 +71,11 @@ async function repeat(partition: Partition, earlier: RequestOutcome, ack: AckLev
 }
 
 /** Reserves the place of the body. Rejects with `memory_full` or `disk_full`. */
-export async function openPut(
-  node: Node,
-  command: PutCommand,
-  place: { partition: Partition; level: AckLevel },
-): Promise<Put> {
+export async function openPut(node: Node, command: PutCommand, place: PutPlace): Promise<Put> {
   const { level, partition } = place;
   try {
     const reservation = await node.parts.segments.reserve({ level, partition: partition.id, length: command.length });
-    return new Put(node, command, level, reservation);
+    return new Put(node, command, place, reservation);
   } catch (error) {
     throw asDiskFull(node, error);
   }
@@ -89,6 +91,7 @@ function asDiskFull(node: Node, error: unknown): unknown {
 export class Put {
   readonly #node: Node;
   readonly #command: PutCommand;
+  readonly #partition: Partition;
   readonly #level: AckLevel;
   readonly #reservation: Reservation;
   readonly #hasher: BodyHasher;
@@ -98,10 +101,11 @@ export class Put {
   #writes: Promise<void>[] = [];
   #ended = false;
 
-  constructor(node: Node, command: PutCommand, level: AckLevel, reservation: Reservation) {
+  constructor(node: Node, command: PutCommand, place: PutPlace, reservation: Reservation) {
     this.#node = node;
     this.#command = command;
-    this.#level = level;
+    this.#partition = place.partition;
+    this.#level = place.level;
     this.#reservation = reservation;
     this.#hasher = node.parts.core.bodyHasher();
   }
@@ -189,7 +193,9 @@ export class Put {
   #commit(walked: WalkedStream, length: number): Promise<PutAnswer> {
     const node = this.#node;
     const { state, segments } = node.parts;
-    const partition = node.partition(this.#command.partition);
+    const partition = this.#partition;
+    if (partition.dropped)
+      throw new StoreError('partition_unknown', { partition: partition.settings.name, dropped: true });
     const earlier = state.requests.get(this.#command.requestId);
     if (earlier !== undefined) return this.abort().then(() => repeat(partition, earlier, this.#level));
     const ackClaim = this.#ackedClaim(partition);

@@ -51,6 +51,17 @@ describe('puts and reads', () => {
     await expect(readText(node, 'p', [2], ['a'])).rejects.toMatchObject({ code: 'rows_missing' });
   });
 
+  test('a put whose partition is dropped while its body comes goes nowhere, not even to a new one of its name', async () => {
+    const { node } = await open(simEnv());
+    await declareTest(node, 'p');
+    const putting = putText(node, 'p', [1], 'a', ['x'.repeat(2_000_000)]);
+    const refused = expect(putting).rejects.toMatchObject({ code: 'partition_unknown' });
+    await drop(node, 'p');
+    await declareTest(node, 'p', { ack: 'memory' });
+    await refused;
+    expect(await readText(node, 'p', [], [])).toEqual({ index_id: [] });
+  });
+
   test('a retry with the same request id acts once, also after a restart', async () => {
     const env = simEnv();
     const { node } = await open(env);
