@@ -1,6 +1,6 @@
 /**
- * Settings as plain data: one table says for each its flag, its environment variable, its key in a file, its default and
- * what it is for. A flag wins over the environment, the environment over the file, the file over the default.
+ * Settings as plain data: one table says for each its flag, its environment variable, its key in a file, its default
+ * and what it is for. A flag wins over the environment, the environment over the file, the file over the default.
  */
 export interface Settings {
   readonly data: string;
@@ -190,7 +190,7 @@ function checkTogether(values: Settings): Settings {
   if (isLoopback(values.host)) return values;
   if (values.token !== '' && values.plaintext) return values;
   throw new ConfigError(
-    `--host ${values.host} can be reached from other machines: give --token (or TQ_TOKEN) and, since there is no TLS, --plaintext`,
+    `--host ${values.host} is open to other machines: give --token (or TQ_TOKEN) and, since there is no TLS, --plaintext`,
   );
 }
 

@@ -1,4 +1,7 @@
-/** What an operator watches, as Prometheus metrics. Gauges are read when they are asked for; only requests are counted live. */
+/**
+ * What an operator watches, as Prometheus metrics. Gauges are read when they are asked for; only requests are counted
+ * live.
+ */
 import { Counter, Gauge, Registry } from 'prom-client';
 
 /** Numbers that the parts of the server offer, read at each scrape. */

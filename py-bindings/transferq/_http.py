@@ -32,8 +32,8 @@ from transferq.errors import AnswerInvalid, ChecksumMismatch, ConnectionFailed, 
 HEAD_SIZE_MAX: Final = 16 << 10
 HEAD_FIELDS_MAX: Final = 100
 INTERIM_ANSWERS_MAX: Final = 8
-# One window is hashed and then sent, or received and then hashed, while it is in the second-level cache.
-WINDOW_SIZE: Final = 256 << 10
+# One window is hashed and then sent, or received and then hashed, while the cache still holds it.
+WINDOW_SIZE: Final = 1 << 20
 # Bodies up to this size are joined and sent in one call: copying them costs less than listing their pieces.
 JOINED_SIZE_MAX: Final = 64 << 10
 # The kernel takes at most IOV_MAX (1024) pieces in one call.

@@ -1,6 +1,7 @@
 /**
- * The commit point of a node: events get their LSN and change the state in one turn of the event loop, and whoever waits
- * for the change is woken in the same turn. Also the clockwork around it: lease expiry, background syncs, reclaiming.
+ * The commit point of a node: events get their LSN and change the state in one turn of the event loop, and whoever
+ * waits for the change is woken in the same turn. Also the clockwork around it: lease expiry, background syncs,
+ * reclaiming.
  *
  *   decide (reads state) -> commit: journal.append + state.apply + wake -> answer when the commit's promise settles
  *

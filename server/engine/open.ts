@@ -1,6 +1,6 @@
 /**
- * Opens a data directory: takes its lock, replays the journal, checks what a crash of the machine may have lost, and makes
- * a node of it.
+ * Opens a data directory: takes its lock, replays the journal, checks what a crash of the machine may have lost, and
+ * makes a node of it.
  *
  *   DIR/lock.sock   DIR/reserve   DIR/journal/*.tqj   DIR/segments/*.seg
  *
@@ -11,8 +11,8 @@
  *   above it, other boot, level os, wrong      void      the put was promised to survive a crash of the process only
  *   above it, other boot, level disk, wrong    refuse    they were synced before the journal named them: corruption
  *
- * A void put is left out as a whole, with the ack that it carried: as if it had never come. Events that name its rows are
- * applied to what is there. Acknowledged `disk` puts after it stay, which a cut would have taken with it.
+ * A void put is left out as a whole, with the ack that it carried: as if it had never come. Events that name its rows
+ * are applied to what is there. Acknowledged `disk` puts after it stay, which a cut would have taken with it.
  *
  * Invariants: no request is served before this is done; what is decided here is durable before the first new event.
  */

@@ -3,10 +3,10 @@
  *
  *   openPut -> [bytes -> hash, write behind] -> finish: checksum, walk, fit the partition, written -> commit -> answer
  *
- * The body is received at its final place; a body above WRITE_STEP is on its way to the file while the rest arrives.
+ * The body is received at its final place; a large one is on its way to the file while the rest arrives.
  *
- * Invariants: nothing of a put is visible before its event is committed; a put that fails gives its room back; between the
- * last look at the state and the commit nothing is awaited.
+ * Invariants: nothing of a put is visible before its event is committed; a put that fails gives its room back; between
+ * the last look at the state and the commit nothing is awaited.
  */
 import { walkStream, type ArrowRefusal, type WalkedStream, SchemaCache } from '@transfer-queue/core/arrow';
 import { ackLevels, limits, TAIL_MAGIC, TAIL_SIZE, type AckLevel } from '@transfer-queue/core/protocol';
@@ -16,6 +16,7 @@ import { StoreError } from '../errors.ts';
 import type { BatchColumns, InsertEvent } from '../journal/events.ts';
 import { machine } from '../queue/machine.ts';
 import type { Reservation } from '../segment/segments.ts';
+import { WriteBehind } from '../segment/write_behind.ts';
 import type { Partition } from '../store/partition.ts';
 import { claimOf } from './claims.ts';
 import type { PutCommand } from './commands.ts';
@@ -23,8 +24,9 @@ import { commitDeclaration, planColumns } from './partitions.ts';
 import type { Node } from './node.ts';
 import type { RequestOutcome } from './requests.ts';
 
-/** Bytes are hashed and written in steps of this size while they arrive. */
-const WRITE_STEP = 1 << 20;
+/** Bytes are hashed in steps of about this size while they arrive, and are still in the cache. */
+const HASH_STEP = Number(process.env.HS ?? 256) << 10;
+const ROOM = Number(process.env.RM ?? 256) << 10;
 
 export interface PutAnswer {
   readonly lsn: number;
@@ -96,9 +98,8 @@ export class Put {
   readonly #reservation: Reservation;
   readonly #hasher: BodyHasher;
   #received = 0;
-  /** Bytes that were hashed and, for large bodies, handed to the file. */
-  #stepped = 0;
-  #writes: Promise<void>[] = [];
+  #hashed = 0;
+  readonly #writes: WriteBehind;
   #ended = false;
 
   constructor(node: Node, command: PutCommand, place: PutPlace, reservation: Reservation) {
@@ -108,17 +109,22 @@ export class Put {
     this.#level = place.level;
     this.#reservation = reservation;
     this.#hasher = node.parts.core.bodyHasher();
+    this.#writes = new WriteBehind(node.parts.segments, reservation);
   }
 
   /** Where the next bytes go. */
   get room(): Uint8Array {
-    return this.#reservation.bytes.subarray(this.#received);
+    return this.#reservation.bytes.subarray(this.#received, this.#received + ROOM);
   }
 
+  /** The last bytes may be the tail, which is neither hashed nor written. */
   wrote(size: number): void {
     this.#received += size;
     const known = this.#received - TAIL_SIZE;
-    while (known - this.#stepped >= WRITE_STEP) this.#step(this.#stepped + WRITE_STEP);
+    if (known - this.#hashed < HASH_STEP) return;
+    this.#hasher.update(this.#reservation.bytes.subarray(this.#hashed, known));
+    this.#hashed = known;
+    this.#writes.fill(known);
   }
 
   /** The body is complete: checks it, commits it, and answers when it is as safe as asked. */
@@ -126,8 +132,7 @@ export class Put {
     try {
       const length = this.#checkChecksum();
       const walked = this.#walk(length);
-      this.#write(this.#stepped, length);
-      await Promise.all(this.#writes);
+      await this.#writes.finish(length);
       if (this.#level === 'disk') await this.#syncData();
       return await this.#commit(walked, length);
     } catch (error) {
@@ -140,22 +145,8 @@ export class Put {
   async abort(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    await Promise.allSettled(this.#writes);
+    await this.#writes.stop();
     this.#node.parts.segments.cancel(this.#reservation);
-  }
-
-  #step(to: number): void {
-    this.#hasher.update(this.#reservation.bytes.subarray(this.#stepped, to));
-    this.#write(this.#stepped, to);
-    this.#stepped = to;
-  }
-
-  #write(from: number, to: number): void {
-    if (from >= to) return;
-    const write = this.#node.parts.segments.write(this.#reservation, from, to);
-    // Whoever finishes or aborts the put sees the failure; until then nobody listens.
-    write.catch(() => undefined);
-    this.#writes.push(write);
   }
 
   async #syncData(): Promise<void> {
@@ -171,7 +162,7 @@ export class Put {
     const tailAt = bytes.length - TAIL_SIZE;
     const tailed = tailAt >= 0 && bytes.subarray(tailAt, tailAt + tailMagic.length).equals(tailMagic);
     const length = tailed ? tailAt : bytes.length;
-    this.#hasher.update(bytes.subarray(this.#stepped, length));
+    this.#hasher.update(bytes.subarray(this.#hashed, length));
     const checksum = this.#hasher.finish();
     const given = tailed ? bytes.subarray(tailAt + tailMagic.length) : this.#command.checksum;
     if (given !== null && Buffer.compare(checksum, given) !== 0)

@@ -1,4 +1,6 @@
-/** Reads: rows by ids, by range, or the newest; one cell; what is known of one row. A read may wait for what is missing. */
+/**
+ * Reads: rows by ids, by range, or the newest; one cell; what is known of one row. A read may wait for what is missing.
+ */
 import { StoreError } from '../errors.ts';
 import { machine } from '../queue/machine.ts';
 import { locate, type Located } from '../store/locate.ts';
@@ -114,7 +116,9 @@ interface WantedNewest {
   readonly waitMs: number;
 }
 
-/** Looks at the newest row, and again after each put of one of the fields, until it is newer than what the caller knows. */
+/**
+ * Looks at the newest row, and again after each put of one of the fields, until it is newer than what the caller knows.
+ */
 async function readNewest(
   node: Node,
   partition: Partition,

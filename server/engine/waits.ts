@@ -1,6 +1,6 @@
 /**
- * Everything that waits: parked claims and parked reads. A commit wakes those that it may satisfy, in the same turn; each
- * has a deadline, and a caller that goes away leaves no trace.
+ * Everything that waits: parked claims and parked reads. A commit wakes those that it may satisfy, in the same turn;
+ * each has a deadline, and a caller that goes away leaves no trace.
  *
  * Invariants: a waiter ends exactly once (served, timed out, refused or abandoned); at most `limits.waitersMax` wait.
  */

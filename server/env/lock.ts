@@ -1,6 +1,6 @@
 /**
- * The lock of a data directory: a bound Unix socket inside it. The kernel lets go of it with its owner, so that a lock is
- * never judged by its age, and a stopped owner still holds it.
+ * The lock of a data directory: a bound Unix socket inside it. The kernel lets go of it with its owner, so that a lock
+ * is never judged by its age, and a stopped owner still holds it.
  *
  * A crash leaves the socket's file behind, which nobody answers; it is removed after a refused connection. Two starters
  * that both find such a file are kept apart by a second socket in the abstract name space, named after the directory.

@@ -1,4 +1,6 @@
-/** The real `Env`. Together with its siblings in this folder it is all of the server that touches Node's system modules. */
+/**
+ * The real `Env`. Together with its siblings in this folder it is all of the server that touches Node's system modules.
+ */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
 import { mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';

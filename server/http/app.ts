@@ -3,19 +3,19 @@
  *
  * It listens before the node is open, so that health and readiness can be asked during recovery.
  *
- * Invariants: a token is checked before one byte of a body is read; an error that is not a `StoreError` is logged and answered
- * as `internal` without its text.
+ * Invariants: a token is checked before one byte of a body is read; an error that is not a `StoreError` is logged and
+ * answered as `internal` without its text.
  */
-import { errors, headers, limits, PROTOCOL_VERSION, routes } from '@transfer-queue/core/protocol';
+import { errors, headers, limits, PROTOCOL_VERSION, routes, type RouteName } from '@transfer-queue/core/protocol';
 import type { Node } from '../engine/node.ts';
 import { sameBytes, sha256 } from '../env/digest.ts';
 import type { Log } from '../env/env.ts';
-import { errorBody, StoreError, type ErrorDetails } from '../errors.ts';
-import { headerLines, jsonHeaders, joinLines } from './answer.ts';
+import { errorBody, StoreError } from '../errors.ts';
+import { headerLines, jsonHeaders, joinLines, type HeaderLines } from './answer.ts';
 import { respondJson } from './body.ts';
 import type { Exchange, Refusal } from './exchange.ts';
 import { nodeHandlers, type NodeRoute } from './handlers.ts';
-import { tqHeader } from './head.ts';
+import { tqHeader, type RequestHead } from './head.ts';
 import { matchRoute, type Match } from './router.ts';
 
 export interface AppOptions {
@@ -27,7 +27,8 @@ export interface AppOptions {
   observe(route: string, status: number): void;
 }
 
-const retryAfterLines = headerLines('Retry-After', '1');
+const retryLines = joinLines(jsonHeaders, headerLines('Retry-After', '1'));
+const challengeLines = joinLines(jsonHeaders, headerLines('WWW-Authenticate', 'Bearer'));
 
 export const refusal: Refusal = (code, details) => ({
   status: errors[code].status,
@@ -54,12 +55,8 @@ export class App {
 
   async #serve(exchange: Exchange, match: Match): Promise<void> {
     if (!match.ok) throw new StoreError(match.code, match.allowed.length > 0 ? { allowed: match.allowed } : {});
-    const route = routes[match.name];
-    if (!('open' in route)) this.#authorize(exchange);
-    const version = tqHeader(exchange.head, headers.protocol);
-    if (version !== undefined && version !== String(PROTOCOL_VERSION)) {
-      throw new StoreError('protocol_unsupported', { given: version, supported: PROTOCOL_VERSION });
-    }
+    if (!('open' in routes[match.name])) this.#authorize(exchange);
+    checkUse(exchange.head, match.name);
     await this.#run(exchange, match);
     this.#options.observe(match.name, 200);
   }
@@ -112,18 +109,29 @@ export class App {
     if (known.code === 'data_corrupt') this.#options.log.error({ ...known.details, path }, 'stored bytes are damaged');
     this.#options.observe(match.ok ? match.name : 'none', known.status);
     if (exchange.closed || exchange.answered) return;
-    respondError(exchange, known.code, known.details);
+    const lines = errorLines(known.status, match.ok ? [] : match.allowed);
+    exchange.respond(known.status, lines, Buffer.from(errorBody(known.code, known.details)));
   }
 }
 
-function respondError(exchange: Exchange, code: StoreError['code'], details: ErrorDetails): void {
-  const { status, kind } = errors[code];
-  const lines = kind === 'retry' || kind === 'wait' ? joinLines(jsonHeaders, retryAfterLines) : jsonHeaders;
-  exchange.respond(
-    status,
-    status === 503 || status === 507 ? lines : jsonHeaders,
-    Buffer.from(errorBody(code, details)),
-  );
+/** Refuses what a route would pass over: whoever sent it means something that would not happen. */
+function checkUse(head: RequestHead, name: RouteName): void {
+  const route = routes[name];
+  if (head.query !== '' && !('query' in route)) throw new StoreError('query_invalid', { reason: 'no query is taken here' });
+  if (head.contentLength > 0 && route.body === 'none') throw new StoreError('body_unexpected');
+  const version = tqHeader(head, headers.protocol);
+  if (version !== undefined && version !== String(PROTOCOL_VERSION)) {
+    throw new StoreError('protocol_unsupported', { given: version, supported: PROTOCOL_VERSION });
+  }
+  const wantTail = tqHeader(head, headers.wantTail) ?? '0';
+  if (wantTail !== '0' && wantTail !== '1') throw new StoreError('header_invalid', { header: headers.wantTail, allowed: ['0', '1'] });
+}
+
+/** What RFC 9110 asks of these statuses, and when to ask again. */
+function errorLines(status: number, allowed: readonly string[]): HeaderLines {
+  if (status === 401) return challengeLines;
+  if (status === 405) return joinLines(jsonHeaders, headerLines('Allow', allowed.join(', ')));
+  return status === 503 || status === 507 ? retryLines : jsonHeaders;
 }
 
 /** Names as on the wire: `putBodyBytesMax` is `put_body_bytes_max`. */

@@ -205,7 +205,7 @@ function selectionOf({ ids, range, newest }: ReadRequest): Selection {
 }
 
 function parseId(text: string): number {
-  const id = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  const id = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : NaN;
   if (id < ID_END) return id;
   throw new StoreError('index_id_invalid', { id: text });
 }

@@ -3,8 +3,8 @@
  *
  *   pattern   /v1/partitions/{partition}/rows:read        segments are fixed, a parameter, or a parameter with ":verb"
  *
- * Invariants: patterns of the same length never match the same path with the same method; a parameter is decoded once and
- * is never empty.
+ * Invariants: patterns of the same length never match the same path with the same method; a parameter is decoded once
+ * and is never empty.
  */
 import { routes, type ErrorCode, type RouteName } from '@transfer-queue/core/protocol';
 import { decodePathSegment } from './target.ts';
@@ -49,7 +49,7 @@ export function matchRoute(method: string, path: string): Match {
     const parameters = matchSegments(pattern.segments, texts);
     if (parameters === null) continue;
     if (pattern.method === wanted) return { ok: true, name: pattern.name, parameters };
-    allowed.push(pattern.method);
+    allowed.push(pattern.method, ...(pattern.method === 'GET' ? ['HEAD'] : []));
   }
   return { ok: false, code: allowed.length > 0 ? 'method_not_allowed' : 'route_unknown', allowed };
 }

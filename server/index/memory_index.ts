@@ -5,8 +5,8 @@
  *   heads   row number -> entry                  4 bytes a row
  *   entries { batch, ordinal, next }             12 bytes a put of a row; a list from the newest put to the oldest
  *
- * Invariants: entry 0 ends a list; free rows and free entries are lists through `heads` and `next`; an entry whose put no
- * longer shows a cell of its row is removed in the turn that hid it.
+ * Invariants: entry 0 ends a list; free rows and free entries are lists through `heads` and `next`; an entry whose put
+ * no longer shows a cell of its row is removed in the turn that hid it.
  */
 import { add, createIdTable, forEachKey, lookUp, remove } from './id_table.ts';
 import type { BatchOrder, RowIndex, RowPuts } from './row_index.ts';

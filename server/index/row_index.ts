@@ -1,6 +1,7 @@
 /**
- * The index of one partition: which puts hold a row. Lookups are batched and asynchronous, so that an index that lives on
- * disk changes no caller; changes are synchronous, since they are applied in the turn in which the journal took them.
+ * The index of one partition: which puts hold a row. Lookups are batched and asynchronous, so that an index that lives
+ * on disk changes no caller; changes are synchronous, since they are applied in the turn in which the journal took
+ * them.
  *
  *   row (id)  ->  [ (batch, ordinal) of the newest put, ... of the oldest that still matters ]
  *

@@ -5,7 +5,8 @@
  *   text         u32 length, UTF-8      bytes    u32 length, bytes
  *   numbers      u32 count, u64 each    (ids, lengths, offsets)
  *
- * Invariants: the reader never reads beyond its end, it throws a `FormatError`; every u64 is checked to be a safe integer.
+ * Invariants: the reader never reads beyond its end, it throws a `FormatError`; every u64 is checked to be a safe
+ * integer.
  */
 export class FormatError extends Error {
   constructor(message: string) {

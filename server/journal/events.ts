@@ -308,7 +308,9 @@ export function writeEvent(out: ByteWriter, event: JournalEvent): void {
   (codecs[event.type] as Codec<JournalEvent>).write(out, event);
 }
 
-/** Reads a payload whose checksum was right. A `FormatError` here is corruption or another version, never a torn write. */
+/**
+ * Reads a payload whose checksum was right. A `FormatError` here is corruption or another version, never a torn write.
+ */
 export function readEvent(type: number, payload: Buffer): JournalEvent {
   const codec = codecOfNumber.get(type);
   if (codec === undefined) throw new FormatError(`event type ${type} is unknown`);

@@ -3,11 +3,11 @@
  *
  *   append -> [pending bytes] -> pwrite (one in flight) -> written -> datasync (one in flight) -> synced
  *
- * Group commit: events that arrive while a write or a sync is in flight share the next one. A `Commit` is made here only,
- * so that an answer which needs one cannot be built before the journal says so.
+ * Group commit: events that arrive while a write or a sync is in flight share the next one. A `Commit` is made here
+ * only, so that an answer which needs one cannot be built before the journal says so.
  *
- * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync ends
- * the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.
+ * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync
+ * ends the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
@@ -141,7 +141,9 @@ export class Journal {
     return this.#waitFor(this.#writeWaiters, this.#pendingLsn);
   }
 
-  /** Makes all that was appended so far survive a power cut; `syncData` syncs the bytes that it names, and goes first. */
+  /**
+   * Makes all that was appended so far survive a power cut; `syncData` syncs the bytes that it names, and goes first.
+   */
   async makeDurable(syncData: () => Promise<void>): Promise<void> {
     const lsn = this.#lsn;
     try {

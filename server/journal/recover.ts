@@ -1,8 +1,9 @@
 /**
  * Reads the journal after a start: feeds every event to a visitor and decides what to do with what cannot be read.
  *
- * A torn tail and corruption are different outcomes, told apart here and nowhere else, by this table. `bad` is the first
- * record whose magic, checksums or order are wrong; `later` means that a valid record follows it in the same file.
+ * A torn tail and corruption are different outcomes, told apart here and nowhere else, by this table. `bad` is the
+ * first record whose magic, checksums or order are wrong; `later` means that a valid record follows it in the same
+ * file.
  *
  *   what is found                                   outcome  reason
  *   the last file's header is short or zero         cut      a roll was interrupted before its first record
@@ -12,7 +13,7 @@
  *   bad, not in the last file                       refuse   a file is synced whole before the next one begins
  *   bad, at or below the durable watermark          refuse   it was synced: the disk changed it
  *   bad, nothing later                              cut      the last write was torn
- *   bad, later, other boot of the machine           cut      pages reach the disk in any order; nothing there was synced
+ *   bad, later, other boot of the machine           cut      pages reach the disk in any order; none was synced
  *   bad, later, same boot                           refuse   a killed process tears its last write only
  *   a good record with a payload that makes no sense refuse  it was written so: a bug or another version
  *

@@ -1,6 +1,6 @@
 /**
- * The reserve: a file of zeros that gives its space to the journal when the disk is full, so that claims, acks, deletes and
- * drops go on while puts are refused. It is made again when space has returned.
+ * The reserve: a file of zeros that gives its space to the journal when the disk is full, so that claims, acks, deletes
+ * and drops go on while puts are refused. It is made again when space has returned.
  */
 import type { Env } from '../env/env.ts';
 import { FsError } from '../env/env.ts';

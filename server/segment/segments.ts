@@ -6,12 +6,12 @@
  *   reserve -> fill (from the socket) -> write (pwrite of what was filled) -> the journal names it -> live
  *
  * An extent is the body of one put, verbatim. A segment takes extents at its end only; an active segment is held in the
- * arena at the same offsets, so that a reservation is a range of memory and of the file alike. A segment is sealed when it
- * is full, and recycled when the last of its extents is dead and the events that killed them are durable: before that, a
- * power cut could bring the dead extent back to life over other bytes.
+ * arena at the same offsets, so that a reservation is a range of memory and of the file alike. A segment is sealed when
+ * it is full, and recycled when the last of its extents is dead and the events that killed them are durable: before
+ * that, a power cut could bring the dead extent back to life over other bytes.
  *
- * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours' dirty
- * bytes, and large partitions, so that dropping one frees whole files.
+ * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours'
+ * dirty bytes, and large partitions, so that dropping one frees whole files.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';

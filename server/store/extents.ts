@@ -1,7 +1,8 @@
 /**
  * Bytes of extents in memory: from the arena while their segment is resident, else from disk through the block cache.
  *
- * Whatever is given out stays where it is until its `Holds` are released: arena runs are pinned, and so are cache slots.
+ * Whatever is given out stays where it is until its `Holds` are released: arena runs are pinned, and so are cache
+ * slots.
  */
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Segments } from '../segment/segments.ts';
@@ -45,8 +46,8 @@ export class ExtentReader {
   }
 
   /**
-   * A view of the first bytes of a cold range, up to the end of their block. Null when `mayWait` is false and every slot of
-   * the cache is pinned. Rejects with `data_corrupt`.
+   * A view of the first bytes of a cold range, up to the end of their block. Null when `mayWait` is false and every
+   * slot of the cache is pinned. Rejects with `data_corrupt`.
    */
   async cold(
     extent: LiveExtent,

@@ -3,8 +3,8 @@
  *
  *   partition -> index: id -> (batch, ordinal)...      batch -> extent -> segment
  *
- * A batch is one record batch of a put: it names, per field, where the buffers lie inside the extent. It lives while a row
- * shows one of its cells; an extent lives while one of its batches does, or a reader holds it.
+ * A batch is one record batch of a put: it names, per field, where the buffers lie inside the extent. It lives while a
+ * row shows one of its cells; an extent lives while one of its batches does, or a reader holds it.
  */
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import type { AckLevel } from '@transfer-queue/core/protocol';

@@ -1,10 +1,10 @@
 /**
- * The store: partitions, their batches, and what each event does to them. It decides nothing: events come from the engine,
- * live or out of the journal, and are applied in the order of their LSNs.
+ * The store: partitions, their batches, and what each event does to them. It decides nothing: events come from the
+ * engine, live or out of the journal, and are applied in the order of their LSNs.
  *
  * Invariants: `apply*` never fails for an event that the journal took; an extent is dropped exactly once, when its last
- * batch and its last reader are gone, with the LSN of the event that made it so; while a lookup is under way (`reading`),
- * no batch number is given to another batch.
+ * batch and its last reader are gone, with the LSN of the event that made it so; while a lookup is under way
+ * (`reading`), no batch number is given to another batch.
  */
 import { limits } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';

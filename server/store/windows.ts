@@ -1,14 +1,14 @@
 /**
- * Sends a plan of pieces in windows: each resolves its pieces to memory when its turn comes, so that a slow reader pins one
- * window and never the arena.
+ * Sends a plan of pieces in windows: each resolves its pieces to memory when its turn comes, so that a slow reader pins
+ * one window and never the arena.
  *
  *   pieces   | g |  slice  | slice | g | slice ...        g: generated
  *   windows  '------ <= 4 MiB ------' '-- ...             + 16 bytes of tail after the last piece, when asked for
  *
  * Short pieces are copied together: below about 1 KiB a copy costs less than one more vector element of a write.
  *
- * Invariants: windows hold exactly `size` bytes in all; what a window points to is held until its `release`; `close` ends
- * the answer, sent or not, and is called once.
+ * Invariants: windows hold exactly `size` bytes in all; what a window points to is held until its `release`; `close`
+ * ends the answer, sent or not, and is called once.
  */
 import { GENERATED, type PieceList } from '@transfer-queue/core/arrow';
 import { TAIL_MAGIC, TAIL_SIZE } from '@transfer-queue/core/protocol';

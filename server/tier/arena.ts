@@ -1,6 +1,6 @@
 /**
- * The arena: the memory tier. One buffer, allocated once, cut into equal frames; runs of adjacent frames hold the image of a
- * segment while it is written and, after that, serve as its read cache until the frames are wanted again.
+ * The arena: the memory tier. One buffer, allocated once, cut into equal frames; runs of adjacent frames hold the image
+ * of a segment while it is written and, after that, serve as its read cache until the frames are wanted again.
  *
  *   | frame 0 | frame 1 | frame 2 | ...      run = [first, first + count)
  *
@@ -120,7 +120,9 @@ export class Arena {
     if (run.pins === 0 && this.#waiters.length > 0) this.#serveWaiters();
   }
 
-  /** First touch of fresh memory costs more than receiving into it: writes to a few pages at a time, between requests. */
+  /**
+   * First touch of fresh memory costs more than receiving into it: writes to a few pages at a time, between requests.
+   */
   touchInBackground(stepSize: number): void {
     const pages = new Uint8Array(this.#memory);
     let at = 0;
@@ -148,7 +150,10 @@ export class Arena {
     run.onEvict?.();
   }
 
-  /** The range of adjacent frames whose youngest cached run is oldest; free frames count as age 0. -1 when there is none. */
+  /**
+   * The range of adjacent frames whose youngest cached run is oldest; free frames count as age 0. -1 when there is
+   * none.
+   */
   #cheapestRange(count: number): number {
     let best = -1;
     let bestAge = Infinity;

@@ -3,8 +3,8 @@
  *
  *   extent   | block 0 (1 MiB) | block 1 | ... | block k (the rest) |        slot = memory for one block
  *
- * Invariants: no byte of a slot is shown before its xxh64 was compared with the one that its writer sent; a pinned slot is
- * not reused; whoever waits for a slot holds none, so that readers cannot block each other for ever.
+ * Invariants: no byte of a slot is shown before its xxh64 was compared with the one that its writer sent; a pinned slot
+ * is not reused; whoever waits for a slot holds none, so that readers cannot block each other for ever.
  */
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';

@@ -57,7 +57,9 @@ describe.skipIf(!canMount)('a full disk', () => {
   });
 });
 
-/** Puts rows until the disk is full; returns the ids that were acknowledged. What was dropped before may take a while. */
+/**
+ * Puts rows until the disk is full; returns the ids that were acknowledged. What was dropped before may take a while.
+ */
 async function fill(client: TestClient, partition: string): Promise<number[]> {
   const ids: number[] = [];
   for (let tries = 0; tries < 400; tries++) {

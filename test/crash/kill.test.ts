@@ -1,4 +1,6 @@
-/** S2 and S3: the server is killed at a syscall or at a random moment, again and again; nothing acknowledged is lost. */
+/**
+ * S2 and S3: the server is killed at a syscall or at a random moment, again and again; nothing acknowledged is lost.
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,7 @@
-/** S4: after a failed fsync nothing is acknowledged, the process ends at once, and what was acknowledged before is there. */
+/**
+ * S4: after a failed fsync nothing is acknowledged, the process ends at once, and what was acknowledged before is
+ * there.
+ */
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { startServer, temporaryDirectory } from '../support/process.ts';

@@ -1,10 +1,10 @@
 /**
  * The fixed workload of the crash suites and the check of what it left behind.
  *
- *   rounds of: put (os), put (disk), overwrite, claim + ack, claim + release, claim + put-with-ack, delete, drop another
+ *   rounds, in a partition of level os and one of level disk: put, overwrite, claim + ack, delete, claim + release
  *
- * Every change is noted before it is sent and when its answer came; `check` opens the directory as a new process would and
- * compares. It knows only the notes: acknowledged, certainly refused, or unknown.
+ * Every change is noted before it is sent and when its answer came; `check` opens the directory as a new process would
+ * and compares. It knows only the notes: acknowledged, certainly refused, or unknown.
  */
 import type { StoreError } from '../../server/errors.ts';
 import { realEnv } from '../../server/env/real.ts';

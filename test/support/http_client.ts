@@ -1,7 +1,9 @@
 /**
- * A client that shares no code with the SDKs or the server's own reading: requests over `fetch`, Arrow read by apache-arrow.
+ * A client that shares no code with the SDKs or the server's own reading: requests over `fetch`, Arrow read by
+ * apache-arrow.
  *
- * It knows three outcomes, as the checkers do: ok (2xx), fail (certainly not applied), unknown (no answer, or 5xx but 507).
+ * It knows three outcomes, as the checkers do: ok (2xx), fail (certainly not applied), unknown (no answer, or 5xx but
+ * 507).
  */
 import { tableFromIPC } from 'apache-arrow';
 

@@ -1,8 +1,8 @@
 /**
  * An `Env` in memory: a clock that is moved by hand, seeded chance, and a file system that knows what was synced.
  *
- * Files hold two images: `current`, what a process sees, and `durable`, what a power cut leaves. `crash` kills the process
- * only (the page cache survives); `powerCut` keeps durable bytes and lets `mutate` decide about the rest.
+ * Files hold two images: `current`, what a process sees, and `durable`, what a power cut leaves. `crash` kills the
+ * process only (the page cache survives); `powerCut` keeps durable bytes and lets `mutate` decide about the rest.
  */
 import { FsError, type Clock, type Env, type File, type Fs, type Log, type Timer } from '../../server/env/env.ts';
 

@@ -51,7 +51,7 @@ describe('puts and reads', () => {
     await expect(readText(node, 'p', [2], ['a'])).rejects.toMatchObject({ code: 'rows_missing' });
   });
 
-  test('a put whose partition is dropped while its body comes goes nowhere, not even to a new one of its name', async () => {
+  test('a put whose partition is dropped meanwhile goes nowhere, not even to a new one of its name', async () => {
     const { node } = await open(simEnv());
     await declareTest(node, 'p');
     const putting = putText(node, 'p', [1], 'a', ['x'.repeat(2_000_000)]);

@@ -1,0 +1,30 @@
+/** What the server bounds, in one place. Sizes are bytes, times are milliseconds. */
+
+/**
+ * Published at `/v1/limits`. A server with little memory lowers the two `body` limits; clients split by what it says.
+ */
+export const limits = {
+  putBodyBytesMax: 1 << 30,
+  answerBytesMax: 1 << 30,
+  jsonBodyBytesMax: 1 << 20,
+  headBytesMax: 16 << 10,
+  headFieldsMax: 64,
+  targetBytesMax: 2 << 10,
+  putRowsMax: 262_144,
+  putBatchesMax: 1_024,
+  columnsMax: 4_096,
+  nestingMax: 16,
+  metadataBytesMax: 1 << 20,
+  readRowsMax: 32_768,
+  claimRowsMax: 10_000,
+  groupSizeMax: 4_096,
+  partitionsMax: 10_000,
+  tasksPerPartitionMax: 64,
+  waitersMax: 20_000,
+  waitMsMax: 60_000,
+  leaseMsMin: 100,
+  leaseMsMax: 3_600_000,
+  requestIdsKept: 65_536,
+  connectionsMax: 12_000,
+} as const;
+export type Limits = { readonly [K in keyof typeof limits]: number };
