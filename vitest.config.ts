@@ -2,6 +2,10 @@
 
 import { defineConfig } from 'vitest/config';
 
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  throw new Error('Tests run on Node 24: `npm test`, or `node_modules/.bin/node node_modules/.bin/vitest run`.');
+}
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],

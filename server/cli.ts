@@ -1,7 +1,7 @@
 /** The command line of the server: `tq serve`. */
 import { createRequire, flushCompileCache } from 'node:module';
 import { Command, Option } from 'commander';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import {
   ConfigError,
   printableSettings,
@@ -12,7 +12,7 @@ import {
 } from './config.ts';
 import { realEnv } from './env/real.ts';
 import { readSettingsFile } from './env/settings_file.ts';
-import { serve } from './serve.ts';
+import { serve, type RunningServer } from './serve.ts';
 
 const { version } = createRequire(import.meta.url)('./package.json') as { version: string };
 const EXIT_USAGE = 64;
@@ -43,22 +43,30 @@ async function run({ config, ...flags }: Record<string, string | boolean>): Prom
     // Now, so that no file but those of the data directory is written while it serves.
     flushCompileCache();
     process.stdout.write(`tq: ready at ${server.url}\n`);
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ signal }, 'stopping');
-        server.stop().then(
-          () => process.exit(0),
-          (error: unknown) => {
-            log.error({ err: error }, 'the stop failed');
-            process.exit(EXIT_FAILED);
-          },
-        );
-      });
-    }
+    stopOnSignals(server, log);
   } catch (error) {
     process.stderr.write(`tq: ${startFailure(error, chosen)}\n`);
     process.exit(EXIT_FAILED);
   }
+}
+
+/** The first signal stops gracefully; later ones change nothing, so that an impatient supervisor loses nothing. */
+function stopOnSignals(server: RunningServer, log: Logger): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    server.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'the stop failed');
+        process.exit(EXIT_FAILED);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
 }
 
 function settingsOrExit(sources: ConfigSources): Settings {

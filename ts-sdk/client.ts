@@ -45,7 +45,8 @@ export interface MatrixOptions {
 export type MatrixInput = Matrix | Nested | Cell;
 
 /**
- * Makes a client. No connection is opened before the first call.
+ * Makes a client of the server at a URL, given alone or among the options. No connection is opened before the first
+ * call.
  *
  * @example
  * ```ts
@@ -56,8 +57,8 @@ export type MatrixInput = Matrix | Nested | Cell;
  * batch.column('response').row(0); // BigInt64Array [2n]
  * ```
  */
-export function connect(options: ConnectOptions = {}): Client {
-  return new Client(options, systemRuntime);
+export function connect(options: string | ConnectOptions = {}): Client {
+  return new Client(typeof options === 'string' ? { url: options } : options, systemRuntime);
 }
 
 /** A client, safe to share by everything in this thread. */
