@@ -9,6 +9,7 @@ released at most once, and its lease is renewed while the batch is referenced.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -195,6 +196,11 @@ class Batch:
     def release(self) -> None:
         """Gives the rows back, for any consumer of the task to take. A second call does nothing."""
         self._end("release", "released")
+
+    def abandon(self) -> None:
+        """Releases the rows where they are still held, and by this process: a forked child has a copy of the batch."""
+        if self.held and self._lease is not None and self._lease.pid == os.getpid():
+            self.release()
 
     def acked_by_put(self) -> None:
         """Notes that a put acked the claim in the same step."""

@@ -139,8 +139,7 @@ def consume(partition: Partition, request: ClaimRequest, wait_s: float | None) -
         try:
             yield outcome
         finally:
-            if outcome.held:
-                # Where this fails the lease ends by itself, and an exception on its way out must not be replaced.
-                with contextlib.suppress(TransferQueueError):
-                    outcome.release()
+            # Where this fails the lease ends by itself, and an exception on its way out must not be replaced.
+            with contextlib.suppress(TransferQueueError):
+                outcome.abandon()
         del outcome

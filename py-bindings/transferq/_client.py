@@ -26,7 +26,6 @@ from transferq._shards import Shards
 from transferq._transport import Request, RetryPolicy, Transport
 from transferq.errors import AnswerInvalid, FixRequest, error_of
 
-VERSION: Final = "0.1.0"
 DEFAULT_URL: Final = "http://127.0.0.1:7654"
 TIMEOUT_S: Final = 30.0
 POOL_SIZE: Final = 8
@@ -52,6 +51,9 @@ class Client:
         retry: RetryPolicy | None = None,
         idle_buffer_bytes_max: int = IDLE_BUFFER_BYTES_MAX,
     ) -> None:
+        # The package is complete when a client is made, not yet when this module is read.
+        from transferq import __version__
+
         token = token or os.environ.get("TQ_TOKEN") or None
         if token is not None and not re.fullmatch(TOKEN_PATTERN, token):
             raise FixRequest("A token is printable ASCII without spaces.", code="header_invalid")
@@ -70,7 +72,7 @@ class Client:
             pool_size=pool_size,
             retry=retry or RetryPolicy(),
             idle_bytes_max=idle_buffer_bytes_max,
-            agent=f"transferq/{VERSION}",
+            agent=f"transferq/{__version__}",
         )
         self.shards = Shards(self.transport, self.home)
         # The renewer does not refer to the client, so that one that nobody closed can be collected.

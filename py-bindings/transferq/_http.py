@@ -11,6 +11,7 @@ reused; a body is handed on only when its length is the announced one and its ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -123,18 +124,20 @@ class Connection:
 
     def __init__(self, origin: Origin, deadline: Deadline) -> None:
         self.origin = origin
-        self.used = False
         # Whether some of the answer to the request at hand has come.
         self.answering = False
         self.reusable = True
-        try:
-            plain = socket.create_connection((origin.host, origin.port), deadline.left_s())
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = plain
-            if origin.scheme == "https":
-                self._socket = ssl.create_default_context().wrap_socket(plain, server_hostname=origin.host)
-        except OSError as error:
-            raise _broken(f"connect to {origin.authority}", error, deadline) from error
+        with contextlib.ExitStack() as undo:
+            try:
+                plain = socket.create_connection((origin.host, origin.port), deadline.left_s())
+                undo.callback(plain.close)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket = plain
+                if origin.scheme == "https":
+                    self._socket = ssl.create_default_context().wrap_socket(plain, server_hostname=origin.host)
+            except OSError as error:
+                raise _broken(f"connect to {origin.authority}", error, deadline) from error
+            undo.pop_all()
         # TLS sockets and Windows have no scatter sends.
         self._scatters = hasattr(plain, "sendmsg") and origin.scheme == "http"
         self._head = bytearray(HEAD_SIZE_MAX)
@@ -143,10 +146,14 @@ class Connection:
         self.reusable = False
         self._socket.close()
 
+    def abort(self) -> None:
+        """Makes the call that another thread has under way fail at once."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def exchange(self, head: bytes, body: bytes | Body, deadline: Deadline, buffers: BufferPool) -> Answer:
         """Sends one request and receives its answer."""
         self.reusable = self.answering = False
-        self.used = True
         try:
             try:
                 self._send(head, body, deadline)

@@ -31,7 +31,7 @@ from transferq.errors import AnswerInvalid, LayoutInvalid
 
 ALIGNMENT: Final = 64
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-SCHEMAS_CACHED_MAX: Final = 512
+SCHEMAS_CACHED_MAX: Final = 128
 
 _CONTINUATION: Final = 0xFFFFFFFF
 _VERSION_5: Final = 4

@@ -23,7 +23,7 @@ from transferq._layouts import Layout
 from transferq._protocol import INDEX_COLUMN, TAIL_SIZE
 from transferq._shards import Positions
 from transferq._transport import Request
-from transferq.errors import AnswerInvalid, BodyTooLarge, FieldMismatch
+from transferq.errors import AnswerInvalid, BodyTooLarge, FieldMismatch, FixRequest
 
 if TYPE_CHECKING:
     from transferq._partition import Partition
@@ -106,6 +106,10 @@ def put(
     acks: list[str] = []
 
     def on_node(origin: Origin, positions: Positions) -> None:
+        if claim is not None and positions is not None and len(positions) < len(ids):
+            raise FixRequest(
+                "Rows of a put that acks a claim must be on one node, as the rows of a claim are.", code="claim_unknown"
+            )
         mine = ids if positions is None else ids[positions]
         theirs = columns if positions is None else [(name, column.take(positions)) for name, column in columns]
         ranges = list(

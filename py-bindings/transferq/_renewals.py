@@ -8,6 +8,9 @@ ends; no lease is renewed beyond `hold_max_s` after its grant; the thread ends w
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import os
 import threading
 import time
 import weakref
@@ -37,6 +40,7 @@ class Lease:
     # Why the lease was lost.
     error: TransferQueueError | None = None
     granted_at: float = field(default_factory=time.monotonic)
+    pid: int = field(default_factory=os.getpid)
 
     @property
     def renewable(self) -> bool:
@@ -53,7 +57,9 @@ class Renewer:
     def reset(self) -> None:
         """Forgets all leases: they belong to the parent of a forked child, or to a client that was closed."""
         self._changed = threading.Condition()
-        self._due: list[tuple[float, weakref.ref[Lease]]] = []
+        # A heap of (when, which came first, lease); leases that ended stay in it until their turn comes.
+        self._due: list[tuple[float, int, weakref.ref[Lease]]] = []
+        self._count = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -66,11 +72,13 @@ class Renewer:
         with self._changed:
             if self._closed:
                 return
-            self._due.append((time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE, weakref.ref(lease)))
+            is_next = self._push(lease)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="transferq-renewals", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            elif is_next:
+                # Waking the thread costs more than a claim, and is needed only to make it wait less.
+                self._changed.notify()
 
     def close(self) -> None:
         with self._changed:
@@ -81,6 +89,13 @@ class Renewer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(LINGER_S)
 
+    def _push(self, lease: Lease) -> bool:
+        """Notes when the lease is to be renewed; returns whether it is the next one."""
+        when = time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE
+        is_next = not self._due or when < self._due[0][0]
+        heapq.heappush(self._due, (when, next(self._count), weakref.ref(lease)))
+        return is_next
+
     def _run(self) -> None:
         while True:
             lease = self._next()
@@ -89,7 +104,7 @@ class Renewer:
             self._renew_one(lease)
             if lease.renewable:
                 with self._changed:
-                    self._due.append((time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE, weakref.ref(lease)))
+                    self._push(lease)
             # A reference here would keep a dropped batch's lease alive until the next one is due.
             del lease
 
@@ -97,19 +112,16 @@ class Renewer:
         """The next lease to renew, when it is due; None when the thread should end."""
         with self._changed:
             while not self._closed:
-                self._due = [entry for entry in self._due if _is_renewable(entry[1])]
                 if not self._due:
                     if self._changed.wait(LINGER_S) or self._due:
                         continue
                     break
-                entry = min(self._due, key=lambda due: due[0])
-                pause_s = entry[0] - time.monotonic()
+                pause_s = self._due[0][0] - time.monotonic()
                 if pause_s > 0:
                     self._changed.wait(pause_s)
                     continue
-                self._due.remove(entry)
-                lease = entry[1]()
-                if lease is not None:
+                lease = heapq.heappop(self._due)[2]()
+                if lease is not None and lease.renewable:
                     return lease
             self._thread = None
             return None
@@ -122,8 +134,3 @@ class Renewer:
             if error.kind in ("give_up", "fix_request") and lease.state == "held":
                 lease.error = error
                 lease.state = "lost"
-
-
-def _is_renewable(reference: weakref.ref[Lease]) -> bool:
-    lease = reference()
-    return lease is not None and lease.renewable

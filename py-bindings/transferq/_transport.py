@@ -22,7 +22,14 @@ from transferq._buffers import BufferPool
 from transferq._encode import Body
 from transferq._http import Answer, Connection, Deadline, Origin
 from transferq._protocol import HEADERS, MEDIA_TYPES, PROTOCOL_VERSION, TAIL_SIZE
-from transferq.errors import AnswerInvalid, ClientClosed, ConnectionFailed, TransferQueueError, error_of
+from transferq.errors import (
+    AnswerInvalid,
+    ChecksumMismatch,
+    ClientClosed,
+    ConnectionFailed,
+    TransferQueueError,
+    error_of,
+)
 
 # The shard map handles this one: it asks again elsewhere.
 WRONG_NODE: Final = "wrong_node"
@@ -90,16 +97,19 @@ class Transport:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._idle: dict[Origin, list[Connection]] = {}
+        self._busy: set[Connection] = set()
         self._id_prefix = secrets.token_hex(8)
         self._ids = itertools.count()
         self.buffers.reset()
 
     def close(self) -> None:
-        """Closes idle connections at once and those in use when their call ends."""
+        """Closes all connections; calls of other threads that are under way end with ClientClosed."""
         self._closed.set()
         with self._lock:
             idle = [connection for connections in self._idle.values() for connection in connections]
             self._idle = {}
+            for connection in self._busy:
+                connection.abort()
         for connection in idle:
             connection.close()
         self.buffers.reset()
@@ -123,12 +133,10 @@ class Transport:
                 if answer.status < 400:
                     return answer
                 error, retry_after_s = _error_of(answer), _retry_after_s(answer.headers)
-            except (ConnectionFailed, AnswerInvalid) as broken:
+            except (ConnectionFailed, AnswerInvalid, ChecksumMismatch) as broken:
+                if self._closed.is_set():
+                    raise ClientClosed() from broken
                 error, retry_after_s = broken, None
-            except TransferQueueError as mismatch:
-                if mismatch.code != "checksum_mismatch":
-                    raise
-                error, retry_after_s = mismatch, None
             pause_s = self._retry.pause_s(attempt, retry_after_s)
             last = attempt >= self._retry.attempts_max or not deadline.allows(pause_s)
             if last or not _is_worth_retrying(error):
@@ -157,18 +165,23 @@ class Transport:
         return "".join(lines).encode("latin-1")
 
     def _attempt(self, origin: Origin, head: bytes, body: bytes | Body, deadline: Deadline) -> Answer:
-        connection = self._take(origin) or Connection(origin, deadline)
-        was_used = connection.used
+        kept = self._take(origin)
+        connection = kept or Connection(origin, deadline)
         try:
             return self._exchange(connection, head, body, deadline)
         except ConnectionFailed:
-            if not was_used or connection.answering:
+            if kept is None or connection.answering or self._closed.is_set():
                 raise
         # The server may have closed the kept connections long ago, which says nothing about the server now.
         self._drop_idle(origin)
         return self._exchange(Connection(origin, deadline), head, body, deadline)
 
     def _exchange(self, connection: Connection, head: bytes, body: bytes | Body, deadline: Deadline) -> Answer:
+        with self._lock:
+            if self._closed.is_set():
+                connection.close()
+                raise ClientClosed()
+            self._busy.add(connection)
         try:
             return connection.exchange(head, body, deadline, self.buffers)
         finally:
@@ -183,6 +196,7 @@ class Transport:
 
     def _give_back(self, connection: Connection) -> None:
         with self._lock:
+            self._busy.discard(connection)
             idle = self._idle.setdefault(connection.origin, [])
             if connection.reusable and not self._closed.is_set() and len(idle) < self._pool_size:
                 idle.append(connection)

@@ -8,7 +8,8 @@
             ...
 
 The server is found as `TQ_SERVER_COMMAND`, in the repository that this package lies in, or as `tq` on the PATH.
-Invariant: no process and no temporary directory outlives the context, also when the test fails.
+Invariants: no process and no temporary directory outlives the context, also when the test fails; a server ends with the
+process that started it, also when that one is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -33,6 +33,8 @@ READY_LINE: Final = "tq: ready at "
 MEMORY: Final = "256MiB"
 # Lines of its log that are kept for the message when a server does not start.
 LOG_LINES_MAX: Final = 200
+# Its input is a pipe from the process that started the server, and ends with that process, in whatever way it ends.
+GUARD: Final = 'read -r _; kill -9 "$1"'
 
 
 class ServerFailed(RuntimeError):
@@ -76,7 +78,7 @@ class Server:
 
     def kill(self) -> None:
         """Kills the process as ``kill -9`` does; nothing is flushed."""
-        self._end(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+        self._end(signal.SIGKILL)
 
     def stop(self) -> None:
         """Ends the process gracefully. A second call does nothing."""
@@ -115,6 +117,13 @@ class Server:
             process.wait()
             raise ServerFailed(f"The server did not start. It wrote:\n{self.log}")
         self._port = int(self.url.rpartition(":")[2])
+        self._guard = subprocess.Popen(
+            ["sh", "-c", GUARD, "sh", str(process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         return process
 
     def _read_log(self, process: subprocess.Popen[str], ready: queue.SimpleQueue[str]) -> None:
@@ -131,6 +140,9 @@ class Server:
 
     def _end(self, number: signal.Signals) -> None:
         process = self.process
+        # Before the process ends, so that it never kills another one that got the same number.
+        with self._guard:
+            self._guard.kill()
         if process.poll() is None:
             process.send_signal(number)
             try:

@@ -19,7 +19,7 @@ export interface PutCommand {
   readonly ifAbsent: boolean;
   /** Token of the claim that the put acks. */
   readonly claim: string | null;
-  /** 8 bytes; null when the body carries a tail or nothing. */
+  /** 8 bytes; null when only the tail says it, or nothing does. */
   readonly checksum: Uint8Array | null;
 }
 

@@ -156,7 +156,7 @@ export class Put {
       .catch((error: unknown) => env.crash('a sync of a segment failed', error));
   }
 
-  /** Hashes the rest of the stream and compares; returns the length of the stream without its tail. */
+  /** Hashes the rest of the stream and compares with what was given; returns its length without the tail. */
   #checkChecksum(): number {
     const { bytes } = this.#reservation;
     const tailAt = bytes.length - TAIL_SIZE;
@@ -164,15 +164,17 @@ export class Put {
     const length = tailed ? tailAt : bytes.length;
     this.#hasher.update(bytes.subarray(this.#hashed, length));
     const checksum = this.#hasher.finish();
-    const given = tailed ? bytes.subarray(tailAt + tailMagic.length) : this.#command.checksum;
-    if (given !== null && Buffer.compare(checksum, given) !== 0)
+    for (const given of [tailed ? bytes.subarray(tailAt + tailMagic.length) : null, this.#command.checksum]) {
+      if (given === null || Buffer.compare(checksum, given) === 0) continue;
       throw new StoreError('checksum_mismatch', { bytes: length });
+    }
     return length;
   }
 
   #walk(length: number): WalkedStream {
     const walked: WalkedStream | ArrowRefusal = walkStream(this.#reservation.bytes.subarray(0, length), { schemas });
     if (!walked.ok) throw new StoreError(walked.code, { ...walked.details, reason: walked.message });
+    if (walked.fields.length === 0) throw new StoreError('arrow_malformed', { reason: 'no column but index_id' });
     let rows = 0;
     for (const batch of walked.batches) rows += batch.rows;
     if (rows > limits.putRowsMax) throw new StoreError('too_many_rows', { rows, limit: limits.putRowsMax });

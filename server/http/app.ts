@@ -117,14 +117,16 @@ export class App {
 /** Refuses what a route would pass over: whoever sent it means something that would not happen. */
 function checkUse(head: RequestHead, name: RouteName): void {
   const route = routes[name];
-  if (head.query !== '' && !('query' in route)) throw new StoreError('query_invalid', { reason: 'no query is taken here' });
+  if (head.query !== '' && !('query' in route))
+    throw new StoreError('query_invalid', { reason: 'no query is taken here' });
   if (head.contentLength > 0 && route.body === 'none') throw new StoreError('body_unexpected');
   const version = tqHeader(head, headers.protocol);
   if (version !== undefined && version !== String(PROTOCOL_VERSION)) {
     throw new StoreError('protocol_unsupported', { given: version, supported: PROTOCOL_VERSION });
   }
   const wantTail = tqHeader(head, headers.wantTail) ?? '0';
-  if (wantTail !== '0' && wantTail !== '1') throw new StoreError('header_invalid', { header: headers.wantTail, allowed: ['0', '1'] });
+  if (wantTail !== '0' && wantTail !== '1')
+    throw new StoreError('header_invalid', { header: headers.wantTail, allowed: ['0', '1'] });
 }
 
 /** What RFC 9110 asks of these statuses, and when to ask again. */

@@ -141,7 +141,11 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
     if (outcome.kind !== 'claimed') return respondWaitEnd(exchange, outcome);
     const { located, attempts, token, leaseMs } = outcome;
     const lines = [headers.claim, token, headers.leaseMs, String(leaseMs)];
-    await respondArrow(node, exchange, { located, attempts, headers: lines });
+    await respondArrow(node, exchange, { located, attempts, headers: lines }).catch(async (error: unknown) => {
+      // Whoever never saw the token cannot give the rows back; those of auto_ack are consumed already.
+      if (!exchange.answered && !take.autoAck) await endClaim(node, token, 'release', '');
+      throw error;
+    });
   },
 
   async ack(node, exchange, { claim }) {

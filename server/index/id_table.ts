@@ -126,6 +126,8 @@ function moveSome(table: IdTable): void {
 /** Calls `visit` for every key, in no order. The table must not change meanwhile. */
 export function forEachKey(table: IdTable, visit: (key: number) => void): void {
   for (const cells of [table.cells, table.old]) {
-    for (const key of cells?.keys ?? []) if (key > 0) visit(key - 1);
+    if (cells === undefined) continue;
+    const { keys } = cells;
+    for (let at = 0; at < keys.length; at += 1) if (keys[at] > 0) visit(keys[at] - 1);
   }
 }

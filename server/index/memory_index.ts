@@ -87,12 +87,20 @@ export class MemoryIndex implements RowIndex {
     return Promise.resolve({ starts, batches, ordinals });
   }
 
+  /** Passes over all rows, but keeps and sorts few: those beyond the `rowsMax` smallest so far are left out at once. */
   scan({ start, end, rowsMax }: { start: number; end: number; rowsMax: number }): Promise<Float64Array> {
-    const ids: number[] = [];
+    const found = new Float64Array(2 * rowsMax);
+    let count = 0;
+    let below = end;
     forEachKey(this.#table, (id) => {
-      if (id >= start && id < end) ids.push(id);
+      if (id < start || id >= below) return;
+      found[count++] = id;
+      if (count < found.length) return;
+      found.sort();
+      count = rowsMax;
+      below = found[rowsMax - 1];
     });
-    return Promise.resolve(Float64Array.from(ids).sort().slice(0, rowsMax));
+    return Promise.resolve(found.subarray(0, count).sort().slice(0, rowsMax));
   }
 
   clear(): void {

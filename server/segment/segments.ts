@@ -207,8 +207,12 @@ export class Segments {
     return reserved > this.#arena.frameSize ? `${level}:${partition}` : level;
   }
 
+  /** A dropped partition needs its lane no more: the segment can be recycled with what it holds. */
   forgetPartition(partition: number): void {
     this.#reservedOfPartition.delete(partition);
+    for (const [lane, segment] of [...this.#lanes]) {
+      if (lane.endsWith(`:${partition}`)) this.#closeLane(lane, segment);
+    }
   }
 
   /** Callers that need the same lane share one opening. */

@@ -1,6 +1,6 @@
 /**
- * Suite `wire`: what a put, a get and a claim cost over a loopback socket, against a bare socket pair (wire_bench.py), and
- * how the server starts, idles and answers small gets.
+ * Suite `wire`: what a put, a get and a claim cost over a loopback socket, against a bare socket pair (wire_bench.py),
+ * and how the server starts, idles and answers small gets.
  */
 
 import { execFileSync, spawn } from 'node:child_process';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { batchMessage, encodeBatch, EOS, schemaMessage, type EncodedColumn } from '@transfer-queue/core/arrow';
 import type { FieldLayout } from '@transfer-queue/core/layout';
-import { TAIL_MAGIC } from '@transfer-queue/core/protocol';
+import { mediaTypes, TAIL_MAGIC } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
 
 export const core = loadCore();
@@ -60,7 +60,10 @@ function column(name: string, layout: FieldLayout, rows: number): EncodedColumn 
 }
 
 export function trainStream(ids: readonly number[]): Buffer {
-  return streamOf(ids, Object.entries(trainFields).map(([name, layout]) => column(name, layout, ids.length)));
+  return streamOf(
+    ids,
+    Object.entries(trainFields).map(([name, layout]) => column(name, layout, ids.length)),
+  );
 }
 
 const ids = [100, 101, 102];
@@ -70,7 +73,8 @@ const good = trainStream(ids);
 /** Two record batches with these ids, of field `score`. */
 function twoBatches(first: readonly number[], second: readonly number[]): Buffer {
   const schema = schemaMessage([score]);
-  const batch = (rows: readonly number[]): Buffer => streamOf(rows, [scalars('score', rows.length)]).subarray(schema.length, -EOS.length);
+  const batch = (rows: readonly number[]): Buffer =>
+    streamOf(rows, [scalars('score', rows.length)]).subarray(schema.length, -EOS.length);
   return Buffer.concat([schema, batch(first), batch(second), EOS]);
 }
 
@@ -82,12 +86,19 @@ function flipped(bytes: Buffer, at: number): Buffer {
 
 /** Says of its one batch that its body has 10 GiB. */
 function hugeBatch(): Buffer {
-  const message = batchMessage({ rows: 3, nodes: [3, 3], regions: [0, 0, 0, 24, 24, 0, 24, 24], bodyLength: 10 * 2 ** 30 });
+  const message = batchMessage({
+    rows: 3,
+    nodes: [3, 3],
+    regions: [0, 0, 0, 24, 24, 0, 24, 24],
+    bodyLength: 10 * 2 ** 30,
+  });
   return Buffer.concat([schemaMessage([score]), message, Buffer.alloc(48), EOS]);
 }
 
 function ragged(layout: FieldLayout, offsets: readonly number[], values: ArrayBufferView): Buffer {
-  return streamOf(ids, [{ name: layout.layout === 'text' ? 'note' : 'tokens', layout, offsets: Int32Array.from(offsets), values }]);
+  return streamOf(ids, [
+    { name: layout.layout === 'text' ? 'note' : 'tokens', layout, offsets: Int32Array.from(offsets), values },
+  ]);
 }
 
 /** A stream whose offsets were good until the writer was asked: the numbers are found and replaced. */
@@ -98,7 +109,8 @@ function badOffsets(from: readonly number[], to: readonly number[]): Buffer {
   return stream;
 }
 
-export const bodies: Readonly<Record<string, Uint8Array>> = {
+/** Those of media type Arrow. */
+export const arrowBodies: Readonly<Record<string, Uint8Array>> = {
   good,
   good_tail: withTail(good),
   score: streamOf(ids, [score]),
@@ -110,8 +122,12 @@ export const bodies: Readonly<Record<string, Uint8Array>> = {
   dense_score: streamOf(ids, [{ ...score, layout: { layout: 'dense', dtype: 'float64', shape: [1] } }]),
   wide_image: streamOf(ids, [column('image', { layout: 'dense', dtype: 'float32', shape: [4, 1] }, 3)]),
   flat_image: streamOf(ids, [column('image', { layout: 'dense', dtype: 'float32', shape: [4] }, 3)]),
-  float_tokens: streamOf(ids, [{ ...column('tokens', trainFields.tokens, 3), layout: { layout: 'ragged', dtype: 'float64' } }]),
-  strips_5: streamOf(ids, [{ ...column('strips', trainFields.strips, 3), layout: { layout: 'ragged', dtype: 'float32', shape: [null, 2] } }]),
+  float_tokens: streamOf(ids, [
+    { ...column('tokens', trainFields.tokens, 3), layout: { layout: 'ragged', dtype: 'float64' } },
+  ]),
+  free_strips: streamOf(ids, [
+    { ...column('strips', trainFields.strips, 3), layout: { layout: 'ragged', dtype: 'float32', shape: [null, null] } },
+  ]),
   bytes_note: streamOf(ids, [column('note', { layout: 'bytes' }, 3)]),
   json_note: streamOf(ids, [column('note', { layout: 'json' }, 3)]),
   same_field_twice: streamOf(ids, [score, score]),
@@ -140,22 +156,33 @@ export const bodies: Readonly<Record<string, Uint8Array>> = {
   tail_magic_wrong: flipped(withTail(good), -16),
   tail_over_flipped: flipped(withTail(good), 200),
   tail_cut: withTail(good).subarray(0, -4),
-  json_deep: Buffer.from(`{"ids":${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
-  json_deeper_keys: Buffer.from(`${'{"ids":'.repeat(50_000)}1${'}'.repeat(50_000)}`),
-  json_cut: Buffer.from('{"ids":[1,2'),
-  json_bom: Buffer.from('\ufeff{"ids":[1]}'),
-  json_latin1: Buffer.from('{"t\xe9sk":1}', 'latin1'),
-  json_nul: Buffer.from('{"ids":[1]}\0'),
-  json_utf16: Buffer.from('{"ids":[1]}', 'utf16le'),
-  json_big: Buffer.from(`{"ids":[1],"x":"${'x'.repeat(1 << 20)}"}`),
+};
+
+/** Those of media type JSON. */
+const jsonBodies: Readonly<Record<string, Uint8Array>> = {
+  deep: Buffer.from(`{"ids":${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
+  deeper_keys: Buffer.from(`${'{"ids":'.repeat(50_000)}1${'}'.repeat(50_000)}`),
+  cut: Buffer.from('{"ids":[1,2'),
+  bom: Buffer.from('\ufeff{"ids":[1]}'),
+  latin1: Buffer.from('{"t\xe9sk":1}', 'latin1'),
+  nul: Buffer.from('{"ids":[1]}\0'),
+  utf16: Buffer.from('{"ids":[1]}', 'utf16le'),
+  big: Buffer.from(`{"ids":[1],"x":"${'x'.repeat(1 << 20)}"}`),
   ids_32769: Buffer.from(JSON.stringify({ ids: Array.from({ length: 32_769 }, (_, id) => id) })),
 };
 
+export interface Body {
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+}
+
 /** A body of the tables: JSON as it stands, `@name` of those above, `@vector/path` of test/vectors. */
-export function bodyOf(text: string): Uint8Array {
-  if (!text.startsWith('@')) return Buffer.from(text);
+export function bodyOf(text: string): Body {
+  const [json, arrow] = [mediaTypes.json, mediaTypes.arrow];
+  if (!text.startsWith('@')) return { mediaType: json, bytes: Buffer.from(text) };
   const name = text.slice(1);
-  if (name.includes('/')) return readFileSync(new URL(name, vectors));
-  if (!Object.hasOwn(bodies, name)) throw new Error(`no body is called ${text}`);
-  return bodies[name];
+  if (name.includes('/')) return { mediaType: arrow, bytes: readFileSync(new URL(name, vectors)) };
+  if (Object.hasOwn(jsonBodies, name)) return { mediaType: json, bytes: jsonBodies[name] };
+  if (Object.hasOwn(arrowBodies, name)) return { mediaType: arrow, bytes: arrowBodies[name] };
+  throw new Error(`no body is called ${text}`);
 }

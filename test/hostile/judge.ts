@@ -32,7 +32,8 @@ function bodyProblems({ status, headers }: Answer, error: unknown, wanted: reado
   if (Object.keys(error).sort().join() !== KEYS) problems.push(`the error has the keys ${Object.keys(error).join()}`);
   if (typeof code !== 'string' || !Object.hasOwn(errors, code)) return [...problems, `no such code: ${String(code)}`];
   const entry = errors[code as ErrorCode];
-  if (!wanted.includes(code as ErrorCode)) problems.push(`${code} instead of ${wanted.join(' or ')}: ${JSON.stringify(details)}`);
+  if (!wanted.includes(code as ErrorCode))
+    problems.push(`${code} instead of ${wanted.join(' or ')}: ${JSON.stringify(details)}`);
   if (status !== entry.status) problems.push(`${code} came with status ${status}`);
   if (kind !== entry.kind) problems.push(`${code} came with kind ${String(kind)}`);
   if (message !== entry.message) problems.push(`${code} came with another message`);

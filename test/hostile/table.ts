@@ -9,7 +9,7 @@
  * `-` as a header's value takes the header out; `a|b` are alternatives of codes. A line that begins with # is a remark.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { errors, mediaTypes, type ErrorCode } from '@transfer-queue/core/protocol';
+import { errors, type ErrorCode } from '@transfer-queue/core/protocol';
 import { bodyOf } from './bodies.ts';
 import { Connection, type Request } from './client.ts';
 import { judge, judgeHead } from './judge.ts';
@@ -38,14 +38,13 @@ export function parseCase(line: string, words: ReadonlyMap<string, string>): Cas
     if (!Object.hasOwn(errors, one)) throw new Error(`no such code: ${line}`);
     return one as ErrorCode;
   });
-  const bytes = body === '-' ? undefined : bodyOf(body);
-  const type = body.startsWith('@') && !body.startsWith('@json') && !body.startsWith('@ids') ? mediaTypes.arrow : mediaTypes.json;
+  const sent = body === '-' ? undefined : bodyOf(body);
   const given = headers.map((header): [string, string | null] => {
     const [, name, value] = /^([a-z-]+): (.*)$/.exec(header)!;
     return [name, value === '-' ? null : fill(value, words)];
   });
-  const all = { ...(bytes === undefined ? {} : { 'content-type': type }), ...Object.fromEntries(given) };
-  return { line, codes, request: { method, target: fill(target, words), headers: all, body: bytes } };
+  const all = { ...(sent === undefined ? {} : { 'content-type': sent.mediaType }), ...Object.fromEntries(given) };
+  return { line, codes, request: { method, target: fill(target, words), headers: all, body: sent?.bytes } };
 }
 
 function fill(text: string, words: ReadonlyMap<string, string>): string {

@@ -34,7 +34,12 @@ export function jsonRequest(method: string, target: string, value: unknown): Req
 }
 
 export function putRequest(partition: string, body: Uint8Array, query = ''): Request {
-  return { method: 'POST', target: `/v1/partitions/${partition}/rows${query}`, headers: { 'content-type': ARROW }, body };
+  return {
+    method: 'POST',
+    target: `/v1/partitions/${partition}/rows${query}`,
+    headers: { 'content-type': ARROW },
+    body,
+  };
 }
 
 export async function metric(url: string, name: string): Promise<number> {
@@ -53,7 +58,12 @@ export async function startWorld(options: Partial<StartOptions> = {}): Promise<W
   const { url } = server;
   await fill(url);
   const tokens = await makeClaims(url);
-  const words = new Map([...tokens, ['name128', 'n'.repeat(128)], ['name129', 'n'.repeat(129)], ['long', 'x'.repeat(1_500)]]);
+  const words = new Map([
+    ...tokens,
+    ['name128', 'n'.repeat(128)],
+    ['name129', 'n'.repeat(129)],
+    ['long', 'x'.repeat(1_500)],
+  ]);
   return {
     ...{ server, url, words },
     state: () => stateOf(url),
@@ -66,7 +76,8 @@ export async function startWorld(options: Partial<StartOptions> = {}): Promise<W
 }
 
 async function fill(url: string): Promise<void> {
-  const declare = (name: string, settings: object): Promise<Answer> => succeed(url, jsonRequest('PUT', `/v1/partitions/${name}`, settings));
+  const declare = (name: string, settings: object): Promise<Answer> =>
+    succeed(url, jsonRequest('PUT', `/v1/partitions/${name}`, settings));
   const put = (name: string, body: Uint8Array): Promise<Answer> => succeed(url, putRequest(name, body));
   const score = { score: trainFields.score };
   await declare('train', { fields: trainFields, group_size: 4 });
@@ -90,7 +101,8 @@ async function makeClaims(url: string): Promise<Map<string, string>> {
     if (token === undefined) throw new Error(`no claim on ${partition}: ${answer.body.toString()}`);
     return token;
   };
-  const end = (token: string, how: string): Promise<Answer> => succeed(url, { method: 'POST', target: `/v1/claims/${token}:${how}` });
+  const end = (token: string, how: string): Promise<Answer> =>
+    succeed(url, { method: 'POST', target: `/v1/claims/${token}:${how}` });
   const live = await claim('train', 'live');
   const [acked, released] = [await claim('train', 'acked'), await claim('train', 'released')];
   await end(acked, 'ack');
@@ -102,14 +114,15 @@ async function makeClaims(url: string): Promise<Map<string, string>> {
   await succeed(url, { method: 'DELETE', target: '/v1/partitions/gone' });
   const [partition, number, mac] = live.split('-');
   const wrongMac = `${mac.slice(0, -1)}${mac.endsWith('0') ? '1' : '0'}`;
-  return new Map(Object.entries({
-    ...{ live, acked, released, stale, heir, gone },
-    forged: `${partition}-${number}-${wrongMac}`,
-    next_claim: `${partition}-${Number(number) + 1}-${mac}`,
-    other_partition: `${Number(partition) + 1}-${number}-${mac}`,
-    short_mac: `${partition}-${number}-${mac.slice(0, 8)}`,
-    upper_mac: `${partition}-${number}-${mac.toUpperCase()}`,
-    zero_led: `0${live}`,
-  }));
+  return new Map(
+    Object.entries({
+      ...{ live, acked, released, stale, heir, gone },
+      forged: `${partition}-${number}-${wrongMac}`,
+      next_claim: `${partition}-${Number(number) + 1}-${mac}`,
+      other_partition: `${Number(partition) + 1}-${number}-${mac}`,
+      short_mac: `${partition}-${number}-${mac.slice(0, 8)}`,
+      upper_mac: `${partition}-${number}-${mac.toUpperCase()}`,
+      zero_led: `0${live}`,
+    }),
+  );
 }
-

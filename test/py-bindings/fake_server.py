@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import ssl
 import struct
 import threading
 import time
@@ -336,7 +337,7 @@ class FakeStore:
 
 
 @contextmanager
-def serve(store: FakeStore) -> Iterator[str]:
+def serve(store: FakeStore, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serves a store on a free port; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -362,10 +363,12 @@ def serve(store: FakeStore) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

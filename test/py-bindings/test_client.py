@@ -5,11 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,7 @@ import pyarrow as pa
 import pytest
 import transferq
 from fake_server import FakeStore, serve
-from transferq import Batch, Client, Dense, Drained, Json, Ragged, RowsMissing, Scalar, Text, TimedOut
+from transferq import Batch, Client, Dense, Drained, Json, Ragged, RetryPolicy, RowsMissing, Scalar, Text, TimedOut
 from transferq._core import core
 from transferq._shards import Shards
 
@@ -238,6 +242,8 @@ def test_rows_of_several_nodes_are_one_call(cluster: tuple[Client, list[FakeStor
     assert sorted(row for page in partition.scan(rows_max=7) for row in page.index_ids.tolist()) == sorted(ids)
     assert partition.delete([1, 2, 3, 200]) == 3
     assert partition.newest(fields=["x"]).lsn == max(store.partitions["p"].lsn for store in stores)
+    with pytest.raises(transferq.FixRequest, match="one node"):
+        partition.put({"x": [0] * 50}, index_ids=range(50), claim="c1")
     partition.seal()
     seen = []
     for batch in partition.consume(task="t", fields=["x"], batch_size=10):
@@ -336,6 +342,61 @@ def test_a_forked_child_uses_the_client_on(tq: Client) -> None:
         child.join()
     check_rows(partition.get([1, 2]), [1, 2])
     held.ack()
+
+
+def test_closing_ends_calls_of_other_threads(tq: Client) -> None:
+    partition = tq.partition("p", fields=FIELDS)
+    ended: list[str] = []
+
+    def wait() -> None:
+        try:
+            partition.get([1], wait_s=60)
+        except transferq.TransferQueueError as error:
+            ended.append(error.code)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not tq.transport._busy:
+        time.sleep(0.001)
+    tq.close()
+    thread.join(10)
+    assert ended == ["client_closed"]
+
+
+def test_a_forked_child_does_not_release_what_its_parent_holds(tq: Client) -> None:
+    partition = tq.partition("p", fields=FIELDS)
+    put_rows(partition, [1])
+    loop = partition.consume(task="t", fields=["x"], batch_size=1)
+    batch = next(loop)
+    child = os.fork()
+    if child == 0:
+        loop.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    batch.ack()
+    loop.close()
+
+
+def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: FakeStore) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command, to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serve(store, context) as url:
+        url = url.replace("127.0.0.1", "localhost")
+        retry = RetryPolicy(attempts_max=1)
+        with transferq.connect(url, retry=retry) as tq, pytest.raises(transferq.ConnectionFailed, match="certificate"):
+            tq.partitions()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with transferq.connect(url) as tq:
+            partition = tq.partition("p", fields={"d": Dense("float64", (100, 1000))})
+            dense = np.random.default_rng(0).random((3, 100, 1000))
+            partition.put({"d": dense}, index_ids=range(3))
+            assert (partition.get(range(3))["d"].numpy() == dense).all()
 
 
 def test_handles_pickle_without_the_token(fake_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

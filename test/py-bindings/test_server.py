@@ -17,8 +17,7 @@ from transferq import Batch, Bytes, Client, Dense, Drained, Layout, Ragged, Scal
 from transferq.testing import Server, start_server
 
 LAYOUTS: dict[str, Layout] = {
-    f"f{at}": layout
-    for at, layout in enumerate([layout for dtype in NUMBERS for layout in layouts_of(dtype)] + BLOBS)
+    f"f{at}": layout for at, layout in enumerate([layout for dtype in NUMBERS for layout in layouts_of(dtype)] + BLOBS)
 }
 
 
@@ -105,9 +104,9 @@ def test_waits_claims_and_outcomes(real: Client) -> None:
 def test_a_lease_is_renewed_while_a_batch_is_held(real: Client) -> None:
     partition = real.partition("renewed", fields={"x": Scalar("int64")})
     partition.put({"x": [1]}, index_ids=[1])
-    batch = partition.claim(task="t", fields=["x"], batch_size=1, lease_s=0.3)
+    batch = partition.claim(task="t", fields=["x"], batch_size=1, lease_s=1.0)
     assert isinstance(batch, Batch)
-    other = partition.claim(task="t", fields=["x"], batch_size=1, wait_s=0.9)
+    other = partition.claim(task="t", fields=["x"], batch_size=1, wait_s=1.3)
     assert isinstance(other, TimedOut)
     assert other.leased == 1
     batch.ack()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,27 @@ def test_a_server_is_killed_restarted_and_stopped(tmp_path: Path) -> None:
         server.stop()
         assert second.poll() is not None
     assert (tmp_path / "data").exists()
+
+
+def test_a_server_ends_with_a_process_that_was_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from transferq.testing import start_server\n"
+        "with start_server(sys.argv[1]) as server:\n"
+        "    print(server.url, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    url = subprocess.run(command, capture_output=True, text=True, env=environment, check=False).stdout.strip()
+    port = int(url.rpartition(":")[2])
+    for _ in range(1000):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the server still listens")
 
 
 def test_temporary_data_is_removed_also_after_a_failure() -> None:

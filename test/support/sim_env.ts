@@ -53,9 +53,10 @@ export async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-interface SimFile {
+/** What a name leads to; a file that was unlinked lives on for those who have it open. */
+export interface SimFile {
   current: Buffer;
-  durable: Buffer | null;
+  durable: Buffer;
 }
 
 export interface Fault {
@@ -68,6 +69,14 @@ export interface Fault {
   readonly partial?: number;
 }
 
+/** What a power cut leaves of the changes that were not synced. */
+export interface PowerCut {
+  /** The bytes of a file. */
+  keep(path: string, current: Buffer, durable: Buffer): Buffer;
+  /** Whether a creation or removal took place whose directory was not synced; none does by default. */
+  keepName?(path: string): boolean;
+}
+
 export class SimFs implements Fs {
   files = new Map<string, SimFile>();
   faults: Fault[] = [];
@@ -75,6 +84,10 @@ export class SimFs implements Fs {
   free = 1e12;
   writes = 0;
   syncs = 0;
+  opens = 0;
+  /** Opened and not closed yet, by path. */
+  readonly openPaths = new Map<string, number>();
+  #durableNames = new Map<string, SimFile>();
   readonly #locks = new Set<string>();
 
   #strike(action: Fault['action'], path: string): Fault | undefined {
@@ -91,17 +104,29 @@ export class SimFs implements Fs {
   async open(path: string, options?: { create?: boolean }): Promise<File> {
     await Promise.resolve();
     this.#check('open', path);
-    if (!this.files.has(path)) {
+    let found = this.files.get(path);
+    if (found === undefined) {
       if (options?.create !== true) throw new FsError('ENOENT', path, 'open');
-      this.files.set(path, { current: Buffer.alloc(0), durable: null });
+      found = { current: Buffer.alloc(0), durable: Buffer.alloc(0) };
+      this.files.set(path, found);
     }
-    const file = (): SimFile => this.files.get(path)!;
+    return this.#handle(path, found);
+  }
+
+  #handle(path: string, inode: SimFile): File {
+    let isOpen = true;
+    this.opens++;
+    this.openPaths.set(path, (this.openPaths.get(path) ?? 0) + 1);
+    const file = (action: string): SimFile => {
+      if (!isOpen) throw new FsError('EBADF', path, action);
+      return inode;
+    };
     return {
       path,
       pread: async (into, position) => {
         await Promise.resolve();
         this.#check('read', path);
-        const bytes = file().current.subarray(position, position + into.length);
+        const bytes = file('read').current.subarray(position, position + into.length);
         into.set(bytes);
         return bytes.length;
       },
@@ -109,21 +134,29 @@ export class SimFs implements Fs {
         await new Promise((resolve) => setImmediate(resolve));
         this.writes++;
         const fault = this.#strike('write', path);
-        this.#write(file(), fault === undefined ? bytes : bytes.subarray(0, fault.partial ?? 0), position);
+        this.#write(file('write'), fault === undefined ? bytes : bytes.subarray(0, fault.partial ?? 0), position);
         if (fault !== undefined) throw new FsError(fault.code, path, 'write');
       },
       datasync: async () => {
+        const image = Buffer.from(file('datasync').current);
         await new Promise((resolve) => setImmediate(resolve));
         this.syncs++;
         this.#check('datasync', path);
-        file().durable = Buffer.from(file().current);
+        inode.durable = image;
       },
       truncate: async (size) => {
         await Promise.resolve();
-        file().current = Buffer.from(file().current.subarray(0, size));
+        file('truncate').current = Buffer.from(inode.current.subarray(0, size));
       },
-      size: async () => Promise.resolve(file().current.length),
-      close: async () => Promise.resolve(),
+      size: async () => Promise.resolve(file('size').current.length),
+      close: async () => {
+        await Promise.resolve();
+        file('close');
+        isOpen = false;
+        const left = this.openPaths.get(path)! - 1;
+        if (left === 0) this.openPaths.delete(path);
+        else this.openPaths.set(path, left);
+      },
     };
   }
 
@@ -138,8 +171,7 @@ export class SimFs implements Fs {
   }
 
   async list(directory: string): Promise<string[]> {
-    const names = [...this.files.keys()].filter((path) => path.startsWith(`${directory}/`));
-    return Promise.resolve(names.map((path) => path.slice(directory.length + 1)).filter((name) => !name.includes('/')));
+    return Promise.resolve(namesIn(this.files, directory).map((path) => path.slice(directory.length + 1)));
   }
 
   async makeDirectory(): Promise<void> {
@@ -151,8 +183,10 @@ export class SimFs implements Fs {
     if (!this.files.delete(path)) throw new FsError('ENOENT', path, 'unlink');
   }
 
-  async syncDirectory(): Promise<void> {
+  async syncDirectory(directory: string): Promise<void> {
     await Promise.resolve();
+    for (const path of namesIn(this.#durableNames, directory)) this.#durableNames.delete(path);
+    for (const path of namesIn(this.files, directory)) this.#durableNames.set(path, this.files.get(path)!);
   }
 
   async freeBytes(): Promise<number> {
@@ -174,25 +208,45 @@ export class SimFs implements Fs {
     return this.boot;
   }
 
-  /** What a new process finds: all that was written. */
+  /** What a new process finds: all that was written, synced or not. */
   afterCrash(): SimFs {
-    return this.#copy((file) => file.current, this.boot);
-  }
-
-  /** What a new boot finds: synced bytes, and of the others what `keep` says. */
-  afterPowerCut(keep: (path: string, current: Buffer, durable: Buffer) => Buffer): SimFs {
-    return this.#copy((file, path) => keep(path, file.current, file.durable ?? Buffer.alloc(0)), `${this.boot}+`);
-  }
-
-  #copy(imageOf: (file: SimFile, path: string) => Buffer, boot: string): SimFs {
-    const next = new SimFs();
-    next.boot = boot;
-    for (const [path, file] of this.files) {
-      const image = Buffer.from(imageOf(file, path));
-      next.files.set(path, { current: image, durable: Buffer.from(image) });
+    const next = this.#next(this.boot, this.files, (file) => file.current);
+    for (const [path, file] of this.files) next.files.get(path)!.durable = Buffer.from(file.durable);
+    next.#durableNames = new Map();
+    for (const path of this.#durableNames.keys()) {
+      const file = next.files.get(path);
+      if (file !== undefined) next.#durableNames.set(path, file);
     }
     return next;
   }
+
+  /** What a new boot finds: what was synced, and of the rest what `cut` says. */
+  afterPowerCut({ keep, keepName = () => false }: PowerCut): SimFs {
+    const names = new Map(this.#durableNames);
+    for (const path of new Set([...this.files.keys(), ...names.keys()])) {
+      if (this.files.get(path) === names.get(path) || !keepName(path)) continue;
+      const file = this.files.get(path);
+      if (file === undefined) names.delete(path);
+      else names.set(path, file);
+    }
+    return this.#next(`${this.boot}+`, names, (file, path) => keep(path, file.current, file.durable));
+  }
+
+  #next(boot: string, names: ReadonlyMap<string, SimFile>, image: (file: SimFile, path: string) => Buffer): SimFs {
+    const next = new SimFs();
+    next.boot = boot;
+    for (const [path, file] of names) {
+      const current = Buffer.from(image(file, path));
+      next.files.set(path, { current, durable: Buffer.from(current) });
+    }
+    next.#durableNames = new Map(next.files);
+    return next;
+  }
+}
+
+function namesIn(files: ReadonlyMap<string, SimFile>, directory: string): string[] {
+  const start = `${directory}/`;
+  return [...files.keys()].filter((path) => path.startsWith(start) && !path.slice(start.length).includes('/'));
 }
 
 /** mulberry32: small, seeded, good enough for choices. */

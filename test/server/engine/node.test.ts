@@ -277,7 +277,9 @@ describe('power cuts', () => {
     const claim = await claimOf(node, 'os', { fields: ['a'], rowsMax: 2 });
     expect(claim.kind === 'claimed' && claim.located.ids.length).toBe(2);
     await putText(node, 'disk', [3], 'a', ['durable']);
-    const fs = env.fs.afterPowerCut((path, current, durable) => (path.includes('segments') ? durable : current));
+    const fs = env.fs.afterPowerCut({
+      keep: (path, current, durable) => (path.includes('segments') ? durable : current),
+    });
     const { node: next, recovery } = await open(simEnv(fs));
     expect(recovery.voided).toHaveLength(1);
     expect(await readText(next, 'disk', [3])).toMatchObject({ a: ['durable'] });
@@ -290,7 +292,7 @@ describe('power cuts', () => {
     const { node } = await open(env);
     await declareTest(node, 'disk', { ack: 'disk' });
     for (let id = 0; id < 20; id++) await putText(node, 'disk', [id], 'a', [`value ${id}`]);
-    const fs = env.fs.afterPowerCut((_, __, durable) => durable);
+    const fs = env.fs.afterPowerCut({ keep: (_, __, durable) => durable });
     const { node: next } = await open(simEnv(fs));
     const ids = Array.from({ length: 20 }, (_, id) => id);
     expect(await readText(next, 'disk', ids)).toMatchObject({ a: ids.map((id) => `value ${id}`) });

@@ -1,0 +1,179 @@
+/**
+ * What a start makes of what a crash left: several crashes in a row, lost bytes, missing files, full disks. Each test is
+ * one way in which an acknowledged row could be lost, other bytes be shown, or a directory not open again.
+ */
+import { describe, expect, test } from 'vitest';
+import { endClaim } from '../../../server/engine/claims.ts';
+import type { OpenedNode } from '../../../server/engine/open.ts';
+import { deleteRows } from '../../../server/engine/partitions.ts';
+import { claimOf, declareTest, openTestNode, putText, readText, valuesOf } from '../../support/node.ts';
+import { simEnv, type PowerCut, type SimEnv } from '../../support/sim_env.ts';
+
+const DIR = '/data';
+
+const only: Readonly<Record<'synced' | 'journal', PowerCut>> = {
+  /** Nothing but what was synced. */
+  synced: { keep: (_, __, durable) => durable },
+  /** The whole journal, but of the segments what was synced. */
+  journal: { keep: (path, current, durable) => (path.includes('segments') ? durable : current) },
+};
+
+async function open(env: SimEnv): Promise<OpenedNode & { env: SimEnv }> {
+  return { ...(await openTestNode(env, DIR)), env };
+}
+
+function afterKill({ env }: { env: SimEnv }): ReturnType<typeof open> {
+  return open(simEnv(env.fs.afterCrash(), env.clock));
+}
+
+function afterPowerCut({ env }: { env: SimEnv }, cut: PowerCut): ReturnType<typeof open> {
+  return open(simEnv(env.fs.afterPowerCut(cut), env.clock));
+}
+
+describe('one crash after another', () => {
+  test('a put that was left out stays out, although its LSN is below the watermark by then', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['lost']);
+    const second = await afterPowerCut(first, only.journal);
+    expect(second.recovery.voided).toHaveLength(1);
+    await putText(second.node, 'p', [2], 'a', ['later']);
+    await second.env.clock.advance(3_000);
+    await putText(second.node, 'p', [3], 'a', ['last']);
+    for (const third of [await afterKill(second), await afterPowerCut(second, only.journal)]) {
+      await expect(readText(third.node, 'p', [1])).rejects.toMatchObject({ code: 'rows_missing' });
+      expect(await readText(third.node, 'p', [2])).toMatchObject({ a: ['later'] });
+    }
+  });
+
+  test('kill -9 and then a power cut: unsynced `os` puts are gone as a whole, not damaged', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['one']);
+    const second = await afterKill(first);
+    expect(await readText(second.node, 'p', [1])).toMatchObject({ a: ['one'] });
+    const third = await afterPowerCut(second, only.synced);
+    const outcome = await readText(third.node, 'p', [1]).catch((error: unknown) => (error as { code: string }).code);
+    expect([{ index_id: ['1'], a: ['one'] }, 'rows_missing']).toContainEqual(outcome);
+  });
+
+  test('a start that is cut down at any write or sync is started again', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p', { ack: 'disk' });
+    await putText(first.node, 'p', [1], 'a', ['one']);
+    for (let at = 0; at < 30; at++) {
+      const env = simEnv(first.env.fs.afterPowerCut(only.synced), first.env.clock);
+      const fault = { action: at % 2 === 0 ? 'write' : 'datasync', path: /journal/, code: 'EIO', times: 1 } as const;
+      env.fs.faults.push({ ...fault, partial: at * 4 });
+      await open(env).catch(() => null);
+      const again = await afterPowerCut({ env }, { keep: (_, current) => current, keepName: () => true });
+      expect(await readText(again.node, 'p', [1])).toMatchObject({ a: ['one'] });
+    }
+  });
+});
+
+describe('the journal rolls', () => {
+  const headers = { empty: Buffer.alloc(0), short: Buffer.from('TQJO'), zero: Buffer.alloc(48) };
+
+  test.each(Object.entries(headers))('a roll that ended with an %s header is made up for', async (_, header) => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['one']);
+    await first.close();
+    const fs = first.env.fs.afterCrash();
+    fs.files.set(`${DIR}/journal/000000000002.tqj`, { current: Buffer.from(header), durable: Buffer.alloc(0) });
+    let opened = await open(simEnv(fs));
+    expect(opened.recovery.cut?.reason).toBe('an interrupted roll');
+    for (let id = 2; id < 5; id++) {
+      await putText(opened.node, 'p', [id], 'a', [`value ${id}`]);
+      opened = await afterKill(opened);
+    }
+    expect(await readText(opened.node, 'p', [1, 2, 3, 4])).toMatchObject({ a: ['one', 'value 2', 'value 3', 'value 4'] });
+  });
+
+  test('a directory whose first start ended before the first record opens', async () => {
+    const env = simEnv();
+    env.fs.files.set(`${DIR}/journal/000000000001.tqj`, { current: Buffer.alloc(0), durable: Buffer.alloc(0) });
+    const first = await open(env);
+    await declareTest(first.node, 'p');
+    const second = await afterKill(first);
+    expect(second.node.partition('p').settings.name).toBe('p');
+  });
+});
+
+describe('what must not be mistaken', () => {
+  test('segments without a journal are not taken for a new directory', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['one']);
+    await first.close();
+    const fs = first.env.fs.afterCrash();
+    fs.files.delete(`${DIR}/journal/000000000001.tqj`);
+    await expect(open(simEnv(fs))).rejects.toMatchObject({ name: 'RecoveryError' });
+    expect([...fs.files.keys()].some((path) => path.endsWith('.seg'))).toBe(true);
+  });
+
+  test('LSNs of `memory` events below the watermark do not make a torn write a damage', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'm', { ack: 'memory' });
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['one']);
+    for (let id = 0; id < 5; id++) await putText(first.node, 'm', [id], 'a', ['x']);
+    await first.env.clock.advance(2_000);
+    const { current } = first.env.fs.files.get(`${DIR}/journal/000000000001.tqj`)!;
+    const synced = current.length;
+    await putText(first.node, 'p', [2], 'a', ['two']);
+    await putText(first.node, 'p', [3], 'a', ['three']);
+    const second = await afterPowerCut(first, {
+      keep: (path, bytes) => (path.includes('journal') ? Buffer.from(bytes).fill(0, synced, synced + 8) : bytes),
+    });
+    expect(second.recovery.cut).not.toBeNull();
+    expect(await readText(second.node, 'p', [1])).toMatchObject({ a: ['one'] });
+  });
+});
+
+describe('bytes that a claim granted', () => {
+  test('stay until its ack is durable, also when their row was deleted long before', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await declareTest(first.node, 'q');
+    const large = 'granted'.padEnd(400_000);
+    await putText(first.node, 'p', [1], 'a', [large]);
+    const claim = await claimOf(first.node, 'p', { fields: ['a'], requestId: 'c1' });
+    await deleteRows(first.node, 'p', { ids: Float64Array.of(1), requestId: '' });
+    await first.env.clock.advance(2_500);
+    if (claim.kind !== 'claimed') throw new Error('not claimed');
+    claim.located.close();
+    const { fs } = first.env;
+    fs.faults.push({ action: 'datasync', path: /journal/, code: 'EIO', times: 0 });
+    await endClaim(first.node, claim.token, 'ack', '');
+    await first.node.parts.segments.reclaim(first.node.parts.journal.watermark);
+    await putText(first.node, 'q', [1], 'a', ['other bytes'.padEnd(400_000)], { ack: 'disk' });
+    const ackLost = await afterPowerCut(first, {
+      keep: (path, current, durable) => (path.includes('journal') ? durable : current),
+    });
+    const again = await claimOf(ackLost.node, 'p', { fields: ['a'], requestId: 'c1' }).catch((error: unknown) => error);
+    // The ack was synced together with the put of level disk, so the claim is over; else it must read what it granted.
+    if (again instanceof Error) expect(again).toMatchObject({ code: 'claim_stale' });
+    else if ((again as typeof claim).kind === 'claimed') {
+      expect(await valuesOf(ackLost.node, (again as typeof claim).located)).toMatchObject({ a: [large] });
+    }
+  });
+});
+
+describe('a full disk', () => {
+  test('is no reason not to start: the reserve of the run before serves this one', async () => {
+    const first = await open(simEnv());
+    await declareTest(first.node, 'p');
+    await putText(first.node, 'p', [1], 'a', ['x']);
+    await first.close();
+    const fs = first.env.fs.afterCrash();
+    fs.free = 0;
+    fs.faults.push({ action: 'write', path: /journal/, code: 'ENOSPC', times: 1, partial: 10 });
+    const second = await open(simEnv(fs));
+    expect(await readText(second.node, 'p', [1])).toMatchObject({ a: ['x'] });
+    const claim = await claimOf(second.node, 'p', { fields: ['a'] });
+    await endClaim(second.node, claim.kind === 'claimed' ? claim.token : '', 'ack', '');
+    await expect(putText(second.node, 'p', [2], 'a', ['y'])).rejects.toMatchObject({ code: 'disk_full' });
+  });
+});
