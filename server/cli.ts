@@ -42,8 +42,8 @@ async function run({ config, ...flags }: Record<string, string | boolean>): Prom
     const server = await serve(realEnv(log), chosen);
     // Now, so that no file but those of the data directory is written while it serves.
     flushCompileCache();
-    process.stdout.write(`tq: ready at ${server.url}\n`);
     stopOnSignals(server, log);
+    process.stdout.write(`tq: ready at ${server.url}\n`);
   } catch (error) {
     process.stderr.write(`tq: ${startFailure(error, chosen)}\n`);
     process.exit(EXIT_FAILED);

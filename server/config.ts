@@ -78,11 +78,31 @@ function yesOrNo(raw: string): boolean {
   throw new ConfigError(`"${raw}" is not true or false`);
 }
 
-const text = (raw: string): string => raw;
+function notEmpty(raw: string): string {
+  if (raw !== '') return raw;
+  throw new ConfigError('it must not be empty');
+}
+
+/** Whatever else a token held, no client could send it in a header. The message never repeats a secret. */
+function bearerToken(raw: string): string {
+  if (/^[\x21-\x7e]*$/.test(raw)) return raw;
+  throw new ConfigError('a token is made of visible ASCII characters, without spaces');
+}
+
+function httpUrl(raw: string): string {
+  if (raw === '' || (/^https?:/.test(raw) && URL.canParse(raw))) return raw;
+  throw new ConfigError(`"${raw}" is not a URL such as http://node-1:7654`);
+}
 
 export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } = {
-  data: { flag: '--data <dir>', env: 'TQ_DATA', fallback: './tq-data', about: 'data directory', parse: text },
-  host: { flag: '--host <address>', env: 'TQ_HOST', fallback: '127.0.0.1', about: 'address to listen on', parse: text },
+  data: { flag: '--data <dir>', env: 'TQ_DATA', fallback: './tq-data', about: 'data directory', parse: notEmpty },
+  host: {
+    flag: '--host <address>',
+    env: 'TQ_HOST',
+    fallback: '127.0.0.1',
+    about: 'address to listen on',
+    parse: notEmpty,
+  },
   port: {
     flag: '--port <port>',
     env: 'TQ_PORT',
@@ -110,7 +130,7 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     fallback: '',
     about: 'bearer token that clients must show',
     secret: true,
-    parse: text,
+    parse: bearerToken,
   },
   plaintext: {
     flag: '--plaintext',
@@ -131,7 +151,7 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     env: 'TQ_ADVERTISE',
     fallback: '',
     about: 'URL that clients are told',
-    parse: text,
+    parse: httpUrl,
   },
   shards: {
     flag: '--shards <count>',
@@ -173,13 +193,15 @@ function rawValue(key: keyof Settings, { flags, env, file }: ConfigSources): { r
   if (flags[key] !== undefined) return { raw: String(flags[key]), from: setting.flag.split(' ')[0] };
   const variable = env[setting.env];
   if (variable !== undefined) return { raw: variable, from: setting.env };
-  if (file[key] !== undefined) return { raw: rawText(file[key]), from: `"${key}" in the settings file` };
+  const from = `"${key}" in the settings file`;
+  if (file[key] !== undefined) return { raw: rawText(file[key], from), from };
   return { raw: setting.fallback, from: 'the default' };
 }
 
-/** Numbers, words and true or false may stand in a file; anything else fails as the text that it is. */
-function rawText(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+/** Numbers, words and true or false may stand in a file. */
+function rawText(value: unknown, from: string): string {
+  if (['string', 'number', 'boolean'].includes(typeof value)) return String(value);
+  throw new ConfigError(`${from}: it is neither a word, a number nor true or false`);
 }
 
 export function isLoopback(host: string): boolean {

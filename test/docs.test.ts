@@ -7,7 +7,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -141,7 +141,9 @@ describe('text', () => {
   test('names paths of this repository that are there', () => {
     const named = /`((?:core|server|ts-sdk|py-bindings|test|docs|\.ci)\/[\w./-]*)`/g;
     const missing = documents.flatMap(({ path, text }) =>
-      [...text.matchAll(named)].filter(([, name]) => !existsSync(join(root, name))).map(([, name]) => `${path}: ${name}`),
+      [...text.matchAll(named)]
+        .filter(([, name]) => !existsSync(join(root, name)))
+        .map(([, name]) => `${path}: ${name}`),
     );
     expect(missing).toEqual([]);
   });
@@ -151,7 +153,11 @@ describe('text', () => {
 function checkedTable(path: string, name: string): string[][] {
   const part = new RegExp(`<!-- checked: ${name} -->\n(.*?)<!-- end -->`, 's').exec(textOf(path))?.[1] ?? '';
   const lines = part.split('\n').filter((line) => line.startsWith('|'));
-  const cellsOf = (line: string): string[] => line.slice(1, -1).split('|').map((cell) => cell.replaceAll('`', '').trim());
+  const cellsOf = (line: string): string[] =>
+    line
+      .slice(1, -1)
+      .split('|')
+      .map((cell) => cell.replaceAll('`', '').trim());
   return lines.slice(2).map(cellsOf);
 }
 
@@ -180,7 +186,9 @@ describe('docs/STORAGE.md', () => {
     const head = files.find((file) => file.path === path)!.text.split('*/')[0];
     const inCode = [...head.matchAll(/^ \* {3}(\S.*?) +(cut|refuse|trust|keep|void)(?: +(.*))?$/gm)];
     expect(inCode.length).toBeGreaterThan(4);
-    expect(checkedTable(storage, path)).toEqual(inCode.map(([, found, outcome, reason]) => [found, outcome, reason ?? '']));
+    expect(checkedTable(storage, path)).toEqual(
+      inCode.map(([, found, outcome, reason]) => [found, outcome, reason ?? '']),
+    );
   });
 });
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,12 @@ from transferq._layouts import Dense, Layout, Ragged, Scalar
 from transferq._protocol import ATTEMPT_COLUMN, INDEX_COLUMN
 from transferq._renewals import Lease
 from transferq.errors import AnswerInvalid, ClaimStale, FixRequest
+
+# How long an abandoned batch is tried to be released (seconds); its lease ends by itself anyway.
+ABANDON_WITHIN_S: Final = 2.0
+
+# Acks or releases: lease, verb, time-out in seconds (None: the client's).
+EndClaim: TypeAlias = Callable[[Lease, str, float | None], None]
 
 
 class Part:
@@ -114,7 +120,7 @@ class Batch:
         *,
         order: NDArray[np.int64] | None = None,
         lease: Lease | None = None,
-        end_claim: Callable[[Lease, str], None] | None = None,
+        end_claim: EndClaim | None = None,
     ) -> None:
         self._parts = parts
         # Where several nodes answered: the place of each row among the rows of all parts.
@@ -199,8 +205,12 @@ class Batch:
 
     def abandon(self) -> None:
         """Releases the rows where they are still held, and by this process: a forked child has a copy of the batch."""
-        if self.held and self._lease is not None and self._lease.pid == os.getpid():
-            self.release()
+        lease = self._lease
+        if lease is None or lease.state != "held" or lease.pid != os.getpid() or self._end_claim is None:
+            return
+        # An exception may be on its way out; it must not wait for a server that does not answer.
+        self._end_claim(lease, "release", ABANDON_WITHIN_S)
+        lease.state = "released"
 
     def acked_by_put(self) -> None:
         """Notes that a put acked the claim in the same step."""
@@ -217,7 +227,7 @@ class Batch:
             raise lease.error or ClaimStale()
         if lease.state != "held":
             raise FixRequest(f"The claim was {lease.state} before; it cannot be {state} too.", code="claim_unknown")
-        self._end_claim(lease, verb)
+        self._end_claim(lease, verb, None)
         lease.state = state
 
     def _column(self, name: str) -> Column:

@@ -115,10 +115,10 @@ def _granted(
     return Batch([part], lease=lease, end_claim=partition.client.end_claim)
 
 
-def end_claim(shards: Shards, lease: Lease, verb: str) -> None:
+def end_claim(shards: Shards, lease: Lease, verb: str, timeout_s: float | None) -> None:
     """Acks or releases."""
     request = Request("POST", f"/v1/claims/{lease.token}:{verb}")
-    shards.call_owner(lease.row, lease.group_size, request)
+    shards.call_owner(lease.row, lease.group_size, request, timeout_s=timeout_s)
 
 
 def renew(shards: Shards, lease: Lease) -> None:

@@ -223,8 +223,8 @@ class Client:
 
     # ---- For claims ----------------------------------------------------------------------------------------------
 
-    def end_claim(self, lease: Lease, verb: str) -> None:
-        end_claim(self.shards, lease, verb)
+    def end_claim(self, lease: Lease, verb: str, timeout_s: float | None) -> None:
+        end_claim(self.shards, lease, verb, timeout_s)
 
     def next_turn(self) -> int:
         """A number that rises by one: which of several nodes is asked first."""

@@ -88,7 +88,7 @@ class Partition:
                 dense: array or tensor ``[rows, *shape]``. scalar: array or tensor ``[rows]``. ragged: list of arrays or
                 tensors, a jagged nested tensor, an Arrow list array, or one array of equal rows. text, json: list.
                 dtypes must be the declared ones; Python numbers are converted. Tensors must be on the host.
-            index_ids: int64 ``[rows]``, 0 <= id < 2^53, each once; default: the column ``index_id`` of a table.
+            index_ids: int64 ``[rows]``, 0 <= id < 2^53, each once; default: the ids of the table or batch.
             if_absent: refuse the part when one of its cells is there already (RowsExist).
             ack: ``"os"`` or ``"disk"``, for more than the partition's own level, never less.
             claim: a claimed batch (or its token) that this put acks in the same step: results and ack together or not

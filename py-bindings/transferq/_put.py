@@ -61,7 +61,7 @@ def columns_and_ids(partition: Partition, data: Any, index_ids: Any) -> tuple[Co
     if index_ids is None:
         index_ids = own_ids
     if index_ids is None:
-        raise FieldMismatch("A put needs index_ids, or a table with a column index_id.")
+        raise FieldMismatch("A put needs index_ids, or a table with a column index_id, or a batch.")
     ids = encode_ids(index_ids)
     if not given:
         raise FieldMismatch("A put needs at least one field.")
@@ -76,7 +76,9 @@ def columns_and_ids(partition: Partition, data: Any, index_ids: Any) -> tuple[Co
 def _by_name(data: Any) -> dict[str, Any]:
     if is_arrow(data):
         return {name: data.column(index) for index, name in enumerate(data.schema.names)}
-    if isinstance(data, Mapping | Batch):
+    if isinstance(data, Batch):
+        return {INDEX_COLUMN: data.index_ids, **dict(data)}
+    if isinstance(data, Mapping):
         return {str(name): data[name] for name in data}
     raise FieldMismatch(
         f"A put takes a dict of fields, a pyarrow table or a record batch, not a {type(data).__name__}."

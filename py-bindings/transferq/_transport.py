@@ -114,10 +114,6 @@ class Transport:
             connection.close()
         self.buffers.reset()
 
-    @property
-    def closed(self) -> bool:
-        return self._closed.is_set()
-
     def call(self, origin: Origin, request: Request, *, wait_s: float = 0.0, timeout_s: float | None = None) -> Answer:
         """The answer (status below 400) to a request; raises TransferQueueError for anything else.
 

@@ -16,7 +16,7 @@ import { respondJson } from './body.ts';
 import type { Exchange, Refusal } from './exchange.ts';
 import { nodeHandlers, type NodeRoute } from './handlers.ts';
 import { tqHeader, type RequestHead } from './head.ts';
-import { matchRoute, type Match } from './router.ts';
+import { matchRoute, type Match, type Parameters } from './router.ts';
 
 export interface AppOptions {
   readonly log: Log;
@@ -104,14 +104,23 @@ export class App {
 
   #fail(exchange: Exchange, match: Match, error: unknown): void {
     const known = error instanceof StoreError ? error : new StoreError('internal');
-    const { method, path } = exchange.head;
-    if (known.code === 'internal') this.#options.log.error({ err: error, method, path }, 'a request failed');
-    if (known.code === 'data_corrupt') this.#options.log.error({ ...known.details, path }, 'stored bytes are damaged');
-    this.#options.observe(match.ok ? match.name : 'none', known.status);
+    const route = match.ok ? match.name : 'none';
+    if (known.code === 'internal')
+      this.#options.log.error({ err: error, route, ...placeOf(match) }, 'a request failed');
+    if (known.code === 'data_corrupt') {
+      this.#options.log.error({ ...known.details, route, ...placeOf(match) }, 'stored bytes are damaged');
+    }
+    this.#options.observe(route, known.status);
     if (exchange.closed || exchange.answered) return;
     const lines = errorLines(known.status, match.ok ? [] : match.allowed);
     exchange.respond(known.status, lines, Buffer.from(errorBody(known.code, known.details)));
   }
+}
+
+/** What a request was about, for the log. A claim's token is left out: whoever has it can end the claim. */
+function placeOf(match: Match): Readonly<Record<string, string>> {
+  const { claim: _token, ...place }: Parameters = match.ok ? match.parameters : {};
+  return place;
 }
 
 /** Refuses what a route would pass over: whoever sent it means something that would not happen. */

@@ -20,7 +20,7 @@ export function judge(answer: Answer | null, wanted: readonly ErrorCode[]): stri
 /** As `judge` for HEAD, which says no more than the status. */
 export function judgeHead(answer: Answer | null, wanted: readonly ErrorCode[]): string[] {
   if (answer === null) return ['the connection ended without an answer'];
-  const statuses = wanted.map((code) => errors[code].status as number);
+  const statuses = wanted.map((code) => errors[code].status);
   const problems = statuses.includes(answer.status) ? [] : [`status ${answer.status} instead of ${statuses.join()}`];
   return answer.body.length === 0 ? problems : [...problems, 'HEAD got a body'];
 }

@@ -7,7 +7,8 @@
  */
 import { Field, Int64, Int8, List, Schema, tableToIPC, Table, type DataType } from 'apache-arrow';
 import { encodeBatch, EOS, schemaMessage, type EncodedColumn } from '@transfer-queue/core/arrow';
-import { limits, type ErrorCode } from '@transfer-queue/core/protocol';
+import type { limits } from '@transfer-queue/core/protocol';
+import { type ErrorCode } from '@transfer-queue/core/protocol';
 import { RequestTable } from '../../server/engine/requests.ts';
 import { read } from '../../server/engine/read.ts';
 import { StoreError } from '../../server/errors.ts';

@@ -72,6 +72,7 @@ def test_tables_batches_and_cells(tq: Client) -> None:
     assert partition.fields == {"x": Scalar("int64"), "t": Text(), "l": Ragged("float64")}
     assert (batch["x"].list(), batch["t"].list(), batch["l"].list()) == ([2, 1], ["b", "a"], [[], [1.5]])
     partition.put(batch, index_ids=[8, 9])
+    assert partition.put(batch).index_ids.tolist() == [5, 6]
     assert partition.get([9])["t"].list() == ["a"]
     lsn = tq.write_matrix(8, "l", np.array([2.5, 3.5]), partition="p")
     assert lsn > batch.lsn

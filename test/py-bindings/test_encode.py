@@ -106,6 +106,7 @@ def test_tensors_with_a_history_and_views_are_taken_as_they_are() -> None:
     assert values_of(strided, Ragged("int64")) == [0, 3, 6, 9, 1, 5, 9]
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage")
 def test_nested_tensors_of_all_kinds() -> None:
     rows = [torch.arange(3), torch.arange(1), torch.arange(4)]
     flat = torch.cat(rows).tolist()

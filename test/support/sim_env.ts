@@ -85,6 +85,8 @@ export class SimFs implements Fs {
   writes = 0;
   syncs = 0;
   opens = 0;
+  /** Called after each change of bytes, names or what is durable: a place where a crash may come. */
+  onChange: () => void = () => undefined;
   /** Opened and not closed yet, by path. */
   readonly openPaths = new Map<string, number>();
   #durableNames = new Map<string, SimFile>();
@@ -109,6 +111,7 @@ export class SimFs implements Fs {
       if (options?.create !== true) throw new FsError('ENOENT', path, 'open');
       found = { current: Buffer.alloc(0), durable: Buffer.alloc(0) };
       this.files.set(path, found);
+      this.onChange();
     }
     return this.#handle(path, found);
   }
@@ -135,6 +138,7 @@ export class SimFs implements Fs {
         this.writes++;
         const fault = this.#strike('write', path);
         this.#write(file('write'), fault === undefined ? bytes : bytes.subarray(0, fault.partial ?? 0), position);
+        this.onChange();
         if (fault !== undefined) throw new FsError(fault.code, path, 'write');
       },
       datasync: async () => {
@@ -143,10 +147,12 @@ export class SimFs implements Fs {
         this.syncs++;
         this.#check('datasync', path);
         inode.durable = image;
+        this.onChange();
       },
       truncate: async (size) => {
         await Promise.resolve();
         file('truncate').current = Buffer.from(inode.current.subarray(0, size));
+        this.onChange();
       },
       size: async () => Promise.resolve(file('size').current.length),
       close: async () => {
@@ -181,12 +187,14 @@ export class SimFs implements Fs {
   async unlink(path: string): Promise<void> {
     await Promise.resolve();
     if (!this.files.delete(path)) throw new FsError('ENOENT', path, 'unlink');
+    this.onChange();
   }
 
   async syncDirectory(directory: string): Promise<void> {
     await Promise.resolve();
     for (const path of namesIn(this.#durableNames, directory)) this.#durableNames.delete(path);
     for (const path of namesIn(this.files, directory)) this.#durableNames.set(path, this.files.get(path)!);
+    this.onChange();
   }
 
   async freeBytes(): Promise<number> {
