@@ -14,6 +14,7 @@ import type { BodyHasher } from '@transfer-queue/core/wasm';
 import { FsError } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { BatchColumns, InsertEvent } from '../journal/events.ts';
+import { PAYLOAD_SIZE_MAX } from '../journal/format.ts';
 import { machine } from '../queue/machine.ts';
 import type { Reservation } from '../segment/segments.ts';
 import { WriteBehind } from '../segment/write_behind.ts';
@@ -25,8 +26,9 @@ import type { Node } from './node.ts';
 import type { RequestOutcome } from './requests.ts';
 
 /** Bytes are hashed in steps of about this size while they arrive, and are still in the cache. */
-const HASH_STEP = Number(process.env.HS ?? 256) << 10;
-const ROOM = Number(process.env.RM ?? 256) << 10;
+const HASH_STEP = 256 << 10;
+/** One read from the socket takes at most this much, so that what it brought is hashed from the cache. */
+const ROOM_SIZE = 256 << 10;
 
 export interface PutAnswer {
   readonly lsn: number;
@@ -114,7 +116,7 @@ export class Put {
 
   /** Where the next bytes go. */
   get room(): Uint8Array {
-    return this.#reservation.bytes.subarray(this.#received, this.#received + ROOM);
+    return this.#reservation.bytes.subarray(this.#received, this.#received + ROOM_SIZE);
   }
 
   /** The last bytes may be the tail, which is neither hashed nor written. */
@@ -194,6 +196,7 @@ export class Put {
     const ackClaim = this.#ackedClaim(partition);
     const { fields, settings } = planColumns(partition, walked.fields);
     const batches = walked.batches.map((batch) => columnsOf(fields, batch));
+    checkEventSize(batches);
     this.#checkRows(partition, batches, fields);
     if (settings !== null) commitDeclaration(node, partition.id, settings);
     const { segment, offset } = this.#reservation;
@@ -239,6 +242,23 @@ export class Put {
 function columnsOf(fields: readonly number[], batch: WalkedStream['batches'][number]): BatchColumns {
   const columns = batch.columns.map(({ regions }, index) => ({ field: fields[index], regions }));
   return { rows: batch.rows, ids: batch.ids, columns };
+}
+
+/** Bytes that a batch and a column of it take in the event beside ids and regions; see the insert codec in events.ts. */
+const EVENT_SIZE_PER_BATCH = 16;
+const EVENT_SIZE_PER_COLUMN = 8;
+const EVENT_SIZE_FIXED = 64 << 10;
+
+/** An event that recovery would not read must not be written: many batches of many columns make a long one. */
+function checkEventSize(batches: readonly BatchColumns[]): void {
+  let size = EVENT_SIZE_FIXED;
+  for (const { ids, columns } of batches) {
+    size += EVENT_SIZE_PER_BATCH + 8 * ids.length;
+    for (const { regions } of columns) size += EVENT_SIZE_PER_COLUMN + 8 * regions.length;
+  }
+  if (size <= PAYLOAD_SIZE_MAX) return;
+  const columns = batches.reduce((sum, batch) => sum + batch.columns.length, 0);
+  throw new StoreError('too_many_batches', { batches: batches.length, columns, reason: 'too many columns in all' });
 }
 
 /** Rising ids, the common case, need no table. */
