@@ -145,7 +145,8 @@ async function readRowsOf(
   const { waitMsMax } = await wire.limits(until.signal);
   for (;;) {
     const leftMs = until.waits ? Math.max(0, until.endMs - wire.runtime.nowMs()) : 0;
-    const waitMs = Math.ceil(Math.min(leftMs, waitMsMax));
+    // A wait that is over when it is sent still ends as a wait does, not as a look without one.
+    const waitMs = Math.max(until.waits ? 1 : 0, Math.ceil(Math.min(leftMs, waitMsMax)));
     const call = { url, route: 'read', names: { partition }, json: { ...json, wait_ms: waitMs }, waitMs } as const;
     const answer = await wire.send({ ...call, signal: until.signal });
     const outcome = answer.headers[headerNames.outcome];

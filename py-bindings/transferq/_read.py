@@ -43,6 +43,7 @@ class Wait:
     """What remains of a wait that may take several requests."""
 
     def __init__(self, wait_s: float | None) -> None:
+        self.asked: Final = wait_s is None or wait_s > 0
         self._ends_at = math.inf if wait_s is None else time.monotonic() + wait_s
 
     def left_s(self) -> float:
@@ -57,7 +58,8 @@ def ask(
     wait_ms_max = partition.client.limits()["wait_ms_max"]
     while True:
         left_s = wait.left_s()
-        wait_ms = math.ceil(min(left_s * 1000, wait_ms_max))
+        # A wait that is over when it is sent still ends as a wait does, not as a look without one.
+        wait_ms = max(int(wait.asked), math.ceil(min(left_s * 1000, wait_ms_max)))
         encoded = json.dumps({**body, "wait_ms": wait_ms}, separators=(",", ":")).encode()
         request = Request("POST", f"{partition.target}/{verb}", encoded, reads=True)
         answer = partition.client.transport.call(origin, request, wait_s=wait_ms / 1000)
