@@ -220,7 +220,7 @@ function checkTogether(values: Settings): Settings {
 export function printableSettings(values: Settings): Record<string, Raw> {
   const shown = Object.entries(values).map(([key, value]) => {
     const isSecret = settings[key as keyof Settings].secret === true;
-    return [key, isSecret ? (value === '' ? 'none' : '[set]') : (value as Raw)];
+    return isSecret ? [`${key}Given`, value !== ''] : [key, value as Raw];
   });
   return Object.fromEntries(shown) as Record<string, Raw>;
 }

@@ -24,7 +24,7 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
     {
       name: 'tq_durable_lsn',
       help: 'Every event up to here survives a power cut.',
-      read: of(({ parts }) => parts.journal.watermark),
+      read: of(({ parts }) => parts.journal.durableLsn),
     },
     { name: 'tq_arena_bytes', help: 'Size of the arena.', read: of(({ parts }) => parts.arena.size) },
     {

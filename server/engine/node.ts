@@ -52,6 +52,7 @@ export class Node {
   #tickTimer: Timer | null = null;
   #ticking: Promise<void> = Promise.resolve();
   #stopping = false;
+  #stopped = false;
 
   constructor(parts: NodeParts) {
     this.parts = parts;
@@ -88,6 +89,7 @@ export class Node {
 
   /** Makes an event happen. Call it in the turn of the decision; the answer waits for the promise. */
   commit(event: JournalEvent, level: AckLevel): { lsn: number; rows: number; commit: Promise<Commit> } {
+    if (this.#stopped) throw new StoreError('shutting_down');
     const { journal, state, env } = this.parts;
     const { lsn, commit } = journal.append(event, level);
     const rows = state.apply(event, { lsn, level, commit, now: env.clock.nowMs(), replayed: false });
@@ -108,6 +110,7 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#leaseTimer?.cancel();
     await this.#ticking;
+    this.#stopped = true;
     await this.makeDurable();
     await this.parts.journal.close();
     await this.parts.segments.close();
@@ -117,7 +120,7 @@ export class Node {
   async makeDurable(): Promise<void> {
     const { journal, segments } = this.parts;
     await journal.makeDurable(() => segments.syncLiving());
-    await segments.reclaim(journal.watermark);
+    await segments.reclaim(journal.durableLsn);
   }
 
   #tickLater(): void {
@@ -132,8 +135,8 @@ export class Node {
 
   async #tick(): Promise<void> {
     const { journal, reserve, segments } = this.parts;
-    if (journal.lsn > journal.watermark) await this.makeDurable();
-    else await segments.reclaim(journal.watermark);
+    if (journal.lsn > journal.durableLsn) await this.makeDurable();
+    else await segments.reclaim(journal.durableLsn);
     if (!reserve.intact) await segments.files.removeRecycled();
     await reserve.restore();
   }

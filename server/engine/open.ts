@@ -12,13 +12,15 @@
  *   above it, other boot, level disk, wrong    refuse    they were synced before the journal named them: corruption
  *
  * A void put is left out as a whole, with the ack that it carried: as if it had never come. Events that name its rows
- * are applied to what is there. Acknowledged `disk` puts after it stay, which a cut would have taken with it.
+ * are applied to what is there. Acknowledged `disk` puts after it stay, which a cut would have taken with it. The
+ * descriptor names the void puts, so that later starts leave them out too, whatever lies at their place by then.
  *
  * Invariants: no request is served before this is done; what is decided here is durable before the first new event.
  */
 import type { Core } from '@transfer-queue/core/wasm';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
 import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
 import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
@@ -70,15 +72,17 @@ const TOKEN_KEY_SIZE = 32;
 export async function openNode(options: NodeOptions): Promise<OpenedNode> {
   const { env, core, directory } = options;
   for (const folder of ['journal', 'segments']) await env.fs.makeDirectory(`${directory}/${folder}`);
+  await env.fs.syncDirectory(directory);
   const lock = await env.fs.lock(directory);
   try {
     const { clock } = env;
     const arena = new Arena({ clock, memorySize: options.memorySize, frameSize: options.frameSize });
     const blocks = new BlockCache({ arena, core, size: options.blockCacheSize });
     const replay = await replayUntilSound(options, arena);
-    const { segments, state, end, voided } = replay;
+    const { segments, state, end, lost } = replay;
     const reader = new ExtentReader({ segments, arena, blocks });
     const reserve = new Reserve({ env, directory });
+    await reserve.find();
     const tokenKey = replay.tokenKey ?? env.rng.bytes(TOKEN_KEY_SIZE);
     const epoch = replay.epoch + 1;
     const journal = new Journal({
@@ -93,9 +97,11 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       epoch,
       bootId: env.fs.bootId(),
       tokenKey,
+      voided: Float64Array.from(lost),
     } as const;
+    await doubtSegmentsAfter(replay, end.watermark);
     await journal.append(descriptor, 'disk').commit;
-    await journal.makeDurable(async () => undefined);
+    await journal.makeDurable(() => segments.syncLiving());
     await segments.removeStrays();
     await reserve.restore();
     for (const queue of state.queues()) machine.restartLeases(queue, clock.nowMs());
@@ -116,7 +122,7 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       epoch,
       ...limits,
     });
-    const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: [...voided] };
+    const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: lost };
     return { node, recovery, close: () => node.stop().finally(() => lock.release()) };
   } catch (error) {
     await lock.release();
@@ -130,28 +136,34 @@ interface Replay {
   readonly end: JournalEnd;
   readonly epoch: number;
   readonly tokenKey: Uint8Array | null;
+  readonly bootId: string;
+  /** Puts that an earlier start left out and this replay did not, so that it ended there. */
+  readonly lostBefore: readonly number[];
 }
 
 /** Replays, checks the bytes that are in doubt, and replays without the puts whose bytes were lost, until none is. */
-async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Replay & { voided: ReadonlySet<number> }> {
+async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Replay & { lost: readonly number[] }> {
   const voided = new Set<number>();
+  const lost: number[] = [];
+  let cut: JournalEnd['cut'] = null;
   for (;;) {
     const replay = await replayJournal(options, arena, voided);
-    const lost = await lostPuts(options, replay);
-    if (lost.length === 0) return { ...replay, voided };
-    for (const lsn of lost) voided.add(lsn);
-    options.env.log.warn({ lsns: lost }, 'puts are left out: the machine crashed before their bytes were synced');
+    cut ??= replay.end.cut;
+    const { lostBefore } = replay;
+    const lostNow = lostBefore.length > 0 ? [] : await lostPuts(options, replay);
+    if (lostBefore.length + lostNow.length === 0) return { ...replay, end: { ...replay.end, cut }, lost };
+    for (const lsn of [...lostBefore, ...lostNow]) voided.add(lsn);
+    lost.push(...lostNow);
+    if (lostNow.length > 0) {
+      options.env.log.warn({ lsns: lostNow }, 'puts are left out: the machine crashed before their bytes were synced');
+    }
     replay.state.close();
     await replay.end.file?.close();
     await replay.segments.close();
   }
 }
 
-async function replayJournal(
-  options: NodeOptions,
-  arena: Arena,
-  voided: ReadonlySet<number>,
-): Promise<Replay & { bootId: string }> {
+async function replayJournal(options: NodeOptions, arena: Arena, voided: ReadonlySet<number>): Promise<Replay> {
   const { env, core, directory } = options;
   const segments = new Segments({
     env,
@@ -161,12 +173,14 @@ async function replayJournal(
   });
   await segments.files.list();
   const state = new NodeState({ store: new Store(segments), bitmaps: createBitmaps(core) });
-  const run = { epoch: 0, bootId: '', tokenKey: null as Uint8Array | null };
+  const run = { epoch: 0, bootId: '', tokenKey: null as Uint8Array | null, lostBefore: [] as number[] };
   const visit = (event: JournalEvent, header: RecordHeader): void => {
+    if (run.lostBefore.length > 0) return;
     if (event.type === 'descriptor') {
       run.epoch = event.epoch;
       run.bootId = event.bootId;
       run.tokenKey = event.tokenKey;
+      run.lostBefore = [...event.voided].filter((lsn) => !voided.has(lsn));
       return;
     }
     if (voided.has(header.lsn)) return;
@@ -176,6 +190,8 @@ async function replayJournal(
     state.apply(possible, { lsn: header.lsn, level: header.level, commit: Promise.resolve(), now: 0, replayed: true });
   };
   const end = await readJournal({ env, core, directory: `${directory}/journal`, visit });
+  if (end.events === 0 && (await segments.files.list()).length > 0)
+    throw new RecoveryError('there are segments, but no journal that names them', { directory });
   return { segments, state, end, ...run };
 }
 
@@ -202,12 +218,12 @@ function claimOfPresent(state: NodeState, event: ClaimEvent): ClaimEvent | null 
 }
 
 /** LSNs of the live puts above the watermark whose bytes did not reach the disk before the machine went down. */
-async function lostPuts(options: NodeOptions, replay: Replay & { bootId: string }): Promise<number[]> {
+async function lostPuts(options: NodeOptions, replay: Replay): Promise<number[]> {
   const { env, core } = options;
   if (replay.bootId === '' || replay.bootId === env.fs.bootId()) return [];
   const lost: number[] = [];
   for (const extent of replay.state.store.extentsAfter(replay.end.watermark)) {
-    if (await isIntact(core, replay.segments, extent)) continue;
+    if (await isIntact(core, replay.segments, extent).catch(isMissing)) continue;
     if (extent.level === 'disk') {
       throw new RecoveryError('the bytes of a put of ack level disk are damaged', {
         lsn: extent.lsn,
@@ -219,13 +235,27 @@ async function lostPuts(options: NodeOptions, replay: Replay & { bootId: string 
   return lost;
 }
 
+/** A run that was killed may not have synced the segments of its last puts: the next sync is to take them along. */
+async function doubtSegmentsAfter({ segments, state }: Replay, lsn: number): Promise<void> {
+  for (const segment of new Set(state.store.extentsAfter(lsn).map((extent) => extent.segment))) {
+    await segments.doubt(segment).catch((error: unknown) => {
+      throw new RecoveryError('a segment cannot be opened', { segment: segment.id, why: String(error) });
+    });
+  }
+}
+
+/** A file that is gone holds no bytes; anything else that keeps us from reading is no reason to leave puts out. */
+function isMissing(error: unknown): false {
+  if (error instanceof StoreError && error.code === 'data_corrupt') return false;
+  throw error;
+}
+
 async function isIntact(core: Core, segments: Segments, extent: LiveExtent): Promise<boolean> {
-  const file = await segments.fileOf(extent.segment);
   const block = Buffer.allocUnsafeSlow(Math.min(CHECKSUM_BLOCK_SIZE, extent.length));
   const hash = Buffer.alloc(8);
   for (let from = 0; from < extent.length; from += CHECKSUM_BLOCK_SIZE) {
     const bytes = block.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, extent.length - from));
-    if ((await file.pread(bytes, extent.offset + from)) < bytes.length) return false;
+    if ((await segments.read(extent.segment, bytes, extent.offset + from)) < bytes.length) return false;
     core.xxh64Into(bytes, hash);
     if (!hash.equals(extent.blocks.subarray((from / CHECKSUM_BLOCK_SIZE) * 8, (from / CHECKSUM_BLOCK_SIZE) * 8 + 8)))
       return false;

@@ -9,22 +9,24 @@ import type { Field, Partition } from '../store/partition.ts';
 import type { DeclareCommand } from './commands.ts';
 import type { Node } from './node.ts';
 
-/** Creates the partition or adds fields to it; what is declared already must be the same. */
-export async function declare(
-  node: Node,
-  command: DeclareCommand,
-): Promise<{ partition: Partition; created: boolean }> {
+/**
+ * Creates the partition or adds fields to it; what is declared already must be the same. Describes it as it is in the
+ * turn of the decision: until the answer is due, others may drop it.
+ */
+export async function declare(node: Node, command: DeclareCommand): Promise<Record<string, unknown>> {
   const { state, journal } = node.parts;
   const known = state.store.partition(command.name);
   const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
   if (known !== undefined && settings === known.settings) {
+    const description = describe(node, known);
     await journal.settled();
-    return { partition: known, created: false };
+    return { ...description, created: false };
   }
   node.checkRoom();
   const { commit } = commitDeclaration(node, known?.id ?? state.store.partitionNext, settings);
+  const description = describe(node, node.partition(command.name));
   await commit;
-  return { partition: node.partition(command.name), created: known === undefined };
+  return { ...description, created: known === undefined };
 }
 
 /** The declaration outlives the rows of a `memory` partition, so it is journaled at `os` at least. */

@@ -103,6 +103,7 @@ async function readRange(
   fields: readonly Field[],
 ): Promise<ReadOutcome> {
   const ids = await partition.index.scan({ ...range, rowsMax: range.rowsMax + 1 });
+  if (partition.dropped) throw new StoreError('partition_unknown', { dropped: true });
   const queue = node.parts.state.queue(partition);
   const fieldIds = fields.map((field) => field.id);
   const next = ids.length > range.rowsMax ? ids[range.rowsMax] : null;

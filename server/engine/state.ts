@@ -82,13 +82,14 @@ export class NodeState {
 
   /** Changes the state as the event says. Returns the number of rows that a delete removed or an insert brought. */
   apply(event: JournalEvent, placed: Placed): number {
+    this.store.reach(placed.lsn);
     switch (event.type) {
       case 'descriptor':
         return 0;
       case 'declare':
         return this.#declare(this.store.applyDeclare(event, placed.lsn));
       case 'drop':
-        return this.#drop(event, placed);
+        return this.#drop(event);
       case 'insert':
         return this.#insert(event, placed);
       case 'delete':
@@ -116,12 +117,12 @@ export class NodeState {
     return 0;
   }
 
-  #drop(event: Extract<JournalEvent, { type: 'drop' }>, placed: Placed): number {
+  #drop(event: Extract<JournalEvent, { type: 'drop' }>): number {
     const queue = this.#queues.get(event.partition)!;
     this.#queues.delete(event.partition);
     for (const claim of queue.claims.keys()) this.endGrant(claim);
     machine.drop(queue);
-    this.store.applyDrop(event, placed.lsn);
+    this.store.applyDrop(event);
     return 0;
   }
 

@@ -1,12 +1,13 @@
 /** Answers with located cells: as an Arrow stream, as `.npy`, or as bare bytes. */
-import { npyHeader } from '@transfer-queue/core/arrow';
-import { dtypes, elementSize, type FieldLayout } from '@transfer-queue/core/layout';
+import { npyHeader, PieceList } from '@transfer-queue/core/arrow';
+import { elementSize, rowStride, type FieldLayout } from '@transfer-queue/core/layout';
 import { headers, mediaTypes, outcomes } from '@transfer-queue/core/protocol';
 import type { Node } from '../engine/node.ts';
 import { StoreError } from '../errors.ts';
 import { composeAnswer } from '../store/answer.ts';
-import { Holds } from '../store/extents.ts';
+import { Holds, type ExtentReader } from '../store/extents.ts';
 import type { Located } from '../store/locate.ts';
+import type { LiveExtent } from '../store/partition.ts';
 import { AnswerWindows } from '../store/windows.ts';
 import { headerLines } from './answer.ts';
 import { tqHeader, type RequestHead } from './head.ts';
@@ -50,10 +51,21 @@ async function send(exchange: Exchange, lines: ReturnType<typeof headerLines>, w
     await exchange.stream(200, lines, windows);
     return;
   }
-  const window = await windows.next();
-  const copy = Buffer.concat(window.parts, windows.size);
-  window.release();
-  exchange.respond(200, lines, copy);
+  exchange.respond(200, lines, await copyOf(windows));
+}
+
+/** All windows in one buffer: a small answer has several of them when its bytes are in more blocks than the cache takes. */
+async function copyOf(windows: AnswerWindows): Promise<Buffer> {
+  const copy = Buffer.allocUnsafe(windows.size);
+  for (let at = 0; at < copy.length;) {
+    const window = await windows.next();
+    for (const part of window.parts) {
+      copy.set(part, at);
+      at += part.length;
+    }
+    window.release();
+  }
+  return copy;
 }
 
 /** The media type that a cell is asked for in. */
@@ -63,35 +75,39 @@ export function cellFormat(head: RequestHead): 'arrow' | 'npy' | 'raw' {
   return accepted.includes(mediaTypes.raw) ? 'raw' : 'arrow';
 }
 
-/** One cell without Arrow around it: its values, behind an `.npy` header when asked for. */
+/** One cell without Arrow around it: its values, behind an `.npy` header when asked for. Closes what was located. */
 export async function respondCell(
   node: Node,
   exchange: Exchange,
   located: Located,
   format: 'npy' | 'raw',
 ): Promise<void> {
-  const holds = new Holds();
-  const { reader } = node.parts;
+  let windows: AnswerWindows | null = null;
   try {
-    const { layout } = located.columns[0].field;
-    const cell = await cellOf(node, located, holds);
+    const { reader, core } = node.parts;
+    const [{ field, batches }] = located.columns;
+    const { offset, length, shape } = await cellOf(reader, located);
+    const pieces = new PieceList();
+    if (format === 'npy') pieces.pushCopy(npyOf(field.layout, shape));
+    pieces.push(batches[0], offset, length);
+    windows = new AnswerWindows({ reader, located, pieces, core, tail: false });
+    await windows.prepare();
     const mediaType = format === 'npy' ? mediaTypes.npy : mediaTypes.raw;
-    const lines = headerLines('Content-Type', mediaType, headers.lsn, String(located.lsn));
-    const head = format === 'npy' ? npyOf(layout, cell) : new Uint8Array();
-    exchange.respond(200, lines, Buffer.concat([head, cell.bytes]));
+    await send(exchange, headerLines('Content-Type', mediaType, headers.lsn, String(located.lsn)), windows);
   } finally {
-    reader.release(holds);
-    located.close();
+    if (windows === null) located.close();
+    else windows.close();
   }
 }
 
+/** Where the values of a cell lie in the extent of its batch. */
 interface Cell {
-  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly length: number;
   readonly shape: readonly number[];
 }
 
-async function cellOf(node: Node, located: Located, holds: Holds): Promise<Cell> {
-  const { reader } = node.parts;
+async function cellOf(reader: ExtentReader, located: Located): Promise<Cell> {
   const [{ field, batches, ordinals }] = located.columns;
   const { extent, regions } = located.batches[batches[0]];
   const parts = regions[field.id]!;
@@ -99,20 +115,28 @@ async function cellOf(node: Node, located: Located, holds: Holds): Promise<Cell>
   const { layout } = field;
   if (layout.layout === 'dense' || layout.layout === 'scalar') {
     const shape = layout.layout === 'dense' ? layout.shape : [];
-    const size = shape.reduce((product, dimension) => product * dimension, dtypes[layout.dtype].size);
-    return { bytes: await reader.whole(extent, parts[0] + row * size, size, holds), shape };
+    const length = rowStride(layout);
+    return { offset: parts[0] + row * length, length, shape };
   }
-  const pair = await reader.whole(extent, parts[0] + row * 4, 8, holds);
-  const [start, end] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+  const [start, end] = await int32s(reader, extent, parts[0] + row * 4, 2);
   const width = elementSize(layout);
-  const bytes = await reader.whole(extent, parts[2] + start * width, (end - start) * width, holds);
-  if (layout.layout !== 'ragged' || layout.shape === undefined) return { bytes, shape: [end - start] };
+  const place = { offset: parts[2] + start * width, length: (end - start) * width };
+  if (layout.layout !== 'ragged' || layout.shape === undefined) return { ...place, shape: [end - start] };
   const ndim = layout.shape.length;
-  const words = await reader.whole(extent, parts[4] + row * 4 * ndim, 4 * ndim, holds);
-  return { bytes, shape: Array.from({ length: ndim }, (_, axis) => words.readInt32LE(4 * axis)) };
+  return { ...place, shape: await int32s(reader, extent, parts[4] + row * 4 * ndim, ndim) };
 }
 
-function npyOf(layout: FieldLayout, cell: Cell): Uint8Array {
-  if ('dtype' in layout) return npyHeader(layout.dtype, cell.shape);
+async function int32s(reader: ExtentReader, extent: LiveExtent, offset: number, count: number): Promise<number[]> {
+  const holds = new Holds();
+  try {
+    const words = await reader.whole(extent, offset, 4 * count, holds);
+    return Array.from({ length: count }, (_, i) => words.readInt32LE(4 * i));
+  } finally {
+    reader.release(holds);
+  }
+}
+
+function npyOf(layout: FieldLayout, shape: readonly number[]): Uint8Array {
+  if ('dtype' in layout) return npyHeader(layout.dtype, shape);
   throw new StoreError('type_unsupported', { layout: layout.layout, reason: 'only numbers have an .npy form' });
 }

@@ -55,14 +55,14 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
   async declare(node, exchange, { partition: name }) {
     checkName(name);
     const body = await receiveJson(exchange, PartitionRequest);
-    const { partition, created } = await declare(node, {
+    const declared = await declare(node, {
       name,
       fields: body.fields === undefined ? null : parseFields(body.fields),
       open: body.open ?? null,
       groupSize: body.group_size ?? null,
       ack: (body.ack as AckLevel | undefined) ?? null,
     });
-    respondJson(exchange, { ...describe(node, partition), created });
+    respondJson(exchange, declared);
   },
 
   async drop(node, exchange, { partition }) {

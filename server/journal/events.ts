@@ -19,6 +19,8 @@ export interface DescriptorEvent {
   readonly bootId: string;
   /** Key of the claim tokens' MAC, made when the directory is. */
   readonly tokenKey: Uint8Array;
+  /** LSNs of the puts that this run left out, since a crash of the machine took their bytes: they never come back. */
+  readonly voided: Float64Array;
 }
 
 /** A partition's whole declaration. Fields are numbered by their place in the list and only ever added. */
@@ -142,6 +144,7 @@ const descriptor: Codec<DescriptorEvent> = {
     out.number(event.epoch);
     out.text(event.bootId);
     out.bytes(event.tokenKey);
+    out.numbers(event.voided);
   },
   read: (source) => ({
     type: 'descriptor',
@@ -149,6 +152,7 @@ const descriptor: Codec<DescriptorEvent> = {
     epoch: source.number(),
     bootId: source.text(),
     tokenKey: source.bytes(),
+    voided: source.numbers(),
   }),
 };
 
@@ -160,9 +164,17 @@ const declare: Codec<DeclareEvent> = {
   read: (source) => ({
     type: 'declare',
     partition: source.u32(),
-    settings: JSON.parse(source.text()) as PartitionSettings,
+    settings: parseSettings(source.text()),
   }),
 };
+
+function parseSettings(json: string): PartitionSettings {
+  try {
+    return JSON.parse(json) as PartitionSettings;
+  } catch {
+    throw new FormatError('the settings of a partition are not JSON');
+  }
+}
 
 const drop: Codec<DropEvent> = {
   write: (out, event) => out.u32(event.partition),

@@ -13,6 +13,7 @@ import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
 import { FsError } from '../env/env.ts';
+import { invariant } from '../errors.ts';
 import { ByteWriter } from './bytes.ts';
 import { eventTypes, writeEvent, type JournalEvent } from './events.ts';
 import {
@@ -20,14 +21,15 @@ import {
   FILE_SIZE_MAX,
   fileHeader,
   fileName,
+  PAYLOAD_SIZE_MAX,
   RECORD_HEADER_SIZE,
   recordSize,
   sealRecord,
 } from './format.ts';
 import type { Reserve } from './reserve.ts';
 
-/** Timestamps count 4,096 to the millisecond. */
-const TICKS_PER_MS = 4_096;
+/** Timestamps count 1,024 to the millisecond: as safe integers they last beyond the year 2200. */
+const TICKS_PER_MS = 1_024;
 
 /** Proof that an event is as safe as its ack level says. */
 export interface Commit {
@@ -77,10 +79,13 @@ export class Journal {
   #lsn: number;
   #writtenLsn: number;
   #syncedLsn: number;
+  /** As `durableLsn`, but the LSN of a record in the files: `memory` events have none. */
   #watermark: number;
+  #durableLsn: number;
   #pending = new ByteWriter();
   #spare = new ByteWriter();
-  #pendingLsn = 0;
+  /** LSN of the last record. */
+  #pendingLsn: number;
   #writing: Promise<void> | null = null;
   #syncing: Promise<void> | null = null;
   #syncWanted = 0;
@@ -97,9 +102,11 @@ export class Journal {
     this.#offset = options.position.offset;
     this.#timestamp = options.position.timestamp;
     this.#lsn = options.position.lsn;
+    this.#pendingLsn = options.position.lsn;
     this.#writtenLsn = options.position.lsn;
     this.#epoch = options.position.epoch;
     this.#watermark = options.position.watermark;
+    this.#durableLsn = options.position.watermark;
     this.#syncedLsn = options.position.watermark;
   }
 
@@ -113,9 +120,9 @@ export class Journal {
     return this.#writtenLsn;
   }
 
-  /** Every event up to here survives a power cut, with the bytes that it names. */
-  get watermark(): number {
-    return this.#watermark;
+  /** Every event up to here survives a power cut, with the bytes that it names, or was never meant to. */
+  get durableLsn(): number {
+    return this.#durableLsn;
   }
 
   get unwrittenSize(): number {
@@ -146,14 +153,16 @@ export class Journal {
    */
   async makeDurable(syncData: () => Promise<void>): Promise<void> {
     const lsn = this.#lsn;
+    const recordLsn = this.#pendingLsn;
     try {
       await syncData();
     } catch (error) {
       this.#env.crash('a sync of a segment failed', error);
     }
     await this.settled();
-    await this.#synced(Math.min(lsn, this.#writtenLsn));
-    this.#watermark = Math.max(this.#watermark, lsn);
+    await this.#synced(recordLsn);
+    this.#watermark = Math.max(this.#watermark, recordLsn);
+    this.#durableLsn = Math.max(this.#durableLsn, lsn);
   }
 
   async close(): Promise<void> {
@@ -171,6 +180,7 @@ export class Journal {
     const start = this.#pending.reserve(RECORD_HEADER_SIZE);
     writeEvent(this.#pending, event);
     const payloadSize = this.#pending.length - start - RECORD_HEADER_SIZE;
+    invariant(payloadSize <= PAYLOAD_SIZE_MAX, `the ${event.type} event ${lsn} fits a record`);
     this.#pending.reserve(start + recordSize(payloadSize) - this.#pending.length);
     this.#timestamp = Math.max(this.#timestamp + 1, Math.floor(this.#env.clock.wallMs()) * TICKS_PER_MS);
     sealRecord(this.#core, this.#pending.view().subarray(start), {

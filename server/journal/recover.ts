@@ -6,10 +6,11 @@
  * file.
  *
  *   what is found                                   outcome  reason
- *   the last file's header is short or zero         cut      a roll was interrupted before its first record
+ *   the last file's header is short or zero         as bad   it was never synced; the file goes, a roll makes it anew
  *   a file's header is wrong otherwise              refuse   headers are synced before the file is used
  *   another format version                          refuse   this build would misread it
- *   a file number is missing                        refuse   files are never removed from the middle
+ *   a file number is missing                        refuse   files are never removed
+ *   a file does not go on from the one before it    refuse   so is the first file, or the end of one
  *   bad, not in the last file                       refuse   a file is synced whole before the next one begins
  *   bad, at or below the durable watermark          refuse   it was synced: the disk changed it
  *   bad, nothing later                              cut      the last write was torn
@@ -56,8 +57,9 @@ export interface Cut {
 }
 
 export interface JournalEnd {
-  /** Number of the last file, 0 when there is none; `file` is open for appending at `offset`. */
+  /** Number of the last file, 0 when there is none. */
   readonly fileNumber: number;
+  /** The last file, open for appending at `offset`; null when the next event begins a new one. */
   readonly file: File | null;
   readonly offset: number;
   readonly lsn: number;
@@ -90,19 +92,21 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   const numbers = (await env.fs.list(directory)).map(fileNumber).filter((number) => number !== null);
   numbers.sort((a, b) => a - b);
   const progress: Progress = { lsn: 0, timestamp: 0, watermark: 0, events: 0, bootId: '' };
-  let end: { file: File | null; offset: number; cut: Cut | null } = { file: null, offset: 0, cut: null };
+  let end: FileEnd = { fileNumber: 0, file: null, offset: 0, cut: null };
   for (const [index, number] of numbers.entries()) {
     const name = fileName(number);
     if (index > 0 && number !== numbers[index - 1] + 1)
       throw new RecoveryError('a journal file is missing', { before: name });
     const last = index === numbers.length - 1;
     const file = await env.fs.open(`${directory}/${name}`);
-    end = { file, ...(await readFile(options, file, { name, number, last, progress })) };
-    if (!last) await file.close();
+    end = await readFile(options, file, { name, number, last, progress });
+    if (!last || end.file === null) await file.close();
   }
   const { lsn, timestamp, watermark, events } = progress;
-  return { fileNumber: numbers.at(-1) ?? 0, lsn, timestamp, watermark, events, ...end };
+  return { lsn, timestamp, watermark, events, ...end };
 }
+
+type FileEnd = Pick<JournalEnd, 'fileNumber' | 'file' | 'offset' | 'cut'>;
 
 interface FileContext {
   readonly name: string;
@@ -111,31 +115,36 @@ interface FileContext {
   readonly progress: Progress;
 }
 
-async function readFile(
-  options: ReadOptions,
-  file: File,
-  context: FileContext,
-): Promise<{ offset: number; cut: Cut | null }> {
+async function readFile(options: ReadOptions, file: File, context: FileContext): Promise<FileEnd> {
   const bytes = Buffer.allocUnsafeSlow(await file.size());
   await file.pread(bytes, 0);
   const header = checkFileHeader(options.core, bytes);
-  if (!header.ok) return brokenHeader(file, bytes, context, header);
+  if (!header.ok) return brokenHeader(options, file, bytes, context, header);
+  if (header.number !== context.number || header.lsnBefore !== context.progress.lsn) {
+    const { lsn } = context.progress;
+    const details = { file: context.name, after_lsn: lsn, expected_after_lsn: header.lsnBefore };
+    throw new RecoveryError('a journal file does not go on from the one before it', details);
+  }
   let at = FILE_HEADER_SIZE;
   while (at < bytes.length) {
     const record = readRecord(options.core, bytes, at, context.progress);
-    if (record === null) return { offset: at, cut: await cutOrRefuse(options, file, bytes, at, context) };
+    if (record === null) {
+      return { fileNumber: context.number, file, offset: at, cut: await cutOrRefuse(options, file, bytes, at, context) };
+    }
     visitRecord(options, record, context);
     at += recordSize(record.header.payloadSize);
   }
-  return { offset: at, cut: null };
+  return { fileNumber: context.number, file, offset: at, cut: null };
 }
 
+/** The journal goes on in a file of the same number, once it has something to write. */
 async function brokenHeader(
+  options: ReadOptions,
   file: File,
   bytes: Buffer,
   context: FileContext,
   header: { reason: string; version?: number },
-): Promise<{ offset: number; cut: Cut | null }> {
+): Promise<FileEnd> {
   if (header.reason === 'other_version') {
     throw new RecoveryError('the data directory has another format version', {
       file: context.name,
@@ -144,8 +153,10 @@ async function brokenHeader(
   }
   if (header.reason !== 'torn' || !context.last)
     throw new RecoveryError('a journal file header is damaged', { file: context.name });
-  await file.truncate(0);
-  return { offset: 0, cut: { file: context.name, offset: 0, size: bytes.length, reason: 'an interrupted roll' } };
+  const cut = await cutOrRefuse(options, file, bytes, 0, context);
+  await options.env.fs.unlink(file.path);
+  await options.env.fs.syncDirectory(options.directory);
+  return { fileNumber: context.number - 1, file: null, offset: 0, cut: { ...cut, reason: 'an interrupted roll' } };
 }
 
 interface FoundRecord {

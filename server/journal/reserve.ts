@@ -26,6 +26,17 @@ export class Reserve {
     return this.#intact;
   }
 
+  /** Takes over the reserve of the run before; a disk may be full at the start. */
+  async find(): Promise<void> {
+    if (!(await this.#env.fs.list(this.#directory)).includes(NAME)) return;
+    const file = await this.#env.fs.open(this.#path);
+    try {
+      this.#intact = (await file.size()) === RESERVE_SIZE;
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Frees the reserve. False when it was used up before. */
   async giveWay(): Promise<boolean> {
     if (!this.#intact) return false;

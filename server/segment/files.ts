@@ -47,22 +47,22 @@ export class SegmentFiles {
   }
 
   /** A number for a segment that lives in memory only. */
-  reserveNumber(): { id: number; file: null } {
-    return { id: this.#numberNext++, file: null };
+  reserveNumber(): { id: number; file: null; fileSize: number } {
+    return { id: this.#numberNext++, file: null, fileSize: 0 };
   }
 
   /** A file for `size` bytes: a recycled one that is not much larger, else a new one whose name is durable. */
-  async create(size: number): Promise<{ id: number; file: File }> {
+  async create(size: number): Promise<{ id: number; file: File; fileSize: number }> {
     const fitting = this.#recycled.filter((file) => file.size <= 2 * size);
     const best = fitting.sort((a, b) => b.size - a.size)[0];
     if (best !== undefined) {
       this.#recycled = this.#recycled.filter((file) => file !== best);
-      return { id: best.id, file: best.file };
+      return { id: best.id, file: best.file, fileSize: best.size };
     }
     const id = this.#numberNext++;
     const file = await this.#env.fs.open(this.#path(id), { create: true });
     await this.#env.fs.syncDirectory(this.#directory);
-    return { id, file };
+    return { id, file, fileSize: 0 };
   }
 
   open(id: number): Promise<File> {

@@ -10,6 +10,8 @@
  * it is full, and recycled when the last of its extents is dead and the events that killed them are durable: before
  * that, a power cut could bring the dead extent back to life over other bytes.
  *
+ * A segment that is not being filled may be evicted from the arena, which seals it when it was active.
+ *
  * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours'
  * dirty bytes, and large partitions, so that dropping one frees whole files.
  */
@@ -18,6 +20,7 @@ import { invariant } from '../errors.ts';
 import type { Env, File } from '../env/env.ts';
 import type { Arena, Run } from '../tier/arena.ts';
 import { SegmentFiles } from './files.ts';
+import { OpenFiles } from './open_files.ts';
 
 export const EXTENT_ALIGNMENT = 64;
 
@@ -39,6 +42,8 @@ export interface Segment {
   liveSize: number;
   /** LSN of the event that killed an extent last. */
   killedLsn: number;
+  /** Bytes that the file takes; it may have been a larger segment's before. */
+  fileSize: number;
   /** Written since the last sync. */
   dirty: boolean;
   syncing: Promise<void> | null;
@@ -57,11 +62,13 @@ export interface SegmentsOptions {
   readonly arena: Arena;
   readonly directory: string;
   readonly memoryWaitMsMax: number;
+  readonly openFilesMax?: number;
 }
 
 export class Segments {
   readonly #arena: Arena;
   readonly #files: SegmentFiles;
+  readonly #open: OpenFiles;
   readonly #memoryWaitMsMax: number;
   readonly #segments = new Map<number, Segment>();
   /** Active segments by lane, least recently used first. */
@@ -76,6 +83,7 @@ export class Segments {
     this.#memoryWaitMsMax = options.memoryWaitMsMax;
     const { env, directory, arena } = options;
     this.#files = new SegmentFiles({ env, directory, recycledSizeMax: arena.size });
+    this.#open = new OpenFiles({ open: (id) => this.#files.open(id), max: options.openFilesMax });
   }
 
   get files(): SegmentFiles {
@@ -113,6 +121,7 @@ export class Segments {
   async write(reservation: Reservation, from: number, to: number): Promise<void> {
     const { segment, offset, bytes } = reservation;
     if (segment.file === null) return;
+    segment.fileSize = Math.max(segment.fileSize, offset + to);
     await segment.file.pwrite(bytes.subarray(from, to), offset + from);
     segment.dirty = true;
   }
@@ -140,6 +149,7 @@ export class Segments {
       this.#segments.set(segment.id, segment);
     }
     segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
+    segment.fileSize = segment.end;
     segment.live++;
     segment.liveSize += extent.length;
     return segment;
@@ -164,16 +174,22 @@ export class Segments {
     }
   }
 
-  /** The open file of a segment, reopened after a restart. */
-  async fileOf(segment: Segment): Promise<File> {
-    segment.file ??= await this.#files.open(segment.id);
-    return segment.file;
+  /** Reads from the file of a segment; resolves to the number of bytes read. */
+  read(segment: Segment, into: Uint8Array, position: number): Promise<number> {
+    return this.#open.read(segment, into, position);
+  }
+
+  /** The run before may have ended without a sync of this segment. */
+  async doubt(segment: Segment): Promise<void> {
+    await this.#open.open(segment);
+    segment.dirty = true;
   }
 
   /** Syncs what was written before this call, less what is dead: nobody will read it, and its end is synced next. */
   async syncLiving(): Promise<void> {
     const living = [...this.#segments.values()].filter((segment) => !this.#dead.has(segment));
     for (const segment of living) await this.sync(segment);
+    await this.#open.trim();
   }
 
   /** Syncs what was written to a segment before this call. Callers share a sync that has not begun. */
@@ -247,10 +263,10 @@ export class Segments {
   async #openSegment(level: AckLevel, size: number): Promise<Segment> {
     const run = await this.#arena.taken(size, this.#memoryWaitMsMax);
     try {
-      const { id, file } = level === 'memory' ? this.#files.reserveNumber() : await this.#files.create(size);
+      const { id, file, fileSize } = level === 'memory' ? this.#files.reserveNumber() : await this.#files.create(size);
       const segment = newSegment({ id, level, capacity: run.bytes.length, sealed: false });
-      segment.file = file;
-      segment.run = run;
+      Object.assign(segment, { file, fileSize, run });
+      if (file !== null) this.#open.add(segment);
       this.#segments.set(id, segment);
       return segment;
     } catch (error) {
@@ -268,6 +284,7 @@ export class Segments {
     const offset = segment.end;
     segment.end = offset + aligned(length);
     segment.filling++;
+    this.#arena.hold(segment.run!);
     return { segment, offset, length, bytes: segment.run!.bytes.subarray(offset, offset + length) };
   }
 
@@ -276,12 +293,16 @@ export class Segments {
     this.#cacheIfIdle(segment);
   }
 
-  /** Bytes of level `memory` are nowhere else, so their image is held until the last extent dies. */
+  /**
+   * An idle segment gives its memory to whoever needs it more; an active one is sealed by that, so that few lanes cannot
+   * keep all the memory. Bytes of level `memory` are nowhere else: their image is held until the last extent dies.
+   */
   #cacheIfIdle(segment: Segment): void {
-    if (!segment.sealed || segment.filling > 0 || segment.level === 'memory' || segment.run === null) return;
+    if (segment.filling > 0 || segment.level === 'memory' || segment.run === null) return;
     if (segment.run.onEvict !== null) return;
     this.#arena.cache(segment.run, () => {
       segment.run = null;
+      for (const [lane, active] of this.#lanes) if (active === segment) this.#closeLane(lane, segment);
     });
   }
 
@@ -295,8 +316,9 @@ export class Segments {
 
   async #free(segment: Segment): Promise<void> {
     this.#segments.delete(segment.id);
+    this.#open.forget(segment);
     while (segment.syncing !== null) await segment.syncing;
-    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.end);
+    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.fileSize);
   }
 }
 
@@ -314,6 +336,7 @@ function newSegment(given: { id: number; level: AckLevel; capacity: number; seal
     live: 0,
     liveSize: 0,
     killedLsn: 0,
+    fileSize: 0,
     dirty: false,
     syncing: null,
   };

@@ -62,7 +62,7 @@ export class ExtentReader {
       length: extent.length,
       blocks: extent.blocks,
       segmentId: extent.segment.id,
-      file: () => this.#segments.fileOf(extent.segment),
+      read: (into: Uint8Array, position: number) => this.#segments.read(extent.segment, into, position),
     };
     let slot = this.#blocks.take(source, block);
     while (slot === null) {

@@ -22,6 +22,7 @@ export class Store {
   readonly #byId = new Map<number, Partition>();
   readonly #batches: (StoredBatch | undefined)[] = [];
   readonly #handlesFree: number[] = [];
+  readonly #extents = new Set<LiveExtent>();
   readonly #union = new Uint32Array(FIELD_WORDS);
   readonly #order: BatchOrder;
   #partitionNext = 1;
@@ -48,6 +49,11 @@ export class Store {
     return this.#partitionNext;
   }
 
+  /** An event is about to be applied: what dies from now on dies by it, here or in what others hold. */
+  reach(lsn: number): void {
+    this.#lsn = lsn;
+  }
+
   partition(name: string): Partition | undefined {
     return this.#byName.get(name);
   }
@@ -72,7 +78,6 @@ export class Store {
 
   /** Creates the partition, or gives it its new settings. */
   applyDeclare(event: DeclareEvent, lsn: number): Partition {
-    this.#lsn = lsn;
     const known = this.#byId.get(event.partition);
     if (known !== undefined) {
       Object.assign(known, { settings: event.settings, lsn, ...fieldsOf(event.settings) });
@@ -93,8 +98,7 @@ export class Store {
     return partition;
   }
 
-  applyDrop(event: DropEvent, lsn: number): void {
-    this.#lsn = lsn;
+  applyDrop(event: DropEvent): void {
     const partition = this.#byId.get(event.partition);
     if (partition === undefined) return;
     partition.dropped = true;
@@ -107,12 +111,12 @@ export class Store {
   /** The segment of the extent counts it as live already. */
   applyInsert(event: InsertEvent, placed: { lsn: number; level: LiveExtent['level'] }): void {
     const { lsn, level } = placed;
-    this.#lsn = lsn;
     const partition = this.#byId.get(event.partition);
     const segment = this.#segments.get(event.extent.segment);
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
     const extent: LiveExtent = { segment, offset, length, blocks, lsn, level, refs: 1 };
+    this.#extents.add(extent);
     partition.lsn = lsn;
     partition.bytes += length;
     for (const columns of event.batches) {
@@ -122,7 +126,6 @@ export class Store {
   }
 
   applyDelete(partition: Partition, ids: Float64Array, lsn: number): Float64Array {
-    this.#lsn = lsn;
     partition.lsn = lsn;
     return partition.index.remove(ids);
   }
@@ -151,11 +154,9 @@ export class Store {
     this.#unref(batch.extent, batch.partition);
   }
 
-  /** The live extents that were put after an LSN; recovery checks their bytes. */
+  /** The live extents that were put after an LSN; recovery checks or syncs their bytes. */
   extentsAfter(lsn: number): LiveExtent[] {
-    const extents = new Set<LiveExtent>();
-    for (const batch of this.#batches) if (batch !== undefined && batch.lsn > lsn) extents.add(batch.extent);
-    return [...extents].sort((a, b) => a.lsn - b.lsn);
+    return [...this.#extents].filter((extent) => extent.lsn > lsn);
   }
 
   #newBatch(partition: Partition, extent: LiveExtent, columns: InsertEvent['batches'][number]): StoredBatch {
@@ -199,6 +200,7 @@ export class Store {
   #unref(extent: LiveExtent, partition: Partition): void {
     extent.refs--;
     if (extent.refs > 0) return;
+    this.#extents.delete(extent);
     partition.bytes -= extent.length;
     this.#segments.drop({ segment: extent.segment.id, length: extent.length }, this.#lsn);
   }

@@ -4,8 +4,9 @@
  *
  *   | frame 0 | frame 1 | frame 2 | ...      run = [first, first + count)
  *
- *   free -> take -> held -> cache -> cached -> (evicted) free
- *                     `----- release --------------^
+ *   free -> take -> held <- hold -- cached -> (evicted) free
+ *                     | `-- cache ->  |          ^
+ *                     `-------- release ---------'
  *
  * Invariants: a held or pinned run is never evicted; eviction takes the runs that were cached first; whoever waits for
  * memory is served in the order of asking, and not for ever.
@@ -96,11 +97,16 @@ export class Arena {
     });
   }
 
-  /** The holder is done writing: the run becomes a read cache that may be evicted. */
+  /** The holder writes no more, or not now: the run is a read cache and may be evicted. */
   cache(run: Run, onEvict: () => void): void {
     run.onEvict = onEvict;
     run.cachedAt = ++this.#cachings;
     this.#serveWaiters();
+  }
+
+  /** The holder of a run that was not evicted writes to it again. */
+  hold(run: Run): void {
+    run.onEvict = null;
   }
 
   /** The bytes are worth nothing any more. A pinned run is freed by its last unpin. */

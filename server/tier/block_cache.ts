@@ -9,7 +9,6 @@
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import { invariant, StoreError } from '../errors.ts';
-import type { File } from '../env/env.ts';
 import type { Arena } from './arena.ts';
 
 /** An extent as the cache sees it: `key` is never used again for other bytes. */
@@ -19,7 +18,8 @@ export interface BlockSource {
   readonly length: number;
   readonly blocks: Uint8Array;
   readonly segmentId: number;
-  file(): Promise<File>;
+  /** Reads at a position of the segment; resolves to the number of bytes read. */
+  read(into: Uint8Array, position: number): Promise<number>;
 }
 
 export interface Slot {
@@ -97,8 +97,7 @@ export class BlockCache {
   async #load(slot: Slot, source: BlockSource, block: number): Promise<void> {
     const from = block * CHECKSUM_BLOCK_SIZE;
     const bytes = slot.memory.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, source.length - from));
-    const file = await source.file();
-    const count = await file.pread(bytes, source.offset + from);
+    const count = await source.read(bytes, source.offset + from);
     const hash = Buffer.alloc(8);
     this.#core.xxh64Into(bytes, hash);
     if (count < bytes.length || !hash.equals(source.blocks.subarray(8 * block, 8 * block + 8))) {

@@ -1,6 +1,6 @@
 """The `wire` suite from Python: the SDK, and a minimal client, against a bare socket pair. See wire.ts, its caller.
 
-    wire_bench.py URL PID [--quick] [--only TEXT]        PID: of the server, whose CPU time is read
+wire_bench.py URL PID [--quick] [--only TEXT]        PID: of the server, whose CPU time is read
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def dense(fields: Fields) -> Layouts:
 
 
 def size_of(fields: Fields) -> int:
-    return sum(cell.nbytes if isinstance(cell, np.ndarray) else len(cell) for values in fields.values() for cell in values)
+    return sum(
+        cell.nbytes if isinstance(cell, np.ndarray) else len(cell) for values in fields.values() for cell in values
+    )
 
 
 def check_fields(batch: Any, fields: Fields) -> None:
@@ -130,8 +132,10 @@ def without_client(bench: Bench) -> None:
     """288 MiB, from a client that sends and receives and does nothing else: what the server costs alone."""
     fields, ids = bench.floats(9, 1024, 8192), np.arange(1024)
     size = size_of(fields)
-    columns = [(name, encode_column(values, layout, name)) for (name, values), layout in
-               zip(fields.items(), dense(fields).values(), strict=True)]
+    columns = [
+        (name, encode_column(values, layout, name))
+        for (name, values), layout in zip(fields.items(), dense(fields).values(), strict=True)
+    ]
     body = np.frombuffer(b"".join(encode_body(encode_ids(ids), columns).pieces), np.uint8).data
     put_head = request("POST", "/v1/partitions/wire/rows", headers=ARROW, body=body)
     raw = RawClient(bench.client.url)

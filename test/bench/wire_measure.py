@@ -66,8 +66,12 @@ def report_rate(case: str, size: int, sides: tuple[list[Sample], list[Sample]], 
     """GB/s (1e9 bytes), and CPU seconds per GB of the server and of the client."""
     gigabytes = size / 1e9
     print_figure(case, "rate", "GB/s", "higher", *([gigabytes / one.wall for one in side] for side in sides), peer)
-    print_figure(case, "server CPU", "s/GB", "lower", *([one.server / gigabytes for one in side] for side in sides), peer)
-    print_figure(case, "client CPU", "s/GB", "lower", *([one.client / gigabytes for one in side] for side in sides), peer)
+    print_figure(
+        case, "server CPU", "s/GB", "lower", *([one.server / gigabytes for one in side] for side in sides), peer
+    )
+    print_figure(
+        case, "client CPU", "s/GB", "lower", *([one.client / gigabytes for one in side] for side in sides), peer
+    )
 
 
 def report_latency(case: str, sides: tuple[list[Sample], list[Sample]], peer: str) -> None:

@@ -89,7 +89,7 @@ describe('which one wins', () => {
     expect(out).toMatch(/^tq: ready at http:\/\/127\.0\.0\.1:\d+\n$/);
     expect(code).toBe(0);
     const shown = log.split('\n').find((line) => line.includes('settings in force'))!;
-    const inForce = { data: 'here', port: 0, memory: 40 << 20, shards: 7, syncIntervalMs: 20, token: '[set]' };
+    const inForce = { data: 'here', port: 0, memory: 40 << 20, shards: 7, syncIntervalMs: 20, tokenGiven: true };
     expect(JSON.parse(shown)).toMatchObject(inForce);
     expect(log + out).not.toContain(SECRET);
   });
