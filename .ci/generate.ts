@@ -34,7 +34,7 @@ function snakeEntries(record: Readonly<Record<string, unknown>>): (readonly [str
 function pythonModule(): string {
   const { routes, errors } = protocol;
   const constants = [
-    '"""The wire contract of protocol version 1, made from core/protocol.ts by `npm run generate`; do not edit."""\n',
+    '"""The wire contract of protocol version 1, generated from core/protocol.ts (npm run generate); do not edit."""\n',
     'from typing import Final\n',
     [
       `PROTOCOL_VERSION: Final = ${protocol.PROTOCOL_VERSION}`,

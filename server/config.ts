@@ -212,7 +212,7 @@ function checkTogether(values: Settings): Settings {
   if (isLoopback(values.host)) return values;
   if (values.token !== '' && values.plaintext) return values;
   throw new ConfigError(
-    `--host ${values.host} is open to other machines: give --token (or TQ_TOKEN) and, since there is no TLS, --plaintext`,
+    `--host ${values.host} is open to others: give --token (or TQ_TOKEN) and, since there is no TLS, --plaintext`,
   );
 }
 

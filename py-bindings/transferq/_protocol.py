@@ -1,4 +1,4 @@
-"""The wire contract of protocol version 1, made from core/protocol.ts by `npm run generate`; do not edit."""
+"""The wire contract of protocol version 1, generated from core/protocol.ts (npm run generate); do not edit."""
 
 from typing import Final
 

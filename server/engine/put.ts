@@ -244,7 +244,9 @@ function columnsOf(fields: readonly number[], batch: WalkedStream['batches'][num
   return { rows: batch.rows, ids: batch.ids, columns };
 }
 
-/** Bytes that a batch and a column of it take in the event beside ids and regions; see the insert codec in events.ts. */
+/**
+ * Bytes that a batch and a column of it take in the event beside ids and regions; see the insert codec in events.ts.
+ */
 const EVENT_SIZE_PER_BATCH = 16;
 const EVENT_SIZE_PER_COLUMN = 8;
 const EVENT_SIZE_FIXED = 64 << 10;

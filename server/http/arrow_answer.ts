@@ -54,7 +54,9 @@ async function send(exchange: Exchange, lines: ReturnType<typeof headerLines>, w
   exchange.respond(200, lines, await copyOf(windows));
 }
 
-/** All windows in one buffer: a small answer has several of them when its bytes are in more blocks than the cache takes. */
+/**
+ * All windows in one buffer: a small answer has several of them when its bytes are in more blocks than the cache takes.
+ */
 async function copyOf(windows: AnswerWindows): Promise<Buffer> {
   const copy = Buffer.allocUnsafe(windows.size);
   for (let at = 0; at < copy.length;) {

@@ -14,6 +14,9 @@ import type { BatchOrder, RowIndex, RowPuts } from './row_index.ts';
 const SIZE_START = 256;
 /** The puts of one row that are judged together; more fields than this cannot be spread over more puts. */
 const PUTS_MAX = 4_096;
+/** For one row at a time; shared by all indexes, of which there may be thousands. */
+const judged = new Uint32Array(PUTS_MAX);
+const keep = new Uint8Array(PUTS_MAX);
 
 export class MemoryIndex implements RowIndex {
   readonly #order: BatchOrder;
@@ -26,8 +29,6 @@ export class MemoryIndex implements RowIndex {
   #rowFree = -1;
   #entryEnd = 1;
   #entryFree = 0;
-  readonly #judged = new Uint32Array(PUTS_MAX);
-  readonly #keep = new Uint8Array(PUTS_MAX);
 
   constructor(order: BatchOrder) {
     this.#order = order;
@@ -112,14 +113,14 @@ export class MemoryIndex implements RowIndex {
   #prune(row: number): void {
     let count = 0;
     for (let entry = this.#heads[row]; entry !== 0 && count < PUTS_MAX; entry = this.#next[entry]!) {
-      this.#judged[count++] = this.#batches[entry]!;
+      judged[count++] = this.#batches[entry]!;
     }
-    this.#order.judge(this.#judged, count, this.#keep);
+    this.#order.judge(judged, count, keep);
     let before = 0;
     let entry = this.#heads[row];
     for (let i = 0; i < count; i++) {
       const next = this.#next[entry];
-      if (this.#keep[i] === 1) {
+      if (keep[i] === 1) {
         before = entry;
       } else {
         this.#next[before] = next;

@@ -135,7 +135,7 @@ export class ByteReader {
   bytes(): Uint8Array {
     const size = this.u32();
     const at = this.#take(size);
-    return Uint8Array.prototype.slice.call(this.#bytes, at, at + size);
+    return new Uint8Array(this.#bytes.subarray(at, at + size));
   }
 
   numbers(): Float64Array {

@@ -64,6 +64,7 @@ export interface JournalOptions {
   readonly position: JournalPosition;
   readonly file: File | null;
   readonly reserve: Reserve;
+  readonly fileSizeMax?: number;
 }
 
 export class Journal {
@@ -72,6 +73,7 @@ export class Journal {
   readonly #directory: string;
   readonly #reserve: Reserve;
   readonly #epoch: number;
+  readonly #fileSizeMax: number;
   #file: File | null;
   #fileNumber: number;
   #offset: number;
@@ -97,6 +99,7 @@ export class Journal {
     this.#core = options.core;
     this.#directory = options.directory;
     this.#reserve = options.reserve;
+    this.#fileSizeMax = options.fileSizeMax ?? FILE_SIZE_MAX;
     this.#file = options.file;
     this.#fileNumber = options.position.fileNumber;
     this.#offset = options.position.offset;
@@ -210,7 +213,7 @@ export class Journal {
     this.#pending = this.#spare;
     this.#pending.reset();
     this.#spare = gathered;
-    if (this.#file === null || this.#offset >= FILE_SIZE_MAX) await this.#roll();
+    if (this.#file === null || this.#offset >= this.#fileSizeMax) await this.#roll();
     await this.#pwrite(gathered.view());
     this.#offset += gathered.length;
     this.#writtenLsn = lsn;

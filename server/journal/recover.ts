@@ -6,7 +6,7 @@
  * file.
  *
  *   what is found                                   outcome  reason
- *   the last file's header is short or zero         as bad   it was never synced; the file goes, a roll makes it anew
+ *   the last file's header is short or zero         cut      it was never synced; the file goes, a roll makes it anew
  *   a file's header is wrong otherwise              refuse   headers are synced before the file is used
  *   another format version                          refuse   this build would misread it
  *   a file number is missing                        refuse   files are never removed
@@ -129,7 +129,12 @@ async function readFile(options: ReadOptions, file: File, context: FileContext):
   while (at < bytes.length) {
     const record = readRecord(options.core, bytes, at, context.progress);
     if (record === null) {
-      return { fileNumber: context.number, file, offset: at, cut: await cutOrRefuse(options, file, bytes, at, context) };
+      return {
+        fileNumber: context.number,
+        file,
+        offset: at,
+        cut: await cutOrRefuse(options, file, bytes, at, context),
+      };
     }
     visitRecord(options, record, context);
     at += recordSize(record.header.payloadSize);

@@ -9,7 +9,7 @@
 import type { File } from '../env/env.ts';
 import { FsError } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { Segment } from './segments.ts';
+import type { Segment } from './segment.ts';
 
 const OPEN_FILES_MAX = 1_024;
 

@@ -17,37 +17,16 @@
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
-import type { Env, File } from '../env/env.ts';
-import type { Arena, Run } from '../tier/arena.ts';
+import type { Env } from '../env/env.ts';
+import type { Arena } from '../tier/arena.ts';
 import { SegmentFiles } from './files.ts';
 import { OpenFiles } from './open_files.ts';
+import { newSegment, type Segment } from './segment.ts';
 
 export const EXTENT_ALIGNMENT = 64;
 
 /** Lanes that hold an active segment at once; the least recently used one is sealed beyond that. */
 const LANES_MAX = 6;
-
-export interface Segment {
-  readonly id: number;
-  readonly level: AckLevel;
-  readonly capacity: number;
-  file: File | null;
-  run: Run | null;
-  end: number;
-  sealed: boolean;
-  /** Reservations that are still being filled or written. */
-  filling: number;
-  /** Extents that the store still needs. */
-  live: number;
-  liveSize: number;
-  /** LSN of the event that killed an extent last. */
-  killedLsn: number;
-  /** Bytes that the file takes; it may have been a larger segment's before. */
-  fileSize: number;
-  /** Written since the last sync. */
-  dirty: boolean;
-  syncing: Promise<void> | null;
-}
 
 export interface Reservation {
   readonly segment: Segment;
@@ -162,6 +141,7 @@ export class Segments {
     segment.live--;
     segment.liveSize -= extent.length;
     segment.killedLsn = Math.max(segment.killedLsn, lsn);
+    this.#cacheIfIdle(segment);
     this.#buryIfDead(segment);
   }
 
@@ -294,11 +274,12 @@ export class Segments {
   }
 
   /**
-   * An idle segment gives its memory to whoever needs it more; an active one is sealed by that, so that few lanes cannot
-   * keep all the memory. Bytes of level `memory` are nowhere else: their image is held until the last extent dies.
+   * An idle segment gives its memory to whoever needs it more; an active one is sealed by that, so that few lanes
+   * cannot keep all the memory. Bytes of level `memory` are nowhere else: their image is held until the last extent
+   * dies.
    */
   #cacheIfIdle(segment: Segment): void {
-    if (segment.filling > 0 || segment.level === 'memory' || segment.run === null) return;
+    if (segment.filling > 0 || segment.run === null || (segment.level === 'memory' && segment.live > 0)) return;
     if (segment.run.onEvict !== null) return;
     this.#arena.cache(segment.run, () => {
       segment.run = null;
@@ -320,26 +301,6 @@ export class Segments {
     while (segment.syncing !== null) await segment.syncing;
     if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.fileSize);
   }
-}
-
-function newSegment(given: { id: number; level: AckLevel; capacity: number; sealed: boolean }): Segment {
-  const { id, level, capacity, sealed } = given;
-  return {
-    id,
-    level,
-    capacity,
-    sealed,
-    file: null,
-    run: null,
-    end: 0,
-    filling: 0,
-    live: 0,
-    liveSize: 0,
-    killedLsn: 0,
-    fileSize: 0,
-    dirty: false,
-    syncing: null,
-  };
 }
 
 function aligned(length: number): number {

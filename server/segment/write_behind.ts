@@ -3,8 +3,8 @@
  *
  *   | written | in flight | filled ........ | not there yet ...        the next write takes all that is filled by then
  *
- * Invariants: one write at a time, since several to one file would only wait for each other in the system; after a failed
- * write none follows.
+ * Invariants: one write at a time, since several to one file would only wait for each other in the system; after a
+ * failed write none follows.
  */
 import type { Reservation, Segments } from './segments.ts';
 

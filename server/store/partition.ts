@@ -10,7 +10,7 @@ import type { FieldLayout } from '@transfer-queue/core/layout';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { PartitionSettings } from '../journal/events.ts';
 import type { RowIndex } from '../index/row_index.ts';
-import type { Segment } from '../segment/segments.ts';
+import type { Segment } from '../segment/segment.ts';
 
 export interface Field {
   readonly id: number;

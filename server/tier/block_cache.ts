@@ -64,10 +64,11 @@ export class BlockCache {
     if (slot === null) return null;
     this.misses++;
     slot.key = key;
-    slot.pins = 1;
+    // One for the caller, one for the load: the slot is not reused while bytes still come.
+    slot.pins = 2;
     this.#slots.set(key, slot);
     slot.loaded = this.#load(slot, source, block);
-    slot.loaded.catch(() => this.#slots.delete(key));
+    void slot.loaded.catch(() => this.#slots.delete(key)).then(() => this.unpin(slot));
     return slot;
   }
 

@@ -78,7 +78,9 @@ async function putCell(url: string): Promise<{ url: string; values: Float32Array
   const target = `${url}/v1/partitions/cells`;
   const json = { 'content-type': mediaTypes.json };
   await fetch(target, { method: 'PUT', headers: json, body: JSON.stringify({ fields: { x: layout } }) });
-  const body = Buffer.concat(encodeBatch(Float64Array.of(7), [{ name: 'x', layout, values: new Uint8Array(values.buffer) }]));
+  const body = Buffer.concat(
+    encodeBatch(Float64Array.of(7), [{ name: 'x', layout, values: new Uint8Array(values.buffer) }]),
+  );
   const put = await fetch(`${target}/rows`, { method: 'POST', headers: { 'content-type': mediaTypes.arrow }, body });
   if (!put.ok) throw new Error(await put.text());
   return { url: `${target}/rows/7/x`, values, length: values.byteLength };

@@ -51,10 +51,15 @@ def sample(side: Side, calls: int) -> list[Sample]:
     return [Sample(wall, client / calls, server / calls) for wall in walls]
 
 
-def contest(ours: Side, peer: Side, *, rounds: int, calls: int = 1) -> tuple[list[Sample], list[Sample]]:
-    """A B A B, after a round of warm-up: per round the median of its calls."""
-    played = [(median(sample(ours, calls)), median(sample(peer, calls))) for _ in range(rounds + 1)][1:]
-    return [pair[0] for pair in played], [pair[1] for pair in played]
+def contest(
+    ours: Side, peer: Side, *, rounds: int, calls: int = 1, warm_ups: int = 1, pause_s: float = 0
+) -> tuple[list[Sample], list[Sample]]:
+    """A B A B, after rounds of warm-up: per round the median of its calls. A pause goes before each round."""
+    played = []
+    for _ in range(warm_ups + rounds):
+        time.sleep(pause_s)
+        played.append((median(sample(ours, calls)), median(sample(peer, calls))))
+    return [pair[0] for pair in played[warm_ups:]], [pair[1] for pair in played[warm_ups:]]
 
 
 def median(samples: Sequence[Sample]) -> Sample:

@@ -1,6 +1,6 @@
 /**
- * H5 over HTTP: malformed Arrow streams sent as puts. Each is refused with the code that the validator gives it, nothing
- * of it is stored, and the server's memory does not grow.
+ * H5 over HTTP: malformed Arrow streams sent as puts. Each is refused with the code that the validator gives it,
+ * nothing of it is stored, and the server's memory does not grow.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

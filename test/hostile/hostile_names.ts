@@ -1,7 +1,8 @@
 /**
  * Hostile names, seeded, and the places where a caller can put one.
  *
- * A name is text as it stands in a target: percent signs and all. Where it goes into JSON or a schema it stands as it is.
+ * A name is text as it stands in a target: percent signs and all. Where it goes into JSON or a schema it stands as it
+ * is.
  */
 import { EOS, schemaMessage } from '@transfer-queue/core/arrow';
 import type { Request } from './client.ts';

@@ -79,7 +79,7 @@ describe('an answer', () => {
   const SIZE = 10_000;
   const claim = { task: 't', fields: ['a'], rows_max: 1, lease_ms: 3_600_000 };
 
-  test('of the limit is given, one beyond is refused, read and claim alike; the rows of that claim come back', async () => {
+  test('of the limit is given, one beyond is refused, read or claim; the rows of that claim come back', async () => {
     const { url, node, stop } = await startSmallServer();
     try {
       const limit = (answerBytesMax: number): void => void Object.assign(node.parts, { answerSizeMax: answerBytesMax });

@@ -1,6 +1,7 @@
 /**
- * H8: names never become paths. A server is traced while it gets hostile names in every place where a name can stand; once
- * it was ready, no system call may name a file outside its data directory, nor may a file inside be named by a caller.
+ * H8: names never become paths. A server is traced while it gets hostile names in every place where a name can stand;
+ * once it was ready, no system call may name a file outside its data directory, nor may a file inside be named by a
+ * caller.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';

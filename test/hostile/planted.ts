@@ -1,5 +1,6 @@
 /**
- * Bugs to be found: loaded into a real server before its own modules by `NODE_OPTIONS=--import`, one chosen by TQ_PLANT.
+ * Bugs to be found: loaded into a real server before its own modules by `NODE_OPTIONS=--import`, one chosen by
+ * TQ_PLANT.
  *
  * A suite that finds none of these in a server that has them would find nothing in one that has them by mistake.
  */

@@ -2,8 +2,8 @@
  * How each published limit is reached: a probe makes a request of size `n` and says what became of it.
  *
  * Most run against the whole server. Limits that take minutes or gigabytes there are tried where they are enforced:
- * `partitionsMax`, `waitersMax` and `requestIdsKept` in the engine, at their real values; `answerBytesMax` in a server of
- * the same parts with a smaller limit; `connectionsMax` has its test in test/server/http/listener.test.ts.
+ * `partitionsMax`, `waitersMax` and `requestIdsKept` in the engine, at their real values; `answerBytesMax` in a server
+ * of the same parts with a smaller limit; `connectionsMax` has its test in test/server/http/listener.test.ts.
  */
 import { Field, Int64, Int8, List, Schema, tableToIPC, Table, type DataType } from 'apache-arrow';
 import { encodeBatch, EOS, schemaMessage, type EncodedColumn } from '@transfer-queue/core/arrow';

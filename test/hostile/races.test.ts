@@ -1,7 +1,7 @@
 /**
- * Many clients at once do everything to the same few partitions, in an order that nobody chose: drop what others put to,
- * claim what others delete, and go away in the middle. No request may fail by the server's fault, nothing may be left
- * waiting, and a restart must find the state as it was.
+ * Many clients at once do everything to the same few partitions, in an order that nobody chose: drop what others put
+ * to, claim what others delete, and go away in the middle. No request may fail by the server's fault, nothing may be
+ * left waiting, and a restart must find the state as it was.
  */
 import { expect, test } from 'vitest';
 import { errors, type ErrorCode } from '@transfer-queue/core/protocol';

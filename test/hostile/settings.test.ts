@@ -1,4 +1,6 @@
-/** Settings from flags, environment and file: which one wins, what the server says of a wrong one, and what it shows. */
+/**
+ * Settings from flags, environment and file: which one wins, what the server says of a wrong one, and what it shows.
+ */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -129,7 +131,7 @@ describe('a wrong one is named, with what would do', () => {
     'no file': [{ arguments: ['--config', 'none.json'] }, /^tq: cannot read the settings file none.json: ENOENT/],
     'a host beyond loopback': [
       { arguments: ['--host', '0.0.0.0'] },
-      /^tq: --host 0.0.0.0 is open to other machines: give --token/,
+      /^tq: --host 0.0.0.0 is open to others: give --token/,
     ],
     'with a token, without --plaintext': [
       { arguments: ['--host', '0.0.0.0', '--token', SECRET] },

@@ -1,6 +1,6 @@
 /**
- * Regression: a small answer from more cold blocks than the block cache has slots comes in several windows. It was sent as
- * the first of them with zeros behind it, since answers of this size are copied and sent at once.
+ * Regression: a small answer from more cold blocks than the block cache has slots comes in several windows. It was sent
+ * as the first of them with zeros behind it, since answers of this size are copied and sent at once.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bodyOf } from '../support/node.ts';
@@ -56,7 +56,11 @@ describe('rows of many cold blocks', () => {
 describe('one cell, as bare bytes', () => {
   test.each([0, 1])('row %i', async (id) => {
     const target = `/v1/partitions/p/rows/${id}/text`;
-    const { body } = await succeed(server.url, { method: 'GET', target, headers: { accept: 'application/octet-stream' } });
+    const { body } = await succeed(server.url, {
+      method: 'GET',
+      target,
+      headers: { accept: 'application/octet-stream' },
+    });
     expect(body.toString()).toBe(id === 0 ? 'row 0' : filler);
   });
 });

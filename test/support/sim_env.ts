@@ -87,6 +87,8 @@ export class SimFs implements Fs {
   opens = 0;
   /** Called after each change of bytes, names or what is durable: a place where a crash may come. */
   onChange: () => void = () => undefined;
+  /** Waited for before a read, write or sync begins: holds back one of them while others go on. */
+  gate: (action: Fault['action'], path: string) => Promise<void> = () => Promise.resolve();
   /** Opened and not closed yet, by path. */
   readonly openPaths = new Map<string, number>();
   #durableNames = new Map<string, SimFile>();
@@ -135,13 +137,14 @@ export class SimFs implements Fs {
     return {
       path,
       pread: async (into, position) => {
-        await Promise.resolve();
+        await this.gate('read', path);
         this.#check('read', path);
         const bytes = file('read').current.subarray(position, position + into.length);
         into.set(bytes);
         return bytes.length;
       },
       pwrite: async (bytes, position) => {
+        await this.gate('write', path);
         await new Promise((resolve) => setImmediate(resolve));
         this.writes++;
         const fault = this.#strike('write', path);
@@ -150,6 +153,7 @@ export class SimFs implements Fs {
         if (fault !== undefined) throw new FsError(fault.code, path, 'write');
       },
       datasync: async () => {
+        await this.gate('datasync', path);
         const image = Buffer.from(file('datasync').current);
         await new Promise((resolve) => setImmediate(resolve));
         this.syncs++;

@@ -6,7 +6,10 @@
 import { createServer, type AddressInfo } from 'node:net';
 
 const size = Number(process.argv[2]);
-const answer = Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`), Buffer.alloc(size, 'x')]);
+const answer = Buffer.concat([
+  Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`),
+  Buffer.alloc(size, 'x'),
+]);
 
 const server = createServer({ noDelay: true }, (socket) => {
   socket.on('data', () => socket.write(answer));

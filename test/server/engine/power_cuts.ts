@@ -1,11 +1,12 @@
 /**
- * Seeded lives of a node on a simulated disk: random puts, overwrites, deletes, drops and claims, a power cut at a random
- * change of the disk, a start from what it left, and again. After each start the cells are held against their history.
+ * Seeded lives of a node on a simulated disk: random puts, overwrites, deletes, drops and claims, a power cut at a
+ * random change of the disk, a start from what it left, and again. After each start the cells are held against their
+ * history.
  *
  *   history of a cell   op (required) | op | op ...       required: acknowledged at level `disk`, or below `durableLsn`
  *
- * Invariants checked: the directory opens; a cell shows its last required op or a later one, as a whole; it shows nothing
- * that was not put there; a second start shows the same as the first.
+ * Invariants checked: the directory opens; a cell shows its last required op or a later one, as a whole; it shows
+ * nothing that was not put there; a second start shows the same as the first.
  */
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
@@ -15,7 +16,7 @@ import { claimOf, declareTest, openTestNode, putText, readText, valuesOf } from 
 import { seededRandom, settle, simEnv, SimFs, type SimClock, type SimEnv } from '../../support/sim_env.ts';
 
 const DIR = '/data';
-const MEMORY_SIZE = 12 << 20;
+const MEMORY_SIZE = 9 << 20;
 const PARTITIONS = { disk: 'disk', os: 'os', both: 'os' } as const;
 const FIELDS = ['a', 'b'] as const;
 const LAYOUTS = new Map(FIELDS.map((name) => [name, { layout: 'bytes' } as const]));
@@ -72,7 +73,9 @@ async function workUntilCut(life: Life): Promise<Moment> {
   env.fs.onChange = () => {
     if (--changesLeft === 0) moment = take(life);
   };
-  await Promise.all(Object.entries(PARTITIONS).map(([name, ack]) => declareTest(opened.node, name, { ack, fields: LAYOUTS })));
+  await Promise.all(
+    Object.entries(PARTITIONS).map(([name, ack]) => declareTest(opened.node, name, { ack, fields: LAYOUTS })),
+  );
   const flying: Promise<void>[] = [];
   for (let step = 0; step < STEPS_MAX && moment === null; step++) {
     const op = act(life);

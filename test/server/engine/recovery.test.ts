@@ -1,6 +1,6 @@
 /**
- * What a start makes of what a crash left: several crashes in a row, lost bytes, missing files, full disks. Each test is
- * one way in which an acknowledged row could be lost, other bytes be shown, or a directory not open again.
+ * What a start makes of what a crash left: several crashes in a row, lost bytes, missing files, full disks. Each test
+ * is one way in which an acknowledged row could be lost, other bytes be shown, or a directory not open again.
  */
 import { describe, expect, test } from 'vitest';
 import { endClaim } from '../../../server/engine/claims.ts';
@@ -87,7 +87,11 @@ describe('one crash after another', () => {
 });
 
 describe('the journal rolls', () => {
-  const headers: Readonly<Record<string, Buffer>> = { empty: Buffer.alloc(0), short: Buffer.from('TQJO'), zero: Buffer.alloc(48) };
+  const headers: Readonly<Record<string, Buffer>> = {
+    empty: Buffer.alloc(0),
+    short: Buffer.from('TQJO'),
+    zero: Buffer.alloc(48),
+  };
 
   test.each(Object.entries(headers))('a roll that ended with an %s header is made up for', async (_, header) => {
     const first = await open(newDisk());
@@ -102,7 +106,9 @@ describe('the journal rolls', () => {
       await putText(opened.node, 'p', [id], 'a', [`value ${id}`]);
       opened = await afterKill(opened);
     }
-    expect(await readText(opened.node, 'p', [1, 2, 3, 4])).toMatchObject({ a: ['one', 'value 2', 'value 3', 'value 4'] });
+    expect(await readText(opened.node, 'p', [1, 2, 3, 4])).toMatchObject({
+      a: ['one', 'value 2', 'value 3', 'value 4'],
+    });
   });
 
   test('a directory whose first start ended before the first record opens', async () => {

@@ -40,7 +40,11 @@ test('behaves as a Map, whatever is added and removed', () => {
         }
         check(table, model, [id]);
       }
-      check(table, model, sequence.map((step) => step.id));
+      check(
+        table,
+        model,
+        sequence.map((step) => step.id),
+      );
       expect(keysOf(table)).toEqual([...model.keys()].sort((a, b) => a - b));
     }),
     { seed: 1, numRuns: 150 },

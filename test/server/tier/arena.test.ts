@@ -46,14 +46,40 @@ test('runs never overlap, held and pinned ones stay, and a take fails only when 
           return 'which' in step ? fitting[step.which % fitting.length] : undefined;
         };
         if (step.kind === 'take') take(arena, step.size, all, blocks);
-        else if (step.kind === 'cache') cache(arena, of(({ state }) => state === 'held'));
-        else if (step.kind === 'hold') hold(arena, of((one) => one.state === 'cached'));
-        else if (step.kind === 'release') release(arena, of(({ state }) => state !== 'released'));
-        else if (step.kind === 'pin') pin(arena, of((one) => one.state !== 'released'));
-        else unpin(arena, of(({ pins }) => pins > 0));
-        const heldFrames = there().filter(blocks).reduce((sum, { run }) => sum + run.count, 0);
+        else if (step.kind === 'cache')
+          cache(
+            arena,
+            of(({ state }) => state === 'held'),
+          );
+        else if (step.kind === 'hold')
+          hold(
+            arena,
+            of((one) => one.state === 'cached'),
+          );
+        else if (step.kind === 'release')
+          release(
+            arena,
+            of(({ state }) => state !== 'released'),
+          );
+        else if (step.kind === 'pin')
+          pin(
+            arena,
+            of((one) => one.state !== 'released'),
+          );
+        else
+          unpin(
+            arena,
+            of(({ pins }) => pins > 0),
+          );
+        const heldFrames = there()
+          .filter(blocks)
+          .reduce((sum, { run }) => sum + run.count, 0);
         expect(arena.heldSize).toBe(heldFrames * FRAME);
-        expect(there().filter(blocks).every(({ run }) => run.bytes.every((byte) => byte === run.bytes[0]))).toBe(true);
+        expect(
+          there()
+            .filter(blocks)
+            .every(({ run }) => run.bytes.every((byte) => byte === run.bytes[0])),
+        ).toBe(true);
       }
     }),
     { seed: 4, numRuns: 200 },

@@ -1,0 +1,83 @@
+"""Several nodes behind one client: calls are split, merged and follow a shard that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import transferq
+from fake_server import FakeStore, serve
+from rows import FIELDS, check_rows, put_rows
+from transferq import Client
+from transferq._core import core
+from transferq._shards import Shards
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[Client, list[FakeStore]]]:
+    """Three nodes, each of which refuses the rows of the others, and a client of the first."""
+    names = ["n1", "n2", "n3"]
+    stores = [FakeStore() for _ in names]
+    ranks = core().rendezvous(range(64), names, count=1)
+
+    def owned_by(node: int) -> Any:
+        def owns(row: int, group_size: int) -> bool:
+            shard = core().shards_of_ids([row], group_size=group_size, shards=64)[0]
+            return ranks[shard][0] == node
+
+        return owns
+
+    with ExitStack() as stack:
+        urls = [stack.enter_context(serve(store)) for store in stores]
+        for node, store in enumerate(stores):
+            store.nodes = [{"id": name, "url": url} for name, url in zip(names, urls, strict=True)]
+            store.owns = owned_by(node)
+        yield stack.enter_context(transferq.connect(urls[0], timeout_s=10)), stores
+
+
+def test_rows_of_several_nodes_are_one_call(cluster: tuple[Client, list[FakeStore]]) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS, group_size=4)
+    ids = list(range(100, 0, -1))
+    put = put_rows(partition, ids)
+    assert len(put.lsns) == 3
+    kept = [set(store.partitions["p"].rows) for store in stores]
+    assert all(kept)
+    assert set.union(*kept) == set(ids)
+    check_rows(partition.get(ids), ids)
+    check_rows(partition.get([5, 50, 17]), [5, 50, 17])
+    assert sorted(row for page in partition.scan(rows_max=7) for row in page.index_ids.tolist()) == sorted(ids)
+    assert partition.delete([1, 2, 3, 200]) == 3
+    assert partition.newest(fields=["x"]).lsn == max(store.partitions["p"].lsn for store in stores)
+    with pytest.raises(transferq.FixRequest, match="one node"):
+        partition.put({"x": [0] * 50}, index_ids=range(50), claim="c1")
+    partition.seal()
+    seen = []
+    for batch in partition.consume(task="t", fields=["x"], batch_size=10):
+        seen += batch.index_ids.tolist()
+        batch.ack()
+    assert sorted(seen) == sorted(set(ids) - {1, 2, 3})
+    assert partition.put({"x": [], "r": []}, index_ids=[]).rows == 0
+
+
+def test_a_moved_shard_is_followed(cluster: tuple[Client, list[FakeStore]], monkeypatch: pytest.MonkeyPatch) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS)
+    reads: list[int] = []
+    read = Shards._read
+
+    def wrong_at_first(self: Shards) -> Any:
+        found = read(self)
+        reads.append(found.epoch)
+        if len(reads) > 1:
+            return found
+        return type(found)(found.epoch, (found.owners + 1) % 3, found.origins)
+
+    monkeypatch.setattr(Shards, "_read", wrong_at_first)
+    tq.shards.reset()
+    put_rows(partition, range(50))
+    assert len(reads) == 2
+    check_rows(partition.get(range(50)), range(50))
+    assert stores[0].partitions["p"].rows

@@ -1,0 +1,101 @@
+/** A data directory that version 1 left when it was killed opens and reads the same, in all later versions. */
+import { cpSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endClaim } from '../../../server/engine/claims.ts';
+import type { Node } from '../../../server/engine/node.ts';
+import type { OpenedNode } from '../../../server/engine/open.ts';
+import { readCell } from '../../../server/engine/read.ts';
+import { realEnv } from '../../../server/env/real.ts';
+import { Holds } from '../../../server/store/extents.ts';
+import { claimOf, openTestNode, putText, readText, valuesOf } from '../../support/node.ts';
+import { temporaryDirectory } from '../../support/process.ts';
+import { quietLog } from '../../support/sim_env.ts';
+
+const frozen = fileURLToPath(new URL('../../vectors/data-v1', import.meta.url));
+const facts = JSON.parse(readFileSync(join(frozen, 'facts.json'), 'utf8')) as {
+  readonly putLsn: number;
+  readonly lsn: number;
+  readonly liveToken: string;
+  readonly ackedToken: string;
+  readonly releasedToken: string;
+};
+
+const directory = temporaryDirectory('data-v1');
+let opened: OpenedNode;
+let node: Node;
+
+beforeAll(async () => {
+  for (const folder of ['journal', 'segments']) {
+    cpSync(join(frozen, folder), join(directory.path, folder), { recursive: true });
+  }
+  opened = await openTestNode(realEnv(quietLog), directory.path);
+  ({ node } = opened);
+});
+
+afterAll(async () => {
+  await opened.close();
+  directory.remove();
+});
+
+async function matrixOf(id: number): Promise<number[]> {
+  const located = await readCell(node, { partition: 'train', id, field: 'matrix' });
+  const [{ field, batches, ordinals }] = located.columns;
+  const { extent, regions } = located.batches[batches[0]];
+  const holds = new Holds();
+  const bytes = await node.parts.reader.whole(extent, regions[field.id]![0] + 16 * ordinals[0], 16, holds);
+  const values = [0, 4, 8, 12].map((at) => bytes.readFloatLE(at));
+  node.parts.reader.release(holds);
+  located.close();
+  return values;
+}
+
+describe('the directory of version 1', () => {
+  test('opens: what was torn is cut, nothing is left out', () => {
+    expect(opened.recovery).toMatchObject({ events: 27, partitions: 3, voided: [] });
+    expect(opened.recovery.cut).toMatchObject({ size: 20, reason: 'a torn write' });
+    expect(node.parts.journal.lsn).toBeGreaterThan(facts.lsn);
+  });
+
+  test('has its rows, the newest cell of each field', async () => {
+    const prompts = ['after the claim', 'TWO', 'three', '', 'above the watermark'];
+    expect(await readText(node, 'train', [1, 2, 3, 4, 5], ['prompt'])).toMatchObject({ prompt: prompts });
+    expect(await readText(node, 'train', [2], ['response'])).toMatchObject({ response: ['answer'] });
+    expect([await matrixOf(4), await matrixOf(1)]).toEqual([
+      [1, 2, 3, 4],
+      [5, 6, 7, 8],
+    ]);
+    const ids = [2 ** 40, 2 ** 53 - 1];
+    expect(await readText(node, 'done', ids)).toMatchObject({ a: ['high', 'end'] });
+  });
+
+  test('lacks what was deleted, dropped or in memory only', async () => {
+    await expect(readText(node, 'train', [9], ['prompt'])).rejects.toMatchObject({ code: 'rows_missing' });
+    expect(() => node.partition('gone')).toThrow('partition_unknown');
+    await expect(readText(node, 'scratch', [1], [])).rejects.toMatchObject({ code: 'rows_missing' });
+  });
+
+  test('keeps declarations, seals and request ids', async () => {
+    expect(node.partition('train').settings).toMatchObject({ groupSize: 2, ack: 'os', open: true });
+    expect(node.partition('scratch').settings.ack).toBe('memory');
+    await expect(putText(node, 'done', [7], 'a', ['x'])).rejects.toMatchObject({ code: 'partition_sealed' });
+    const retry = await putText(node, 'train', [1], 'prompt', ['retry'], { requestId: 'put-1' });
+    expect(retry).toMatchObject({ lsn: facts.putLsn, rows: 4 });
+  });
+
+  test('keeps claims: tokens, what they granted, how they ended', async () => {
+    const again = await claimOf(node, 'train', { fields: ['prompt'], requestId: 'claim-1' });
+    if (again.kind !== 'claimed') throw new Error('not claimed');
+    expect(again.token).toBe(facts.liveToken);
+    expect(await valuesOf(node, again.located)).toMatchObject({ index_id: ['1'], prompt: ['one'] });
+    await endClaim(node, facts.liveToken, 'ack', '');
+    await expect(endClaim(node, facts.releasedToken, 'ack', '')).rejects.toMatchObject({ code: 'claim_stale' });
+    await expect(endClaim(node, facts.ackedToken, 'release', '')).rejects.toMatchObject({ code: 'claim_stale' });
+    const rest = await claimOf(node, 'train', { fields: ['prompt'] });
+    if (rest.kind !== 'claimed') throw new Error('not claimed');
+    expect([...rest.located.ids]).toEqual([3, 4, 5]);
+    expect([...rest.attempts]).toEqual([2, 1, 1]);
+    rest.located.close();
+  });
+});

@@ -1,0 +1,63 @@
+/**
+ * Made test/vectors/data-v1, the data directory of a node of format version 1 that was killed: `node
+ * test/vectors/data_v1.ts DIR`. The directory is frozen: every later version opens it and reads the same from it.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { encodeBatch } from '@transfer-queue/core/arrow';
+import { endClaim } from '../../server/engine/claims.ts';
+import { deleteRows, drop, seal } from '../../server/engine/partitions.ts';
+import { claimOf, declareTest, openTestNode, putBody, putText } from '../support/node.ts';
+import { simEnv, SimFs } from '../support/sim_env.ts';
+
+const DIR = '/data';
+const TORN_SIZE = 20;
+
+const env = simEnv(SimFs.withReserve(DIR));
+const { node } = await openTestNode(env, DIR);
+
+const matrices = Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]);
+const matrixColumn = {
+  name: 'matrix',
+  layout: { layout: 'dense', dtype: 'float32', shape: [2, 2] },
+  values: new Uint8Array(matrices.buffer),
+} as const;
+
+await declareTest(node, 'train', { groupSize: 2 });
+const first = await putText(node, 'train', [1, 2, 3, 4], 'prompt', ['one', 'two', 'three', ''], { requestId: 'put-1' });
+await putText(node, 'train', [2], 'prompt', ['TWO']);
+await putBody(node, 'train', Buffer.concat(encodeBatch(Float64Array.of(4, 1), [matrixColumn])));
+await putText(node, 'train', [9], 'prompt', ['deleted']);
+await deleteRows(node, 'train', { ids: Float64Array.of(9), requestId: 'delete-1' });
+
+await declareTest(node, 'gone');
+await putText(node, 'gone', [1], 'a', ['dropped']);
+await drop(node, 'gone');
+
+await declareTest(node, 'scratch', { ack: 'memory' });
+await putText(node, 'scratch', [1], 'a', ['in memory']);
+
+await declareTest(node, 'done', { ack: 'disk' });
+await putText(node, 'done', [2 ** 53 - 1, 2 ** 40], 'a', ['end', 'high']);
+await seal(node, 'done');
+
+const live = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, requestId: 'claim-1', leaseMs: 60_000 });
+const acked = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, leaseMs: 60_000 });
+const released = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, leaseMs: 60_000 });
+if (live.kind !== 'claimed' || acked.kind !== 'claimed' || released.kind !== 'claimed') throw new Error('not claimed');
+await putText(node, 'train', [1], 'prompt', ['after the claim']);
+await putText(node, 'train', [2], 'response', ['answer'], { claim: acked.token });
+await endClaim(node, released.token, 'release', '');
+await node.makeDurable();
+await putText(node, 'train', [5], 'prompt', ['above the watermark']);
+
+const files = [...env.fs.files].filter(([path]) => !path.endsWith('/reserve'));
+for (const [path, { current }] of files) {
+  const target = `${process.argv[2]}${path.slice(DIR.length)}`;
+  mkdirSync(dirname(target), { recursive: true });
+  const torn = path.endsWith('.tqj') ? Buffer.alloc(TORN_SIZE, 0x54) : Buffer.alloc(0);
+  writeFileSync(target, Buffer.concat([current, torn]));
+}
+const facts = { putLsn: first.lsn, liveToken: live.token, ackedToken: acked.token, releasedToken: released.token };
+const all = { ...facts, lsn: node.parts.journal.lsn };
+writeFileSync(`${process.argv[2]}/facts.json`, `${JSON.stringify(all, null, 2)}\n`);

@@ -1,0 +1,172 @@
+"""Makes the frozen vectors of the journal from the description of its format alone: `python test/vectors/journal.py`.
+
+Written by hand after the byte pictures in server/journal/format.ts and events.ts, so that a change of the code shows. A
+record, once released, never changes: a new event gets a new type number and a new vector.
+"""
+
+import json
+import pathlib
+import struct
+from typing import Any
+
+import xxhash
+
+HEX = bytes.fromhex
+TYPES = ["descriptor", "declare", "drop", "insert", "delete", "claim", "ack", "release", "seal"]
+LEVELS = ["memory", "os", "disk"]
+
+EVENTS: list[dict[str, Any]] = [
+    {"type": "descriptor", "formatVersion": 1, "epoch": 3, "bootId": "b00t", "tokenKey": "00ff10", "voided": [7, 9]},
+    {
+        "type": "declare",
+        "partition": 2,
+        "settings": {
+            "name": "train",
+            "fields": [{"name": "image", "layout": {"layout": "dense", "dtype": "float32", "shape": [28, 28]}}],
+            "open": False,
+            "groupSize": 8,
+            "ack": "os",
+        },
+    },
+    {"type": "drop", "partition": 4_294_967_295},
+    {
+        "type": "insert",
+        "partition": 2,
+        "requestId": "put-1",
+        "extent": {"segment": 12, "offset": 64, "length": 1_048_577, "blocks": "000102030405060708090a0b0c0d0e0f"},
+        "batches": [
+            {
+                "rows": 2,
+                "ids": [0, 9_007_199_254_740_991],
+                "columns": [{"field": 0, "regions": [128, 12, 192, 3_136]}, {"field": 4_095, "regions": []}],
+            },
+            {"rows": 0, "ids": [], "columns": []},
+        ],
+        "ackClaim": 4_294_967_297,
+    },
+    {"type": "delete", "partition": 2, "requestId": "", "ids": [5, 4_294_967_296]},
+    {
+        "type": "claim",
+        "partition": 2,
+        "requestId": "claim-1",
+        "task": "actor_update",
+        "claim": 4_294_967_298,
+        "epoch": 1,
+        "fields": [0, 3],
+        "ids": [8, 9, 10],
+        "attempts": [1, 2, 65_535],
+        "leaseMs": 30_000,
+        "autoAck": True,
+    },
+    {"type": "ack", "partition": 2, "claim": 4_294_967_298, "requestId": "ack-1"},
+    {"type": "release", "partition": 2, "claim": 4_294_967_299, "requestId": "grüße", "reason": "expired"},
+    {"type": "release", "partition": 2, "claim": 4_294_967_299, "requestId": "", "reason": "released"},
+    {"type": "seal", "partition": 2},
+]
+
+
+def u8(value: int) -> bytes:
+    return struct.pack("<B", value)
+
+
+def u16(value: int) -> bytes:
+    return struct.pack("<H", value)
+
+
+def u32(value: int) -> bytes:
+    return struct.pack("<I", value)
+
+
+def u64(value: int) -> bytes:
+    return struct.pack("<Q", value)
+
+
+def sized(value: bytes) -> bytes:
+    return u32(len(value)) + value
+
+
+def text(value: str) -> bytes:
+    return sized(value.encode())
+
+
+def numbers(values: list[int]) -> bytes:
+    return u32(len(values)) + b"".join(map(u64, values))
+
+
+def payload(e: dict[str, Any]) -> bytes:
+    """The fields of an event in the order of its codec."""
+    match e["type"]:
+        case "descriptor":
+            head = u32(e["formatVersion"]) + u64(e["epoch"]) + text(e["bootId"])
+            return head + sized(HEX(e["tokenKey"])) + numbers(e["voided"])
+        case "declare":
+            return u32(e["partition"]) + text(json.dumps(e["settings"], separators=(",", ":")))
+        case "drop" | "seal":
+            return u32(e["partition"])
+        case "insert":
+            return insert(e)
+        case "delete":
+            return u32(e["partition"]) + text(e["requestId"]) + numbers(e["ids"])
+        case "claim":
+            head = u32(e["partition"]) + text(e["requestId"]) + text(e["task"]) + u64(e["claim"]) + u64(e["epoch"])
+            lists = numbers(e["fields"]) + numbers(e["ids"]) + b"".join(map(u16, e["attempts"]))
+            return head + u32(e["leaseMs"]) + u8(e["autoAck"]) + lists
+        case "ack":
+            return u32(e["partition"]) + u64(e["claim"]) + text(e["requestId"])
+        case "release":
+            head = u32(e["partition"]) + u64(e["claim"]) + text(e["requestId"])
+            return head + u8(e["reason"] == "expired")
+    raise ValueError(e["type"])
+
+
+def insert(e: dict[str, Any]) -> bytes:
+    extent = e["extent"]
+    out = u32(e["partition"]) + text(e["requestId"]) + u64(e["ackClaim"])
+    out += u32(extent["segment"]) + u64(extent["offset"]) + u64(extent["length"]) + sized(HEX(extent["blocks"]))
+    out += u32(len(e["batches"]))
+    for batch in e["batches"]:
+        out += numbers(batch["ids"]) + u32(len(batch["columns"]))
+        for column in batch["columns"]:
+            out += u16(column["field"]) + numbers(column["regions"])
+    return out
+
+
+def xxh64(data: bytes) -> bytes:
+    return u64(xxhash.xxh64_intdigest(data))
+
+
+def record(event: dict[str, Any], header: dict[str, Any]) -> bytes:
+    """The header of 56 bytes, the payload, zeros up to a multiple of 8."""
+    body = payload(event)
+    kind, level = 1 + TYPES.index(event["type"]), LEVELS.index(header["level"])
+    head = struct.pack("<4sIQQHHIQ", b"TQRC", len(body), header["lsn"], header["timestamp"], kind, level,
+                       header["epoch"], header["watermark"])  # fmt: skip
+    head += xxh64(body)
+    return head + xxh64(head) + body + bytes(-len(body) % 8)
+
+
+def file_header(number: int, lsn_before: int) -> bytes:
+    head = struct.pack("<8sIIQQQ", b"TQJOURNL", 1, 0, number, lsn_before, 0)
+    return head + xxh64(head)
+
+
+def main() -> None:
+    records = []
+    for i, event in enumerate(EVENTS):
+        header = {
+            "lsn": 2**40 + i,
+            "timestamp": 2**50 + i,
+            "level": LEVELS[i % 3],
+            "epoch": 3,
+            "watermark": 2**40 + i - 1,
+        }
+        records.append({"event": event, **header, "record": record(event, header).hex()})
+    files = [
+        {"number": n, "lsnBefore": lsn, "header": file_header(n, lsn).hex()} for n, lsn in [(1, 0), (2**33, 2**52)]
+    ]
+    path = pathlib.Path(__file__).with_name("journal.json")
+    path.write_text(json.dumps({"files": files, "records": records}, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
