@@ -80,6 +80,8 @@ export class Waits {
   readonly #clock: Clock;
   readonly #partitions = new Map<number, PartitionWaits>();
   readonly #timers = new Map<Waiter, Timer>();
+  /** Why nobody may wait any more. */
+  #closed: StoreError | null = null;
 
   constructor(options: { state: NodeState; clock: Clock }) {
     this.#state = options.state;
@@ -131,7 +133,9 @@ export class Waits {
     wakeAfter(waits.claims, this.#state.queueById(event.partition)!, event, this.#serve(waits));
   }
 
+  /** Refuses those who wait and those who still come. */
   refuseAll(error: StoreError): void {
+    this.#closed = error;
     for (const waits of this.#partitions.values()) this.#refuse(waits, error);
   }
 
@@ -171,6 +175,7 @@ export class Waits {
   }
 
   #admit(partition: Partition): PartitionWaits {
+    if (this.#closed !== null) throw this.#closed;
     if (this.count >= limits.waitersMax) throw new StoreError('too_many_waiters', { waiters: this.count });
     let waits = this.#partitions.get(partition.id);
     if (waits === undefined) {

@@ -52,6 +52,7 @@ class RealFile implements File {
         const length = Math.min(bytes.length - from, PIECE_SIZE_MAX);
         write(this.#fd, bytes, from, length, position + from, (error, count) => {
           if (error) done(error);
+          else if (count === 0) done(Object.assign(new Error('nothing was written'), { code: 'EIO' }));
           else step(from + count);
         });
       };

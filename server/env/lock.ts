@@ -20,12 +20,14 @@ function bind(path: string): Promise<Server | null> {
   });
 }
 
-function answers(path: string): Promise<boolean> {
+/** Whether a process listens there. Only a refused connection says no: one that is stopped may have a full backlog. */
+function isHeld(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('close', () => socket.destroy());
-    socket.once('connect', () => socket.destroy());
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
   });
 }
 
@@ -43,7 +45,7 @@ export async function lockDirectory(directory: string): Promise<{ release(): Pro
   const path = `/proc/self/fd/${fd}/lock.sock`;
   try {
     let server = await bind(path);
-    if (server === null && !(await answers(path))) {
+    if (server === null && !(await isHeld(path))) {
       unlinkSync(path);
       server = await bind(path);
     }

@@ -9,7 +9,7 @@ import { FsError, type Clock, type Env, type File, type Fs, type Log, type Timer
 export class SimClock implements Clock {
   #now = 1_000;
   #wall = 1_700_000_000_000;
-  #timers: { at: number; action: () => void; order: number }[] = [];
+  readonly #timers = new Set<{ at: number; action: () => void; order: number }>();
   #order = 0;
 
   nowMs(): number {
@@ -22,8 +22,8 @@ export class SimClock implements Clock {
 
   after(ms: number, action: () => void): Timer {
     const timer = { at: this.#now + ms, action, order: this.#order++ };
-    this.#timers.push(timer);
-    return { cancel: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
+    this.#timers.add(timer);
+    return { cancel: () => void this.#timers.delete(timer) };
   }
 
   soon(action: () => void): void {
@@ -34,9 +34,10 @@ export class SimClock implements Clock {
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
-      const due = this.#timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at || a.order - b.order)[0];
+      const fallen = [...this.#timers].filter((timer) => timer.at <= end);
+      const due = fallen.sort((a, b) => a.at - b.at || a.order - b.order)[0];
       if (due === undefined) break;
-      this.#timers = this.#timers.filter((timer) => timer !== due);
+      this.#timers.delete(due);
       this.#wall += due.at - this.#now;
       this.#now = Math.max(this.#now, due.at);
       due.action();

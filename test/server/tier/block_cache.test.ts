@@ -1,4 +1,7 @@
-/** The read cache of cold bytes: verified before they are shown, kept while they are pinned, read again when they failed. */
+/**
+ * The read cache of cold bytes: verified before they are shown, kept while they are pinned, read again when they
+ * failed.
+ */
 import { describe, expect, test } from 'vitest';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
@@ -27,7 +30,7 @@ interface Disk {
 
 function sourceOf(key: number, offset = 64): { source: BlockSource; disk: Disk } {
   const random = seededRandom(key);
-  const body = Buffer.from({ length: LENGTH }, () => Math.floor(random() * 256));
+  const body = Buffer.from(Uint8Array.from({ length: LENGTH }, () => Math.floor(random() * 256)));
   const hasher = core.bodyHasher();
   hasher.update(body);
   hasher.finish();
