@@ -1,5 +1,5 @@
 /** Claims: take rows for a task, with their data; end a claim by ack or release; extend its lease. */
-import { StoreError } from '../errors.ts';
+import { invariant, StoreError } from '../errors.ts';
 import { machine } from '../queue/machine.ts';
 import type { ClaimCommand, ClaimEvent } from '../queue/events.ts';
 import type { Partition } from '../store/partition.ts';
@@ -88,6 +88,7 @@ async function finish(node: Node, partition: Partition, result: Attempt): Promis
   if (result.kind === 'drained') return result;
   const { claim, attempts, leaseMs, located } = result.grant;
   const cells = (await located).share();
+  invariant(cells === null || cells.missing.length === 0, 'rows that were granted have all their cells');
   if (cells === null) throw new StoreError('claim_stale', { reason: 'the claim of this request ended' });
   await result.commit;
   await node.parts.journal.settled();

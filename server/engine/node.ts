@@ -92,10 +92,15 @@ export class Node {
     if (this.#stopped) throw new StoreError('shutting_down');
     const { journal, state, env } = this.parts;
     const { lsn, commit } = journal.append(event, level);
-    const rows = state.apply(event, { lsn, level, commit, now: env.clock.nowMs(), replayed: false });
-    this.waits.wake(event);
-    if (event.type === 'claim') this.#armLease(machine.nextDeadline(state.queueById(event.partition)!));
-    return { lsn, rows, commit };
+    try {
+      const rows = state.apply(event, { lsn, level, commit, now: env.clock.nowMs(), replayed: false });
+      this.waits.wake(event);
+      if (event.type === 'claim') this.#armLease(machine.nextDeadline(state.queueById(event.partition)!));
+      return { lsn, rows, commit };
+    } catch (error) {
+      // The journal has the event: from here on the state in memory would differ from what a start makes of it.
+      return env.crash(`a ${event.type} event could not be applied`, error);
+    }
   }
 
   /** Refuses what waits and what still comes, so that connections can end. */

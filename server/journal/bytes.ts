@@ -35,6 +35,11 @@ export class ByteWriter {
     this.#end = 0;
   }
 
+  /** Takes back what was written beyond `length`. */
+  cut(length: number): void {
+    this.#end = length;
+  }
+
   /** Makes room and returns where to write. */
   reserve(count: number): number {
     const at = this.#end;

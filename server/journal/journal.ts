@@ -179,7 +179,18 @@ export class Journal {
     return new Promise((resolve) => waiters.push({ lsn, resolve }));
   }
 
+  /** An event that cannot be written leaves nothing behind: what follows it must be readable. */
   #encode(event: JournalEvent, lsn: number, level: AckLevel): void {
+    const { length } = this.#pending;
+    try {
+      this.#encodeRecord(event, lsn, level);
+    } catch (error) {
+      this.#pending.cut(length);
+      throw error;
+    }
+  }
+
+  #encodeRecord(event: JournalEvent, lsn: number, level: AckLevel): void {
     const start = this.#pending.reserve(RECORD_HEADER_SIZE);
     writeEvent(this.#pending, event);
     const payloadSize = this.#pending.length - start - RECORD_HEADER_SIZE;

@@ -116,8 +116,8 @@ interface FileContext {
 }
 
 async function readFile(options: ReadOptions, file: File, context: FileContext): Promise<FileEnd> {
-  const bytes = Buffer.allocUnsafeSlow(await file.size());
-  await file.pread(bytes, 0);
+  const whole = Buffer.allocUnsafeSlow(await file.size());
+  const bytes = whole.subarray(0, await file.pread(whole, 0));
   const header = checkFileHeader(options.core, bytes);
   if (!header.ok) return brokenHeader(options, file, bytes, context, header);
   if (header.number !== context.number || header.lsnBefore !== context.progress.lsn) {

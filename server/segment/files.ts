@@ -78,7 +78,9 @@ export class SegmentFiles {
     }
     this.#recycled.push({ id, file, size });
     this.#trim?.cancel();
-    this.#trim = this.#env.clock.after(RECYCLED_MS_MAX, () => void this.removeRecycled());
+    this.#trim = this.#env.clock.after(RECYCLED_MS_MAX, () => {
+      this.removeRecycled().catch((error: unknown) => this.#env.log.warn({ err: error }, 'recycled files remain'));
+    });
   }
 
   /** Gives the space of recycled files back at once. */

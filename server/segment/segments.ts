@@ -15,7 +15,7 @@
  * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours'
  * dirty bytes, and large partitions, so that dropping one frees whole files.
  */
-import type { AckLevel } from '@transfer-queue/core/protocol';
+import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import type { Env } from '../env/env.ts';
 import type { Arena } from '../tier/arena.ts';
@@ -25,8 +25,8 @@ import { newSegment, type Segment } from './segment.ts';
 
 export const EXTENT_ALIGNMENT = 64;
 
-/** Lanes that hold an active segment at once; the least recently used one is sealed beyond that. */
-const LANES_MAX = 6;
+/** Lanes of large partitions; beyond that they share the lane of their ack level, until one of these fills up. */
+const OWN_LANES_MAX = 6;
 
 export interface Reservation {
   readonly segment: Segment;
@@ -50,7 +50,7 @@ export class Segments {
   readonly #open: OpenFiles;
   readonly #memoryWaitMsMax: number;
   readonly #segments = new Map<number, Segment>();
-  /** Active segments by lane, least recently used first. */
+  /** Active segments by lane. */
   readonly #lanes = new Map<string, Segment>();
   readonly #opening = new Map<string, Promise<Segment>>();
   readonly #reservedOfPartition = new Map<number, number>();
@@ -87,11 +87,7 @@ export class Segments {
     const lane = this.#laneOf(level, partition, length);
     for (;;) {
       const active = this.#lanes.get(lane);
-      if (active !== undefined && active.capacity - active.end >= length) {
-        this.#lanes.delete(lane);
-        this.#lanes.set(lane, active);
-        return this.#carve(active, length);
-      }
+      if (active !== undefined && active.capacity - active.end >= length) return this.#carve(active, length);
       await this.#openLane(lane, level);
     }
   }
@@ -200,7 +196,10 @@ export class Segments {
   #laneOf(level: AckLevel, partition: number, length: number): string {
     const reserved = (this.#reservedOfPartition.get(partition) ?? 0) + length;
     this.#reservedOfPartition.set(partition, reserved);
-    return reserved > this.#arena.frameSize ? `${level}:${partition}` : level;
+    const own = `${level}:${partition}`;
+    const hasOwn = this.#lanes.has(own) || this.#opening.has(own);
+    const isRoom = this.#lanes.size + this.#opening.size < OWN_LANES_MAX + ackLevels.length;
+    return reserved > this.#arena.frameSize && (hasOwn || isRoom) ? own : level;
   }
 
   /** A dropped partition needs its lane no more: the segment can be recycled with what it holds. */
@@ -224,10 +223,6 @@ export class Segments {
   async #replaceLane(lane: string, level: AckLevel): Promise<Segment> {
     const full = this.#lanes.get(lane);
     if (full !== undefined) this.#closeLane(lane, full);
-    if (this.#lanes.size >= LANES_MAX) {
-      const [oldest, segment] = this.#lanes.entries().next().value!;
-      this.#closeLane(oldest, segment);
-    }
     const segment = await this.#openSegment(level, this.#arena.frameSize);
     this.#lanes.set(lane, segment);
     return segment;
@@ -299,7 +294,9 @@ export class Segments {
     this.#segments.delete(segment.id);
     this.#open.forget(segment);
     while (segment.syncing !== null) await segment.syncing;
-    if (segment.level !== 'memory') await this.#files.recycle(segment.id, segment.file, segment.fileSize);
+    const { file } = segment;
+    segment.file = null;
+    if (segment.level !== 'memory') await this.#files.recycle(segment.id, file, segment.fileSize);
   }
 }
 

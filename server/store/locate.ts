@@ -3,6 +3,7 @@
  *
  *   ids x fields  ->  per field: batches[i], ordinals[i]      the place of row i's cell
  */
+import { invariant } from '../errors.ts';
 import type { Field, Partition, StoredBatch } from './partition.ts';
 import type { Store } from './store.ts';
 
@@ -83,6 +84,7 @@ function finish(store: Store, found: Found): Located {
     lsn,
     share: () => (open ? finish(store, found) : null),
     close: () => {
+      invariant(open, 'what was located is let go of once');
       open = false;
       for (const batch of held) store.unpin(batch);
     },

@@ -40,11 +40,6 @@ export class Store {
     };
   }
 
-  /** LSN of the last event that was applied. */
-  get lsn(): number {
-    return this.#lsn;
-  }
-
   get partitionNext(): number {
     return this.#partitionNext;
   }

@@ -257,3 +257,14 @@ describe('a full disk', () => {
     expect(env.fs.files.get('/data/reserve')!.current.length).toBe(RESERVE_SIZE);
   });
 });
+
+test('an event that cannot be written leaves nothing behind', async () => {
+  const { journal, env } = await startJournal();
+  await append(journal, [1]);
+  const large = { type: 'delete', partition: 2, requestId: '', ids: new Float64Array(3_000_000) } as const;
+  for (const event of [numbered(-1), { type: 'drop', partition: 2 ** 32 } as const, large]) {
+    expect(() => journal.append(event, 'os')).toThrow();
+  }
+  await append(journal, [3]);
+  expect((await openJournal(env.fs.afterCrash())).seen).toEqual([1, 3]);
+});

@@ -92,6 +92,14 @@ describe('places', () => {
     expect(next[0].segment).not.toBe(first.segment);
   });
 
+  test('many large partitions in turn fill segments, not a file with each put', async () => {
+    for (let round = 0; round < 40; round++) {
+      for (let partition = 1; partition <= 12; partition++) await put(SMALL, partition, 'os', partition);
+    }
+    const filled = (40 * 12 * SMALL) / FRAME;
+    expect([...segments.all()].length).toBeLessThanOrEqual(filled * 1.5);
+  });
+
   test('room of a cancelled put is given back when nothing was reserved after it', async () => {
     await put(SMALL, 1);
     const last = await reserve(SMALL);

@@ -1,0 +1,90 @@
+/** Real files: explicit offsets, whole reads and writes, and the system's word for what went wrong. */
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { FsError, type File } from '../../../server/env/env.ts';
+import { openRealFile } from '../../../server/env/file.ts';
+import { temporaryDirectory } from '../../support/process.ts';
+
+const directory = temporaryDirectory('file');
+const path = join(directory.path, 'data');
+
+afterAll(() => directory.remove());
+
+async function created(text = ''): Promise<File> {
+  writeFileSync(path, text);
+  return openRealFile(path, false);
+}
+
+describe('a file', () => {
+  test('is written and read at offsets, in any order, and has zeros between', async () => {
+    const file = await created();
+    await Promise.all([file.pwrite(Buffer.from('later'), 100), file.pwrite(Buffer.from('first'), 0)]);
+    await file.pwrite(Buffer.from('FIRST'), 0);
+    expect(await file.size()).toBe(105);
+    const bytes = Buffer.alloc(105, 0xff);
+    expect(await file.pread(bytes, 0)).toBe(105);
+    expect(bytes.toString('latin1')).toBe(`FIRST${'\0'.repeat(95)}later`);
+    await file.datasync();
+    await file.close();
+  });
+
+  test('is read up to its end, and no further', async () => {
+    const file = await created('abcdef');
+    const bytes = Buffer.alloc(10, 0x2e);
+    expect(await file.pread(bytes, 4)).toBe(2);
+    expect(bytes.toString()).toBe('ef........');
+    expect(await file.pread(bytes, 6)).toBe(0);
+    expect(await file.pread(Buffer.alloc(0), 0)).toBe(0);
+    await file.close();
+  });
+
+  test('is cut and goes on', async () => {
+    const file = await created('abcdef');
+    await file.truncate(3);
+    await file.pwrite(Buffer.from('X'), 3);
+    await file.close();
+    expect(readFileSync(path, 'utf8')).toBe('abcX');
+  });
+
+  test('keeps what was there when it is opened to be created, and is for its owner only when it is new', async () => {
+    await (await created('kept')).close();
+    const file = await openRealFile(path, true);
+    expect(await file.size()).toBe(4);
+    await file.close();
+    const fresh = await openRealFile(join(directory.path, 'fresh'), true);
+    expect(statSync(fresh.path).mode & 0o777).toBe(0o600);
+    await fresh.close();
+  });
+});
+
+describe('an error', () => {
+  test('of a missing file names it', async () => {
+    const missing = join(directory.path, 'missing');
+    await expect(openRealFile(missing, false)).rejects.toMatchObject({
+      name: 'FsError',
+      code: 'ENOENT',
+      path: missing,
+    });
+  });
+
+  test('of a full disk comes out, however the system reports it', async () => {
+    const file = await openRealFile('/dev/full', false);
+    await expect(file.pwrite(Buffer.alloc(100_000), 0)).rejects.toMatchObject({ code: 'ENOSPC', path: '/dev/full' });
+    await file.close();
+  });
+
+  test('of a closed file is no other file', async () => {
+    const file = await created('abc');
+    await file.close();
+    const uses = [
+      () => file.pread(Buffer.alloc(1), 0),
+      () => file.pwrite(Buffer.alloc(1), 0),
+      () => file.datasync(),
+      () => file.size(),
+    ];
+    for (const use of uses) {
+      await expect(use()).rejects.toBeInstanceOf(FsError);
+    }
+  });
+});
