@@ -14,10 +14,10 @@ const EXIT_CRASH = 70;
 const EXIT_START_FAILED = 1;
 
 /** One run in which the N-th fdatasync fails; false when the workload needed fewer. */
-async function failedAt(occurrence: number, preload?: URL): Promise<boolean> {
+async function failedAt(occurrence: number, bug?: { preload: URL; failures: 'one' | 'all' }): Promise<boolean> {
   const directory = temporaryDirectory('sync');
   const notes = newNotes();
-  const inject = `inject=fdatasync:error=EIO:when=${occurrence}+`;
+  const inject = `inject=fdatasync:error=EIO:when=${occurrence}${bug?.failures === 'one' ? '' : '+'}`;
   const wrapper = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', inject];
   try {
     const env = { UV_THREADPOOL_SIZE: '1' };
@@ -25,7 +25,7 @@ async function failedAt(occurrence: number, preload?: URL): Promise<boolean> {
       directory: directory.path,
       wrapper,
       env,
-      preload,
+      preload: bug?.preload,
       arguments: ['--sync-interval-ms', '50'],
     }).catch(() => null);
     if (server !== null) {
@@ -57,7 +57,13 @@ describe.skipIf(!hasStrace)('S4: a failed sync', () => {
     },
   );
 
-  test('is noticed when it is swallowed: the process goes on to the end of the workload', async () => {
-    expect(await failedAt(1, new URL('bugs/sync_errors_ignored.ts', import.meta.url))).toBe(false);
+  const bugs = [
+    ['sync_errors_ignored', 'all'],
+    ['sync_retried', 'one'],
+    ['sync_skipped', 'all'],
+  ] as const;
+
+  test.each(bugs)('a planted bug is noticed, since the process goes on: %s', async (bug, failures) => {
+    expect(await failedAt(1, { preload: new URL(`bugs/${bug}.ts`, import.meta.url), failures })).toBe(false);
   });
 });
