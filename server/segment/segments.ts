@@ -25,8 +25,11 @@ import { newSegment, type Segment } from './segment.ts';
 
 export const EXTENT_ALIGNMENT = 64;
 
-/** Lanes of large partitions; beyond that they share the lane of their ack level, until one of these fills up. */
-const OWN_LANES_MAX = 6;
+/**
+ * One frame in four may be the active segment of a large partition; further such partitions share the lanes of their
+ * ack levels. With more, lanes that take turns would evict each other, and each put would begin a file.
+ */
+const FRAMES_PER_OWN_LANE = 4;
 
 export interface Reservation {
   readonly segment: Segment;
@@ -198,7 +201,8 @@ export class Segments {
     this.#reservedOfPartition.set(partition, reserved);
     const own = `${level}:${partition}`;
     const hasOwn = this.#lanes.has(own) || this.#opening.has(own);
-    const isRoom = this.#lanes.size + this.#opening.size < OWN_LANES_MAX + ackLevels.length;
+    const lanesMax = ackLevels.length + Math.floor(this.#arena.frameCount / FRAMES_PER_OWN_LANE);
+    const isRoom = this.#lanes.size + this.#opening.size < lanesMax;
     return reserved > this.#arena.frameSize && (hasOwn || isRoom) ? own : level;
   }
 

@@ -17,7 +17,7 @@ import { Holds, type ExtentReader } from './extents.ts';
 import type { Located } from './locate.ts';
 
 /** With the tail a window stays below 4 MiB. */
-export const WINDOW_SIZE_MAX = (Number(process.env.WIN ?? 4096) << 10) - 4_096;
+export const WINDOW_SIZE_MAX = (4 << 20) - 4_096;
 const WINDOW_PARTS_MAX = 4_096;
 const COPY_SIZE_MAX = 1_024;
 const COPY_BUFFER_SIZE = 64 << 10;
