@@ -5,6 +5,7 @@
  * Invariants: writes go to explicit offsets, never to a hidden position; a promise of `pwrite` resolves only when every
  * byte was taken by the system; bytes handed to `pwrite` stay untouched until it resolves.
  */
+import type { Failpoint } from './failpoints.ts';
 import type { Net } from './socket.ts';
 
 export interface Timer {
@@ -46,6 +47,8 @@ export interface Fs {
   list(directory: string): Promise<string[]>;
   makeDirectory(directory: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  /** Gives a file another name in one step; a file of that name is replaced. Durable after `syncDirectory`. */
+  rename(from: string, to: string): Promise<void>;
   /** Makes creations and removals in a directory durable. */
   syncDirectory(directory: string): Promise<void>;
   /** Bytes that may still be written below a directory. */
@@ -69,6 +72,8 @@ export interface Env {
   readonly fs: Fs;
   readonly net: Net;
   readonly log: Log;
+  /** Null unless a test armed the point; see failpoints.ts. */
+  fail(point: Failpoint): Promise<void> | null;
   /** Logs and ends the process at once: after a failed sync or a broken invariant, recovery is the only repair. */
   crash(reason: string, cause: unknown): never;
 }

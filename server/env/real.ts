@@ -3,9 +3,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import type { Clock, Env, Fs, Log } from './env.ts';
+import { inert } from './failpoints.ts';
 import { openRealFile } from './file.ts';
 import { lockDirectory } from './lock.ts';
 import { realNet } from './net.ts';
@@ -27,6 +28,7 @@ const fs: Fs = {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   },
   unlink: (path) => unlink(path),
+  rename: (from, to) => rename(from, to),
   async syncDirectory(directory) {
     const handle = await open(directory, constants.O_RDONLY);
     try {
@@ -53,6 +55,7 @@ export function realEnv(log: Log): Env {
     fs,
     net: realNet,
     log,
+    fail: inert,
     crash(reason, cause) {
       log.error({ err: cause, reason }, 'crash: the process ends, recovery follows at the next start');
       process.exit(EXIT_CRASH);

@@ -199,6 +199,15 @@ export class SimFs implements Fs {
     this.onChange();
   }
 
+  async rename(from: string, to: string): Promise<void> {
+    await Promise.resolve();
+    const file = this.files.get(from);
+    if (file === undefined) throw new FsError('ENOENT', from, 'rename');
+    this.files.delete(from);
+    this.files.set(to, file);
+    this.onChange();
+  }
+
   async syncDirectory(directory: string): Promise<void> {
     await Promise.resolve();
     for (const path of namesIn(this.#durableNames, directory)) this.#durableNames.delete(path);
@@ -317,6 +326,7 @@ export function simEnv(fs = new SimFs(), clock = new SimClock()): SimEnv {
     clock,
     fs,
     log: quietLog,
+    fail: () => null,
     crashes,
     rng: { bytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)) },
     net: { listen: () => Promise.reject(new Error('the simulation has no network')) },
