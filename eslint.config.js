@@ -34,31 +34,41 @@ const envGlobals = [
   { name: 'performance', message: 'Use env.clock.nowMs().' },
   { name: 'setTimeout', message: 'Use env.clock.after(ms, f).' },
   { name: 'setInterval', message: 'Use env.clock.after(ms, f), set again by f.' },
-  { name: 'setImmediate', message: 'Use env.clock.after(0, f).' },
+  { name: 'setImmediate', message: 'Use env.clock.soon(f).' },
   { name: 'crypto', message: 'Use env.rng.' },
   { name: 'fetch', message: 'Use env.net.' },
   { name: 'WebSocket', message: 'Use env.net.' },
+  { name: 'Worker', message: 'One node is one process and one event loop.' },
 ];
 
 const envProperties = [
   { object: 'Math', property: 'random', message: 'Use env.rng.' },
   { object: 'process', property: 'hrtime', message: 'Use env.clock.nowMs().' },
   { object: 'process', property: 'uptime', message: 'Use env.clock.nowMs().' },
-  { object: 'globalThis', property: 'crypto', message: 'Use env.rng.' },
-  { object: 'globalThis', property: 'fetch', message: 'Use env.net.' },
-  { object: 'globalThis', property: 'performance', message: 'Use env.clock.nowMs().' },
+  ...envGlobals.map(({ name, message }) => ({ object: 'globalThis', property: name, message })),
 ];
 
-/** `node:x` and its bare spelling `x`, with their subpaths. */
-const modules = (names, message) => ({ regex: `^(node:)?(${names.join('|')})(/|$)`, message });
+/** What only the command line may do: below it, a process ends by `env.crash` and goes on in the turns of `env.clock`. */
+const processProperties = [
+  ...['exit', 'abort', 'kill', 'reallyExit'].map((property) => ({ property, message: 'Use env.crash.' })),
+  { property: 'nextTick', message: 'Use a promise, or env.clock.soon(f).' },
+  { property: 'getBuiltinModule', message: 'Use env.' },
+].map((one) => ({ object: 'process', ...one }));
 
 const envModules = [
-  modules(['fs'], 'Use env.fs.'),
-  modules(['net', 'http', 'http2', 'https', 'tls', 'dgram', 'dns'], 'Use env.net.'),
-  modules(['timers', 'perf_hooks'], 'Use env.clock.'),
-  modules(['crypto'], 'Use env.rng; hashes come from @transfer-queue/core/wasm.'),
-  modules(['worker_threads', 'child_process', 'cluster'], 'One node is one process and one event loop.'),
-];
+  { names: ['fs'], message: 'Use env.fs.' },
+  { names: ['net', 'http', 'http2', 'https', 'tls', 'dgram', 'dns'], message: 'Use env.net.' },
+  { names: ['timers', 'perf_hooks'], message: 'Use env.clock.' },
+  { names: ['crypto'], message: 'Use env.rng; hashes come from @transfer-queue/core/wasm.' },
+  { names: ['worker_threads', 'child_process', 'cluster'], message: 'One node is one process and one event loop.' },
+  { names: ['process'], message: 'It is a global, and most of it is in env.' },
+].map(({ names, message }) => ({ regex: `^(node:)?(${names.join('|')})(/|$)`, message }));
+
+/** The same modules, by `import()`, which no-restricted-imports does not see. */
+const envDynamicImports = envModules.map(({ regex, message }) => ({
+  selector: `ImportExpression[source.value=/${regex.replaceAll('/', '\\u002F')}/]`,
+  message,
+}));
 
 /** How code of each place may name the code of others; test/tidy.test.ts knows the finer order inside server/. */
 const directions = {
@@ -72,6 +82,12 @@ const directions = {
 
 const restrictImports = (...patterns) => ({ 'no-restricted-imports': ['error', { patterns }] });
 
+const syntax = [
+  { selector: 'ExportDefaultDeclaration', message: 'Export it by name.' },
+  { selector: 'TSEnumDeclaration', message: 'Use a const object (`as const`): its value is the format.' },
+  { selector: 'TSModuleDeclaration[kind="namespace"]', message: 'A file is the namespace.' },
+];
+
 const everywhere = {
   eqeqeq: 'error',
   'no-console': 'off',
@@ -80,12 +96,7 @@ const everywhere = {
   'no-warning-comments': ['error', { terms: ['todo', 'fixme', 'xxx', 'hack'] }],
   'prefer-const': 'error',
   'no-restricted-globals': ['error', ...browserGlobals],
-  'no-restricted-syntax': [
-    'error',
-    { selector: 'ExportDefaultDeclaration', message: 'Export it by name.' },
-    { selector: 'TSEnumDeclaration', message: 'Use a const object (`as const`): its value is the format.' },
-    { selector: 'TSModuleDeclaration[kind="namespace"]', message: 'A file is the namespace.' },
-  ],
+  'no-restricted-syntax': ['error', ...syntax],
   'no-unused-vars': 'off',
   '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
   '@typescript-eslint/consistent-type-imports': 'error',
@@ -119,6 +130,7 @@ const inTests = {
 const envRules = {
   'no-restricted-globals': ['error', ...browserGlobals, ...envGlobals],
   'no-restricted-properties': ['error', ...envProperties],
+  'no-restricted-syntax': ['error', ...syntax, ...envDynamicImports],
 };
 
 export default defineConfig(
@@ -139,6 +151,11 @@ export default defineConfig(
     files: ['server/**/*.ts'],
     ignores: ['server/env/**'],
     rules: { ...envRules, ...restrictImports(...directions.server, ...envModules) },
+  },
+  {
+    files: ['server/**/*.ts'],
+    ignores: ['server/env/**', 'server/{cli,main}.ts', 'server/inspect/**'],
+    rules: { 'no-restricted-properties': ['error', ...envProperties, ...processProperties] },
   },
   { files: ['server/env/**/*.ts'], rules: restrictImports(...directions.server) },
   {

@@ -15,6 +15,9 @@ const tasks = {
   start: { python: [], commands: [[nodeBinary, 'server/main.ts', 'serve']] },
   demo: { python: ['demo'], commands: [[pythonBinary, '-m', 'transferq.demo']] },
   test: { python: everything, commands: [[nodeBinary, '.ci/test.ts']] },
+  sim: { python: everything, commands: [[nodeBinary, '.ci/proof.ts', 'sim']] },
+  crash: { python: everything, commands: [[nodeBinary, '.ci/proof.ts', 'crash']] },
+  fuzz: { python: everything, commands: [[nodeBinary, '.ci/proof.ts', 'fuzz']] },
   lint: { python: everything, commands: [[nodeBinary, '.ci/test.ts', '--checks-only']] },
   format: {
     python: everything,

@@ -1,4 +1,4 @@
-/** The command line of the server: `tq serve`. */
+/** The command line: `tq serve` runs a server, `tq inspect` and `tq verify` look at a directory without one. */
 import { createRequire, flushCompileCache } from 'node:module';
 import { Command, Option } from 'commander';
 import { pino, type Logger } from 'pino';
@@ -12,6 +12,7 @@ import {
 } from './config.ts';
 import { realEnv } from './env/real.ts';
 import { readSettingsFile } from './env/settings_file.ts';
+import { addInspectCommands } from './inspect/program.ts';
 import { serve, type RunningServer } from './serve.ts';
 
 const { version } = createRequire(import.meta.url)('./package.json') as { version: string };
@@ -19,6 +20,8 @@ const EXIT_USAGE = 64;
 const EXIT_FAILED = 1;
 
 const program = new Command('tq').description('Transfer-Queue storage server').version(version);
+// Before the commands are made, which take it over.
+program.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT_USAGE));
 const command = program
   .command('serve')
   .description('serve a data directory')
@@ -29,6 +32,7 @@ for (const setting of Object.values(settings)) {
   );
 }
 command.action((flags: Record<string, string | boolean>) => run(flags));
+addInspectCommands(program, realEnv(pino({ level: 'silent' })));
 await program.parseAsync();
 
 async function run({ config, ...flags }: Record<string, string | boolean>): Promise<void> {

@@ -8,6 +8,8 @@ export interface Settings {
   readonly port: number;
   /** Bytes of the arena. */
   readonly memory: number;
+  /** Bytes of index blocks from disk that are kept. */
+  readonly indexCache: number;
   readonly logLevel: LogLevel;
   /** Empty: no token is asked for. */
   readonly token: string;
@@ -63,6 +65,16 @@ function memorySize(raw: string): number {
   throw new ConfigError(`"${raw}" is not a size from 32MiB to 64GiB`);
 }
 
+function indexCacheSize(raw: string): number {
+  const size = parseSize(raw);
+  if (size >= INDEX_CACHE_SIZE_MIN && size <= INDEX_CACHE_SIZE_MAX) return size;
+  throw new ConfigError(`"${raw}" is not a size from 4MiB to 512MiB`);
+}
+
+/** The index lies in the memory of a WASM instance, which has 1 GiB at most. */
+const INDEX_CACHE_SIZE_MIN = 4 << 20;
+const INDEX_CACHE_SIZE_MAX = 512 << 20;
+
 export const MEMORY_SIZE_MIN = 32 << 20;
 export const MEMORY_SIZE_MAX = 64 * 2 ** 30;
 
@@ -116,6 +128,13 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     fallback: '1GiB',
     about: 'memory for bytes of rows',
     parse: memorySize,
+  },
+  indexCache: {
+    flag: '--index-cache <size>',
+    env: 'TQ_INDEX_CACHE',
+    fallback: '64MiB',
+    about: 'memory for the index of rows',
+    parse: indexCacheSize,
   },
   logLevel: {
     flag: '--log-level <level>',

@@ -20,6 +20,17 @@ export class StoreError extends Error {
   }
 }
 
+/** The data directory cannot be opened without losing what it promised to keep. */
+export class RecoveryError extends Error {
+  readonly details: ErrorDetails;
+
+  constructor(message: string, details: ErrorDetails) {
+    super(message);
+    this.name = 'RecoveryError';
+    this.details = details;
+  }
+}
+
 /** A broken invariant of ours; the process must not go on with it. */
 export class InvariantError extends Error {
   constructor(message: string) {

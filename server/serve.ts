@@ -36,6 +36,7 @@ export async function serve(env: Env, settings: Settings): Promise<RunningServer
     shards: settings.shards,
     metrics: () => metrics.text(),
     observe: (route, status) => metrics.observe(route, status),
+    crash: (reason, cause) => env.crash(reason, cause),
   });
   const sizes = sizesOf(settings.memory);
   const { clock, net } = env;
@@ -50,6 +51,7 @@ export async function serve(env: Env, settings: Settings): Promise<RunningServer
     core: loadCore(),
     directory: settings.data,
     memorySize: settings.memory,
+    indexCacheSize: settings.indexCache,
     syncIntervalMs: settings.syncIntervalMs,
     memoryWaitMsMax: MEMORY_WAIT_MS_MAX,
     ...sizes,

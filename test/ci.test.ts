@@ -1,6 +1,10 @@
-/** The sums of `npm test`: what counts as passed and failed in the reports of Vitest and pytest; what set-up skips. */
+/**
+ * The scripts: what counts as passed and failed in the reports of Vitest and pytest; what set-up skips; what a proof
+ * runs.
+ */
 
 import { describe, expect, test } from 'vitest';
+import { proofOf } from '../.ci/proof.ts';
 import { sameLock } from '../.ci/setup.mjs';
 import { readPytest, readVitest } from '../.ci/test.ts';
 
@@ -60,4 +64,24 @@ describe('installed npm packages', () => {
   ])('do not match when %s', (_, installed) => {
     expect(sameLock(wanted, installed)).toBe(false);
   });
+});
+
+describe('a proof', () => {
+  const chance = () => 0.5;
+
+  test('is short and the same each time, unless it is asked for in large', () => {
+    expect(proofOf(['crash'], chance)).toMatchObject({ folders: ['test/crash'], seed: 1, isLong: false });
+    expect(proofOf(['sim', '--long'], chance)).toMatchObject({ seed: 500_000_000, isLong: true });
+  });
+
+  test('is replayed by its seed; other arguments are for Vitest', () => {
+    expect(proofOf(['fuzz', '--seed', '7', '-t', 'x', '--long'], chance)).toMatchObject({ seed: 7, rest: ['-t', 'x'] });
+  });
+
+  test.each([[[]], [['all']], [['sim', '--seed']], [['sim', '--seed', 'x']], [['sim', '--seed', '-1']]])(
+    'is refused: %j',
+    (args) => {
+      expect(() => proofOf(args, chance)).toThrow(/Which proof|A seed has/);
+    },
+  );
 });

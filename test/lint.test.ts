@@ -10,6 +10,7 @@ import { root } from './tidy/files.ts';
 const core = 'core/layout.ts';
 const server = 'server/errors.ts';
 const env = 'server/env/real.ts';
+const cli = 'server/cli.ts';
 const sdk = 'ts-sdk/errors.ts';
 
 let eslint: ESLint;
@@ -34,13 +35,35 @@ describe.each([
   ['no-restricted-globals', 'export const x = crypto.randomUUID();', [core, server], [env, sdk]],
   ['no-restricted-globals', 'export const x = fetch;', [core, server], [env, sdk]],
   ['no-restricted-properties', 'export const x = Math.random();', [core, server], [env, sdk]],
-  ['no-restricted-properties', 'export const x = process.hrtime();', [core, server], [env, sdk]],
+  ['no-restricted-properties', 'export const x = process.hrtime();', [core, server, cli], [env, sdk]],
+  ['no-restricted-properties', 'export const x = globalThis.Date.now();', [core, server, cli], [env, sdk]],
+  ['no-restricted-properties', 'globalThis.setTimeout(() => undefined, 1);', [core, server, cli], [env, sdk]],
+  ['no-restricted-properties', 'export const x = globalThis.crypto.getRandomValues;', [core, server, cli], [env, sdk]],
+  ['no-restricted-properties', 'process.exit(1);', [server], [env, cli]],
+  ['no-restricted-properties', 'process.nextTick(() => undefined);', [server], [env, cli]],
+  ['no-restricted-properties', "export const x = process.getBuiltinModule('node:fs');", [server], [env]],
+  ['no-restricted-globals', "export const x = new Worker('./x.js');", [core, server, cli], [env]],
   [
     'no-restricted-imports',
     "import { open } from 'node:fs/promises';\nexport const x = open;",
     [core, server],
     [env, sdk],
   ],
+  [
+    'no-restricted-imports',
+    "import { randomBytes } from 'crypto';\nexport const x = randomBytes;",
+    [core, server],
+    [env],
+  ],
+  [
+    'no-restricted-imports',
+    "import { setTimeout } from 'node:timers/promises';\nexport const x = setTimeout;",
+    [core, server],
+    [env],
+  ],
+  ['no-restricted-imports', "import { hrtime } from 'node:process';\nexport const x = hrtime;", [core, server], [env]],
+  ['no-restricted-syntax', "export const x = import('node:fs/promises');", [core, server, cli], [env]],
+  ['no-restricted-syntax', "export const x = import('worker_threads');", [core, server, cli], [env]],
   ['no-restricted-imports', "import { connect } from 'net';\nexport const x = connect;", [core, server], [env, sdk]],
   ['no-restricted-imports', "import { get } from 'node:http';\nexport const x = get;", [core, server], [env, sdk]],
   [

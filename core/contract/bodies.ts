@@ -56,9 +56,14 @@ export const ReadRequest = Type.Object(
     newest: Type.Optional(Type.Object({ after_lsn: Type.Optional(id) }, closed)),
     fields: Type.Optional(fieldNames),
     wait_ms: Type.Optional(waitMs),
+    lsn: Type.Optional(
+      Type.Integer({ minimum: 0, exclusiveMaximum: ID_END, description: 'The state to read, which a snapshot holds; not with newest or a wait.' }),
+    ),
   },
   closed,
 );
+
+export const SnapshotRequest = Type.Object({ lease_ms: leaseMs }, closed);
 
 export const DeleteRequest = Type.Object({ ids: Type.Array(id, { maxItems: limits.readRowsMax }) }, closed);
 
@@ -96,6 +101,7 @@ export const PutQuery = Type.Object(
 
 export type PartitionRequest = Static<typeof PartitionRequest>;
 export type ReadRequest = Static<typeof ReadRequest>;
+export type SnapshotRequest = Static<typeof SnapshotRequest>;
 export type DeleteRequest = Static<typeof DeleteRequest>;
 export type ClaimRequest = Static<typeof ClaimRequest>;
 export type RenewRequest = Static<typeof RenewRequest>;

@@ -1,6 +1,14 @@
 /** The routes: method, path, what each does, takes and answers. */
 
-import { ClaimRequest, DeleteRequest, PartitionRequest, PutQuery, ReadRequest, RenewRequest } from './bodies.ts';
+import {
+  ClaimRequest,
+  DeleteRequest,
+  PartitionRequest,
+  PutQuery,
+  ReadRequest,
+  RenewRequest,
+  SnapshotRequest,
+} from './bodies.ts';
 
 /** `open` routes need no token; `data` routes take or give Arrow. */
 interface Route {
@@ -149,6 +157,29 @@ export const routes = {
     body: 'json',
     schema: RenewRequest,
     answer: '200 {"lease_ms"}',
+  },
+  openSnapshot: {
+    method: 'POST',
+    path: '/v1/snapshots',
+    does: 'Holds the state of now for reads that name its LSN, until the lease ends.',
+    body: 'json',
+    schema: SnapshotRequest,
+    answer: '200 {"snapshot","lsn","lease_ms"}',
+  },
+  renewSnapshot: {
+    method: 'POST',
+    path: '/v1/snapshots/{snapshot}:renew',
+    does: 'Extends the lease of a snapshot: it now ends lease_ms from now.',
+    body: 'json',
+    schema: SnapshotRequest,
+    answer: '200 {"lsn","lease_ms"}',
+  },
+  closeSnapshot: {
+    method: 'POST',
+    path: '/v1/snapshots/{snapshot}:close',
+    does: 'Lets go of a snapshot.',
+    body: 'none',
+    answer: '200 {"lsn"}',
   },
 } as const satisfies Record<string, Route>;
 export type RouteName = keyof typeof routes;

@@ -47,22 +47,24 @@ export class Bitmaps {
     return this.#core.bytes().subarray(page, page + PAGE_SIZE);
   }
 
-  /** Sets slots and returns how many were clear. */
-  set(page: number, slots: ArrayLike<number>): number {
+  /** Sets the first `count` slots and returns how many were clear. */
+  set(page: number, slots: ArrayLike<number>, count = slots.length): number {
+    if (count === 1) return checked(this.#core.raw.range_set(page, slots[0], 1));
     let changed = 0;
-    for (let from = 0; from < slots.length; from += PAGE_BITS) {
-      const count = this.#placeSlots(slots, from);
-      changed += checked(this.#core.raw.bits_set(page, this.#core.window, count));
+    for (let from = 0; from < count; from += PAGE_BITS) {
+      const placed = this.#placeSlots(slots, from, count);
+      changed += checked(this.#core.raw.bits_set(page, this.#core.window, placed));
     }
     return changed;
   }
 
-  /** Clears slots and returns how many were set. */
-  clear(page: number, slots: ArrayLike<number>): number {
+  /** Clears the first `count` slots and returns how many were set. */
+  clear(page: number, slots: ArrayLike<number>, count = slots.length): number {
+    if (count === 1) return checked(this.#core.raw.range_clear(page, slots[0], 1));
     let changed = 0;
-    for (let from = 0; from < slots.length; from += PAGE_BITS) {
-      const count = this.#placeSlots(slots, from);
-      changed += checked(this.#core.raw.bits_clear(page, this.#core.window, count));
+    for (let from = 0; from < count; from += PAGE_BITS) {
+      const placed = this.#placeSlots(slots, from, count);
+      changed += checked(this.#core.raw.bits_clear(page, this.#core.window, placed));
     }
     return changed;
   }
@@ -73,7 +75,7 @@ export class Bitmaps {
     const results = window + PAGE_BITS * 4;
     const out = new Uint8Array(slots.length);
     for (let from = 0; from < slots.length; from += PAGE_BITS) {
-      const count = this.#placeSlots(slots, from);
+      const count = this.#placeSlots(slots, from, slots.length);
       checked(raw.bits_test(page, window, count, results));
       out.set(this.#core.bytes().subarray(results, results + count), from);
     }
@@ -131,8 +133,8 @@ export class Bitmaps {
   }
 
   /** Writes up to a page's worth of slots, beginning with slot number `from` of the list, to the window. */
-  #placeSlots(slots: ArrayLike<number>, from: number): number {
-    const count = Math.min(PAGE_BITS, slots.length - from);
+  #placeSlots(slots: ArrayLike<number>, from: number, end: number): number {
+    const count = Math.min(PAGE_BITS, end - from);
     const words = this.#core.words();
     const base = this.#core.window / 4;
     for (let i = 0; i < count; i++) words[base + i] = slots[from + i];

@@ -7,8 +7,10 @@
  * never kept; nothing in SCRATCH outlives the call that wrote it.
  */
 
+import type { LsmExports } from './lsm_exports.ts';
+
 /** The exports of core/assembly/index.ts; pointers, lengths and statuses are numbers, u64 is bigint. */
-export interface CoreExports {
+export interface CoreExports extends LsmExports {
   readonly memory: WebAssembly.Memory;
   readonly SCRATCH: WebAssembly.Global;
   readonly SCRATCH_SIZE: WebAssembly.Global;

@@ -17,6 +17,7 @@ from transferq._columns import Column
 from transferq._layouts import Bytes, Dense, Json, Layout, Ragged, Scalar, Text
 from transferq._partition import Partition
 from transferq._put import Put
+from transferq._snapshots import Snapshot
 from transferq._transport import RetryPolicy
 from transferq.errors import (
     AnswerInvalid,
@@ -36,6 +37,7 @@ from transferq.errors import (
     FixRequest,
     GiveUp,
     LayoutInvalid,
+    LsnUnknown,
     MemoryFull,
     PartitionConflict,
     PartitionSealed,
@@ -76,6 +78,7 @@ __all__ = [
     "Json",
     "Layout",
     "LayoutInvalid",
+    "LsnUnknown",
     "MemoryFull",
     "Partition",
     "PartitionConflict",
@@ -88,6 +91,7 @@ __all__ = [
     "RowsExist",
     "RowsMissing",
     "Scalar",
+    "Snapshot",
     "Text",
     "TimedOut",
     "TransferQueueError",

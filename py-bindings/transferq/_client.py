@@ -23,12 +23,14 @@ from transferq._partition import Partition
 from transferq._protocol import LIMITS, NAME_PATTERN
 from transferq._renewals import Lease, Renewer
 from transferq._shards import Shards
+from transferq._snapshots import Snapshot, open_snapshot
 from transferq._transport import Request, RetryPolicy, Transport
 from transferq.errors import AnswerInvalid, FixRequest, error_of
 
 DEFAULT_URL: Final = "http://127.0.0.1:7654"
 TIMEOUT_S: Final = 30.0
 POOL_SIZE: Final = 8
+SNAPSHOT_LEASE_S: Final = 60.0
 IDLE_BUFFER_BYTES_MAX: Final = 2 << 30
 TOKEN_PATTERN: Final = r"[\x21-\x7e]+"
 
@@ -172,6 +174,26 @@ class Client:
         """The partitions with their statistics, as `Partition.stats` gives them."""
         listed: list[dict[str, Any]] = self.get_json("/v1/partitions")["partitions"]
         return listed
+
+    # ---- Snapshots -----------------------------------------------------------------------------------------------
+
+    def snapshot(self, lease_s: float = SNAPSHOT_LEASE_S) -> Snapshot:
+        """Holds the state of now, so that many reads see the same rows whatever is put or deleted meanwhile.
+
+        What it holds is not given back before it is closed: close it, best by ``with``, and keep leases short.
+
+        Args:
+            lease_s: how long it is held without a renewal (seconds).
+
+        Raises:
+            WaitForOthers: as many are open as the server allows (code ``too_many_snapshots``).
+
+        >>> with tq.snapshot(lease_s=60) as snapshot:
+        ...     deleted = train.delete([9])
+        ...     train.get([9], lsn=snapshot.lsn)["response"].list()
+        [[4]]
+        """
+        return open_snapshot(self, lease_s)
 
     # ---- Single cells --------------------------------------------------------------------------------------------
 

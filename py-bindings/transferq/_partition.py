@@ -11,12 +11,13 @@ from transferq._encode import encode_ids
 from transferq._layouts import Layout, layout_from_json
 from transferq._protocol import DEFAULTS, ID_END
 from transferq._put import Put, columns_and_ids, put
-from transferq._read import field_names, read_ids, read_newest, read_pages
+from transferq._read import Wanted, field_names, read_ids, read_newest, read_pages
 from transferq._transport import Request
 from transferq.errors import AnswerInvalid, Drained, FixRequest, TimedOut
 
 if TYPE_CHECKING:
     from transferq._client import Client
+    from transferq._snapshots import Snapshot
 
 SCAN_ROWS_MAX = int(DEFAULTS["range_rows_max"])
 HOLD_MAX_S = 600.0
@@ -140,13 +141,22 @@ class Partition:
 
     # ---- Reading -------------------------------------------------------------------------------------------------
 
-    def get(self, ids: Any, *, fields: Sequence[str] | None = None, wait_s: float = 0.0) -> Batch:
+    def get(
+        self,
+        ids: Any,
+        *,
+        fields: Sequence[str] | None = None,
+        wait_s: float = 0.0,
+        lsn: int | Snapshot | None = None,
+    ) -> Batch:
         """The rows of these ids, in this order.
 
         Args:
             ids: int64 ``[rows]``.
             fields: names of the fields to read; default: all that the partition declares.
             wait_s: how long to wait until all rows have all the fields (seconds); 0 does not wait.
+            lsn: the state to read, which a snapshot holds (see `Client.snapshot`); default: that of now. Not with
+                ``wait_s``.
 
         Returns:
             A batch whose columns are views of the bytes received. Reads over the server's limits come in several parts,
@@ -156,12 +166,13 @@ class Partition:
             RowsMissing: some are not there and ``wait_s`` is 0.
             TimedOut: some were not there within ``wait_s``.
             Drained: some are not there, and the partition is sealed, so that they will never be.
+            LsnUnknown: no snapshot holds the state of ``lsn``.
 
         >>> batch = train.get([9, 8], fields=["response"])
         >>> batch.index_ids.tolist(), batch["response"].list()
         ([9, 8], [[4], [1, 2, 3]])
         """
-        return read_ids(self, encode_ids(ids), field_names(fields), wait_s)
+        return read_ids(self, encode_ids(ids), Wanted(field_names(fields), lsn), wait_s)
 
     def scan(
         self,
@@ -170,13 +181,16 @@ class Partition:
         *,
         fields: Sequence[str] | None = None,
         rows_max: int = SCAN_ROWS_MAX,
+        lsn: int | Snapshot | None = None,
     ) -> Iterator[Batch]:
         """The rows with ``start <= id < end`` that have the fields, in batches of at most ``rows_max`` rows.
+
+        Each batch is the state of its moment; with ``lsn`` all are that of one snapshot, as for `get`.
 
         >>> [batch.index_ids.tolist() for batch in train.scan(0, 100, fields=["response"], rows_max=1)]
         [[8], [9]]
         """
-        return read_pages(self, start, end, field_names(fields), rows_max)
+        return read_pages(self, start, end, Wanted(field_names(fields), lsn), rows_max)
 
     def newest(self, *, fields: Sequence[str] | None = None, after_lsn: int = 0, wait_s: float = 0.0) -> Batch:
         """The row put last that has the fields, as a batch of one row; `Batch.lsn` is its LSN.

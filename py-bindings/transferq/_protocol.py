@@ -54,6 +54,7 @@ LIMITS: Final[dict[str, int]] = {
     "put_rows_max": 262144,
     "put_batches_max": 1024,
     "columns_max": 4096,
+    "puts_per_row_max": 512,
     "nesting_max": 16,
     "metadata_bytes_max": 1048576,
     "read_rows_max": 32768,
@@ -63,6 +64,7 @@ LIMITS: Final[dict[str, int]] = {
     "tasks_per_partition_max": 64,
     "waiters_max": 20000,
     "wait_ms_max": 60000,
+    "snapshots_max": 1024,
     "lease_ms_min": 100,
     "lease_ms_max": 3600000,
     "request_ids_kept": 65536,
@@ -99,6 +101,9 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {
     "ack": ("POST", "/v1/claims/{claim}:ack"),
     "release": ("POST", "/v1/claims/{claim}:release"),
     "renew": ("POST", "/v1/claims/{claim}:renew"),
+    "openSnapshot": ("POST", "/v1/snapshots"),
+    "renewSnapshot": ("POST", "/v1/snapshots/{snapshot}:renew"),
+    "closeSnapshot": ("POST", "/v1/snapshots/{snapshot}:close"),
 }
 
 # code -> (kind, HTTP status, message)
@@ -327,6 +332,21 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
         "fix_request",
         409,
         "Some of the cells are there already, and the put asked for if_absent.",
+    ),
+    "row_too_scattered": (
+        "fix_request",
+        400,
+        "A row would show cells of too many puts; put more of its fields together.",
+    ),
+    "lsn_unknown": (
+        "give_up",
+        410,
+        "No snapshot holds the state of this LSN; open a snapshot and read at its LSN.",
+    ),
+    "too_many_snapshots": (
+        "wait",
+        503,
+        "As many snapshots are open as the server allows; close some, or wait for their expiry.",
     ),
     "ack_level_too_low": (
         "fix_request",

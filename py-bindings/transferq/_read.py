@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from transferq._batch import Batch, Part
 from transferq._http import Answer, Origin
 from transferq._protocol import HEADERS, OUTCOMES
 from transferq._shards import Positions
+from transferq._snapshots import Snapshot, lsn_for
 from transferq._transport import Request
 from transferq.errors import AnswerInvalid, AnswerTooLarge, Drained, FixRequest, RowsMissing, TimedOut
 
@@ -87,12 +89,26 @@ def _rows_or_raise(answer: Answer | TimedOut | Drained) -> Answer:
     raise answer
 
 
-def read_ids(partition: Partition, ids: NDArray[np.int64], fields: list[str] | None, wait_s: float) -> Batch:
+@dataclass(frozen=True)
+class Wanted:
+    """What to read of rows, and in which state; None is all fields, and the state of now."""
+
+    fields: list[str] | None
+    lsn: int | Snapshot | None
+
+    def at(self, partition: Partition, origin: Origin) -> dict[str, Any]:
+        """The part of a request to one node that says so."""
+        body: dict[str, Any] = {} if self.fields is None else {"fields": self.fields}
+        if self.lsn is not None:
+            body["lsn"] = lsn_for(self.lsn, origin, len(partition.client.shards.current.origins))
+        return body
+
+
+def read_ids(partition: Partition, ids: NDArray[np.int64], wanted: Wanted, wait_s: float) -> Batch:
     """The rows of these ids, in this order."""
     wait = Wait(wait_s)
     limits = partition.client.limits()
-    body: dict[str, Any] = {} if fields is None else {"fields": fields}
-    room = limits["json_body_bytes_max"] - len(json.dumps(body)) - JSON_MARGIN
+    room = limits["json_body_bytes_max"] - len(json.dumps(wanted.fields)) - JSON_MARGIN
     rows_max = max(1, min(limits["read_rows_max"], room // ID_JSON_SIZE_MAX))
 
     def on_node(origin: Origin, positions: Positions) -> list[Part]:
@@ -102,7 +118,8 @@ def read_ids(partition: Partition, ids: NDArray[np.int64], fields: list[str] | N
 
     def pieces(origin: Origin, some: NDArray[np.int64]) -> Iterator[Part]:
         try:
-            answer = _rows_or_raise(ask(partition, origin, "rows:read", {"ids": some.tolist(), **body}, wait))
+            named = {"ids": some.tolist(), **wanted.at(partition, origin)}
+            answer = _rows_or_raise(ask(partition, origin, "rows:read", named, wait))
         except AnswerTooLarge:
             if len(some) <= 1:
                 raise
@@ -126,15 +143,14 @@ def _checked(part: Part, rows: int) -> Part:
     return part
 
 
-def read_pages(partition: Partition, start: int, end: int, fields: list[str] | None, rows_max: int) -> Iterator[Batch]:
+def read_pages(partition: Partition, start: int, end: int, wanted: Wanted, rows_max: int) -> Iterator[Batch]:
     """The rows of a range of ids, page by page; on several nodes one node after the other."""
-    body: dict[str, Any] = {} if fields is None else {"fields": fields}
     rows_max = min(rows_max, partition.client.limits()["read_rows_max"])
     for origin in partition.client.shards.current.origins:
         at: int | None = start
         rows = rows_max
         while at is not None and at < end:
-            page = {"range": {"start": at, "end": end, "rows_max": rows}, **body}
+            page = {"range": {"start": at, "end": end, "rows_max": rows}, **wanted.at(partition, origin)}
             try:
                 answer = _rows_or_raise(ask(partition, origin, "rows:read", page, Wait(0)))
             except AnswerTooLarge:

@@ -9,7 +9,7 @@
     ├── WaitForOthers     kind wait           rows or space must come first
     │   ├── RowsMissing  TimedOut  DiskFull  MemoryFull
     └── GiveUp            kind give_up        what was asked for is gone
-        ├── PartitionSealed  ClaimUnknown  ClaimStale  DataCorrupt  Drained
+        ├── PartitionSealed  ClaimUnknown  ClaimStale  DataCorrupt  LsnUnknown  Drained
 
 Invariants: every code is in the catalogue of the wire contract or in CLIENT_ERRORS below; a class has the kind of
 its code.
@@ -216,6 +216,11 @@ class ClaimStale(GiveUp, code="claim_stale"):
 
 class DataCorrupt(GiveUp, code="data_corrupt"):
     """Stored bytes fail their checksum; they are not served."""
+
+
+class LsnUnknown(GiveUp, code="lsn_unknown"):
+    """No snapshot holds the state that was asked for: it was closed, its lease is over, or the server was started
+    anew."""
 
 
 class Drained(GiveUp, code="drained"):

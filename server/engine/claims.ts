@@ -5,7 +5,7 @@ import type { ClaimCommand, ClaimEvent } from '../queue/events.ts';
 import type { Partition } from '../store/partition.ts';
 import type { Caller, ClaimOutcome, ClaimTake } from './commands.ts';
 import type { Node } from './node.ts';
-import type { Grant } from './state.ts';
+import type { Grant } from './grants.ts';
 import type { ClaimRef } from './tokens.ts';
 
 /** Grants rows at once, or waits for them. A retry of a granted request gets the same rows and the same token. */
@@ -62,8 +62,8 @@ function attempt(node: Node, partition: Partition, command: ClaimCommand): Attem
     attempts: decision.attempts,
   };
   const { commit } = node.commit(event, partition.settings.ack);
-  if (autoAck) node.parts.env.clock.after(leaseMs, () => state.endGrant(claim));
-  return { kind: 'granted', grant: state.grant(claim)!, commit };
+  if (autoAck) node.parts.env.clock.after(leaseMs, () => state.grants.end(claim));
+  return { kind: 'granted', grant: state.grants.get(claim)!, commit };
 }
 
 function repeat(
@@ -72,7 +72,7 @@ function repeat(
   earlier: NonNullable<ReturnType<Node['parts']['state']['requests']['get']>>,
 ): Attempt {
   if (earlier.kind !== 'claim' || earlier.partition !== partition.id) return refused('request_id_reused', {});
-  const grant = node.parts.state.grant(earlier.claim);
+  const grant = node.parts.state.grants.get(earlier.claim);
   if (grant === undefined) return refused('claim_stale', { reason: 'the claim of this request ended' });
   return { kind: 'granted', grant, commit: earlier.commit };
 }

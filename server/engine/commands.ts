@@ -34,6 +34,8 @@ export interface ReadCommand {
   /** Null for all that the partition declares. */
   readonly fields: readonly string[] | null;
   readonly waitMs: number;
+  /** The state to read; that of now without it. */
+  readonly lsn?: number;
 }
 
 export interface ClaimTake {

@@ -15,14 +15,18 @@ import type { JournalEvent } from '../journal/events.ts';
 import type { Commit, Journal } from '../journal/journal.ts';
 import type { Reserve } from '../journal/reserve.ts';
 import { machine } from '../queue/machine.ts';
+import type { Records } from '../index/records.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { ExtentReader } from '../store/extents.ts';
 import type { Partition } from '../store/partition.ts';
+import type { Tree } from '../tree/api.ts';
 import type { Arena } from '../tier/arena.ts';
 import type { BlockCache } from '../tier/block_cache.ts';
 import type { NodeState } from './state.ts';
 import type { ClaimTokens } from './tokens.ts';
 import { claimNumber } from './tokens.ts';
+import { Checkpoints, type CheckpointLimits } from './checkpoint.ts';
+import { SnapshotLeases } from './snapshots.ts';
 import { Waits } from './waits.ts';
 
 /** The parts that a node is made of; `openNode` makes them. */
@@ -37,7 +41,13 @@ export interface NodeParts {
   readonly blocks: BlockCache;
   readonly reader: ExtentReader;
   readonly tokens: ClaimTokens;
+  readonly tokenKey: Uint8Array;
   readonly epoch: number;
+  readonly tree: Tree;
+  readonly records: Records;
+  /** LSN of the checkpoint that the node was opened from. */
+  readonly checkpointLsn: number;
+  readonly checkpointLimits: CheckpointLimits;
   readonly syncIntervalMs: number;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
@@ -46,6 +56,8 @@ export interface NodeParts {
 export class Node {
   readonly parts: NodeParts;
   readonly waits: Waits;
+  readonly checkpoints: Checkpoints;
+  readonly snapshots: SnapshotLeases;
   #claimCounter = 0;
   #leaseTimer: Timer | null = null;
   #leaseTimerMs = Infinity;
@@ -57,6 +69,8 @@ export class Node {
   constructor(parts: NodeParts) {
     this.parts = parts;
     this.waits = new Waits({ state: parts.state, clock: parts.env.clock });
+    this.checkpoints = this.#createCheckpoints();
+    this.snapshots = new SnapshotLeases(this);
     this.#tickLater();
     this.#armLeases();
   }
@@ -115,8 +129,12 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#leaseTimer?.cancel();
     await this.#ticking;
+    if (this.checkpoints.isDue) await this.checkpoints.run();
+    await this.checkpoints.idle();
     this.#stopped = true;
+    this.snapshots.closeAll();
     await this.makeDurable();
+    await this.parts.tree.close();
     await this.parts.journal.close();
     await this.parts.segments.close();
   }
@@ -126,6 +144,19 @@ export class Node {
     const { journal, segments } = this.parts;
     await journal.makeDurable(() => segments.syncLiving());
     await segments.reclaim(journal.durableLsn);
+  }
+
+  #createCheckpoints(): Checkpoints {
+    const { env, state, tree, records, journal, epoch, tokenKey, checkpointLsn, checkpointLimits } = this.parts;
+    return new Checkpoints(
+      {
+        ...{ env, state, tree, records, journal, epoch, tokenKey },
+        limits: checkpointLimits,
+        makeDurable: () => this.makeDurable(),
+        commit: (lsn) => void this.commit({ type: 'checkpoint', lsn }, 'os'),
+      },
+      checkpointLsn,
+    );
   }
 
   #tickLater(): void {
@@ -144,6 +175,7 @@ export class Node {
     else await segments.reclaim(journal.durableLsn);
     if (!reserve.intact) await segments.files.removeRecycled();
     await reserve.restore();
+    if (this.checkpoints.isDue) void this.checkpoints.run();
   }
 
   #armLeases(): void {

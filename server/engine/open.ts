@@ -1,8 +1,8 @@
 /**
- * Opens a data directory: takes its lock, replays the journal, checks what a crash of the machine may have lost, and
- * makes a node of it.
+ * Opens a data directory: takes its lock, loads the state of the last checkpoint, replays the journal from there, checks
+ * what a crash of the machine may have lost, and makes a node of it.
  *
- *   DIR/lock.sock   DIR/reserve   DIR/journal/*.tqj   DIR/segments/*.seg
+ *   DIR/lock.sock   DIR/reserve   DIR/tree/   DIR/journal/*.tqj   DIR/segments/*.seg
  *
  *   bytes of an insert that lives              outcome   reason
  *   at or below the durable watermark          trust     they were synced; reads verify them
@@ -21,20 +21,26 @@ import type { Core } from '@transfer-queue/core/wasm';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
+import type { ClaimEvent, InsertEvent, JournalEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
 import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
 import { readJournal, RecoveryError, type JournalEnd } from '../journal/recover.ts';
+import type { JournalStart } from '../journal/scan.ts';
 import { Reserve } from '../journal/reserve.ts';
 import { machine } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
+import { Records } from '../index/records.ts';
 import { Segments } from '../segment/segments.ts';
 import { ExtentReader } from '../store/extents.ts';
 import type { LiveExtent } from '../store/partition.ts';
 import { Store } from '../store/store.ts';
 import { Arena } from '../tier/arena.ts';
 import { BlockCache } from '../tier/block_cache.ts';
+import type { Tree } from '../tree/api.ts';
+import { openTree } from '../tree/tree.ts';
+import { checkpointLimits, type CheckpointLimits, type CheckpointMark } from './checkpoint.ts';
 import { Node } from './node.ts';
+import { loadState } from './saved.ts';
 import { NodeState } from './state.ts';
 import { ClaimTokens } from './tokens.ts';
 
@@ -49,6 +55,10 @@ export interface NodeOptions {
   readonly memoryWaitMsMax: number;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
+  /** Memory for blocks of the index that came from disk. */
+  readonly indexCacheSize: number;
+  /** When checkpoints are due, where it differs from `checkpointLimits`. */
+  readonly checkpoints?: Partial<CheckpointLimits>;
 }
 
 export interface OpenedNode {
@@ -67,19 +77,24 @@ export interface Recovery {
 }
 
 const TOKEN_KEY_SIZE = 32;
+const DONE = Promise.resolve();
+/** A memtable takes half of what the cache of the index does, within these bounds. */
+const MEMTABLE_SIZE_MIN = 1 << 20;
+const MEMTABLE_SIZE_MAX = 32 << 20;
 
 /** Rejects with a `RecoveryError`, or an `FsError` of code `ELOCKED`. */
 export async function openNode(options: NodeOptions): Promise<OpenedNode> {
   const { env, core, directory } = options;
-  for (const folder of ['journal', 'segments']) await env.fs.makeDirectory(`${directory}/${folder}`);
+  for (const folder of ['journal', 'segments', 'tree']) await env.fs.makeDirectory(`${directory}/${folder}`);
   await env.fs.syncDirectory(directory);
   const lock = await env.fs.lock(directory);
   try {
     const { clock } = env;
     const arena = new Arena({ clock, memorySize: options.memorySize, frameSize: options.frameSize });
     const blocks = new BlockCache({ arena, core, size: options.blockCacheSize });
-    const replay = await replayUntilSound(options, arena);
-    const { segments, state, end, lost } = replay;
+    const tree = await openTree({ env, directory: `${directory}/tree`, ...treeSizes(options) });
+    const replay = await replayUntilSound(options, arena, tree);
+    const { segments, state, end, lost, mark } = replay;
     const reader = new ExtentReader({ segments, arena, blocks });
     const reserve = new Reserve({ env, directory });
     await reserve.find();
@@ -105,22 +120,15 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
     await segments.removeStrays();
     await reserve.restore();
     for (const queue of state.queues()) machine.restartLeases(queue, clock.nowMs());
-    const tokens = new ClaimTokens(tokenKey);
-    const { syncIntervalMs, putBodySizeMax, answerSizeMax } = options;
-    const limits = { syncIntervalMs, putBodySizeMax, answerSizeMax };
     const node = new Node({
-      env,
-      core,
-      state,
-      journal,
-      reserve,
-      segments,
-      arena,
-      blocks,
-      reader,
-      tokens,
-      epoch,
-      ...limits,
+      ...{ env, core, state, journal, reserve, segments, arena, blocks, reader, epoch, tokenKey, tree },
+      records: replay.records,
+      tokens: new ClaimTokens(tokenKey),
+      checkpointLsn: mark?.lsn ?? 0,
+      checkpointLimits: { ...checkpointLimits, memtableSize: treeSizes(options).memtableSize, ...options.checkpoints },
+      syncIntervalMs: options.syncIntervalMs,
+      putBodySizeMax: options.putBodySizeMax,
+      answerSizeMax: options.answerSizeMax,
     });
     const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: lost };
     return { node, recovery, close: () => node.stop().finally(() => lock.release()) };
@@ -130,9 +138,17 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
   }
 }
 
+function treeSizes({ indexCacheSize }: NodeOptions): { memtableSize: number; cacheSize: number } {
+  const memtableSize = Math.min(Math.max(Math.floor(indexCacheSize / 2), MEMTABLE_SIZE_MIN), MEMTABLE_SIZE_MAX);
+  return { memtableSize, cacheSize: indexCacheSize };
+}
+
 interface Replay {
   readonly segments: Segments;
   readonly state: NodeState;
+  readonly records: Records;
+  /** The checkpoint that the replay began from. */
+  readonly mark: CheckpointMark | null;
   readonly end: JournalEnd;
   readonly epoch: number;
   readonly tokenKey: Uint8Array | null;
@@ -142,12 +158,16 @@ interface Replay {
 }
 
 /** Replays, checks the bytes that are in doubt, and replays without the puts whose bytes were lost, until none is. */
-async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Replay & { lost: readonly number[] }> {
+async function replayUntilSound(
+  options: NodeOptions,
+  arena: Arena,
+  tree: Tree,
+): Promise<Replay & { lost: readonly number[] }> {
   const voided = new Set<number>();
   const lost: number[] = [];
   let cut: JournalEnd['cut'] = null;
   for (;;) {
-    const replay = await replayJournal(options, arena, voided);
+    const replay = await replayJournal(options, { arena, tree }, voided);
     cut ??= replay.end.cut;
     const { lostBefore } = replay;
     const lostNow = lostBefore.length > 0 ? [] : await lostPuts(options, replay);
@@ -160,10 +180,15 @@ async function replayUntilSound(options: NodeOptions, arena: Arena): Promise<Rep
     replay.state.close();
     await replay.end.file?.close();
     await replay.segments.close();
+    tree.discard();
   }
 }
 
-async function replayJournal(options: NodeOptions, arena: Arena, voided: ReadonlySet<number>): Promise<Replay> {
+async function replayJournal(
+  options: NodeOptions,
+  { arena, tree }: { arena: Arena; tree: Tree },
+  voided: ReadonlySet<number>,
+): Promise<Replay> {
   const { env, core, directory } = options;
   const segments = new Segments({
     env,
@@ -171,28 +196,75 @@ async function replayJournal(options: NodeOptions, arena: Arena, voided: Readonl
     directory: `${directory}/segments`,
     memoryWaitMsMax: options.memoryWaitMsMax,
   });
-  await segments.files.list();
-  const state = new NodeState({ store: new Store(segments), bitmaps: createBitmaps(core) });
-  const run = { epoch: 0, bootId: '', tokenKey: null as Uint8Array | null, lostBefore: [] as number[] };
-  const visit = (event: JournalEvent, header: RecordHeader): void => {
+  const segmentFiles = await segments.files.list();
+  const state = new NodeState({ store: new Store({ segments, tree }), bitmaps: createBitmaps(core) });
+  const records = new Records(tree);
+  await loadState(state, records);
+  const mark = tree.checkpoint as CheckpointMark | null;
+  const run = {
+    epoch: mark?.epoch ?? 0,
+    tokenKey: (mark === null ? null : Buffer.from(mark.tokenKey, 'hex')) as Uint8Array | null,
+    lostBefore: [] as number[],
+  };
+  const visit = (event: JournalEvent, header: RecordHeader): void | Promise<void> => {
     if (run.lostBefore.length > 0) return;
     if (event.type === 'descriptor') {
       run.epoch = event.epoch;
-      run.bootId = event.bootId;
       run.tokenKey = event.tokenKey;
       run.lostBefore = [...event.voided].filter((lsn) => !voided.has(lsn));
       return;
     }
     if (voided.has(header.lsn)) return;
     const possible = voided.size === 0 ? event : withoutLost(state, event);
-    if (possible === null) return;
-    if (possible.type === 'insert') segments.adopt(possible.extent, header.level);
-    state.apply(possible, { lsn: header.lsn, level: header.level, commit: Promise.resolve(), now: 0, replayed: true });
+    if (possible !== null) return replayEvent(state, segments, possible, header);
   };
-  const end = await readJournal({ env, core, directory: `${directory}/journal`, visit });
-  if (end.events === 0 && (await segments.files.list()).length > 0)
+  const from = mark === null ? undefined : startOf(mark);
+  const end = await readJournal({ env, core, directory: `${directory}/journal`, visit, from });
+  if (end.events === 0 && mark === null && segmentFiles.length > 0)
     throw new RecoveryError('there are segments, but no journal that names them', { directory });
-  return { segments, state, end, ...run };
+  return { segments, state, records, mark, end, bootId: end.bootId, ...run };
+}
+
+function startOf({ journalFile, lsn, bootId, timestamp }: CheckpointMark): JournalStart {
+  return { file: journalFile, lsn, bootId, timestamp };
+}
+
+/** Rows that the event puts again or deletes may lie on disk; then it takes more than this turn. */
+function replayEvent(
+  state: NodeState,
+  segments: Segments,
+  event: JournalEvent,
+  header: RecordHeader,
+): void | Promise<void> {
+  const { lsn, level } = header;
+  const apply = (): void => {
+    if (event.type === 'insert') segments.adopt(event.extent, level);
+    if (event.type === 'move' || event.type === 'rewrite') adoptCopy(state, segments, event);
+    state.apply(event, { lsn, level, commit: DONE, now: 0, replayed: true });
+  };
+  const lists = rowsOf(event);
+  const partition = lists.length === 0 ? undefined : state.store.partitionById((event as InsertEvent).partition);
+  const ids = partition === undefined ? null : state.unready(partition, lists);
+  return ids === null ? apply() : partition!.index.load(ids).then(apply);
+}
+
+/** The rows that an event needs in memory if they are there. */
+function rowsOf(event: JournalEvent): readonly Float64Array[] {
+  if (event.type === 'insert' || event.type === 'rewrite') return event.batches.map(({ ids }) => ids);
+  return event.type === 'delete' ? [event.ids] : [];
+}
+
+/** A copy of an extent that died before is forgotten with it. */
+function adoptCopy(state: NodeState, segments: Segments, event: MoveEvent | RewriteEvent): void {
+  const { store } = state;
+  if (event.type === 'rewrite') {
+    const old = store.extent(event.fromExtent);
+    if (old !== undefined) segments.adopt(event.extent, old.level);
+    return;
+  }
+  const extent = store.extentOf(event);
+  const { segment, offset } = event;
+  if (extent !== undefined) segments.adopt({ segment, offset, length: extent.length }, extent.level);
 }
 
 /** What is left of an event when rows that it names, or the claim that it ends, were lost with a void put. */
@@ -226,18 +298,18 @@ async function lostPuts(options: NodeOptions, replay: Replay): Promise<number[]>
     if (await isIntact(core, replay.segments, extent).catch(isMissing)) continue;
     if (extent.level === 'disk') {
       throw new RecoveryError('the bytes of a put of ack level disk are damaged', {
-        lsn: extent.lsn,
-        segment: extent.segment.id,
+        lsn: extent.key,
+        segment: extent.place.segment.id,
       });
     }
-    lost.push(extent.lsn);
+    lost.push(extent.key);
   }
   return lost;
 }
 
 /** A run that was killed may not have synced the segments of its last puts: the next sync is to take them along. */
 async function doubtSegmentsAfter({ segments, state }: Replay, lsn: number): Promise<void> {
-  for (const segment of new Set(state.store.extentsAfter(lsn).map((extent) => extent.segment))) {
+  for (const segment of new Set(state.store.extentsAfter(lsn).map(({ place }) => place.segment))) {
     await segments.doubt(segment).catch((error: unknown) => {
       throw new RecoveryError('a segment cannot be opened', { segment: segment.id, why: String(error) });
     });
@@ -255,7 +327,7 @@ async function isIntact(core: Core, segments: Segments, extent: LiveExtent): Pro
   const hash = Buffer.alloc(8);
   for (let from = 0; from < extent.length; from += CHECKSUM_BLOCK_SIZE) {
     const bytes = block.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, extent.length - from));
-    if ((await segments.read(extent.segment, bytes, extent.offset + from)) < bytes.length) return false;
+    if ((await segments.read(extent.place.segment, bytes, extent.place.offset + from)) < bytes.length) return false;
     core.xxh64Into(bytes, hash);
     if (!hash.equals(extent.blocks.subarray((from / CHECKSUM_BLOCK_SIZE) * 8, (from / CHECKSUM_BLOCK_SIZE) * 8 + 8)))
       return false;

@@ -125,8 +125,13 @@ export async function deleteRows(
   name: string,
   rows: { ids: Float64Array; requestId: string },
 ): Promise<{ lsn: number; deleted: number }> {
+  const { state } = node.parts;
   const partition = node.partition(name);
-  const earlier = node.parts.state.requests.get(rows.requestId);
+  for (let ids = state.unready(partition, [rows.ids]); ids !== null; ids = state.unready(partition, [rows.ids])) {
+    await partition.index.load(ids);
+  }
+  if (partition.dropped) throw new StoreError('partition_unknown', { partition: name, dropped: true });
+  const earlier = state.requests.get(rows.requestId);
   if (earlier !== undefined) {
     if (earlier.kind !== 'delete' || earlier.partition !== partition.id) throw new StoreError('request_id_reused');
     await earlier.commit;

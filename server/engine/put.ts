@@ -15,7 +15,8 @@ import { FsError } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { BatchColumns, InsertEvent } from '../journal/events.ts';
 import { PAYLOAD_SIZE_MAX } from '../journal/format.ts';
-import { machine } from '../queue/machine.ts';
+import { machine, type PartitionQueue } from '../queue/machine.ts';
+import { presentRows } from '../queue/presence.ts';
 import type { Reservation } from '../segment/segments.ts';
 import { WriteBehind } from '../segment/write_behind.ts';
 import type { Partition } from '../store/partition.ts';
@@ -136,11 +137,20 @@ export class Put {
       const walked = this.#walk(length);
       await this.#writes.finish(length);
       if (this.#level === 'disk') await this.#syncData();
+      await this.#node.checkpoints.admit();
+      const lists = walked.batches.map((batch) => batch.ids);
+      for (let ids = this.#unready(lists); ids !== null; ids = this.#unready(lists)) {
+        await this.#partition.index.load(ids);
+      }
       return await this.#commit(walked, length);
     } catch (error) {
       await this.abort();
       throw asDiskFull(this.#node, error);
     }
+  }
+
+  #unready(lists: readonly Float64Array[]): Float64Array | null {
+    return this.#node.parts.state.unready(this.#partition, lists);
   }
 
   /** Gives the room back, once the writes that are under way have let go of it. */
@@ -232,10 +242,20 @@ export class Put {
     for (const { ids } of batches) {
       const refusal = machine.decideInsert(queue, { ids, fields });
       if (refusal !== undefined) throw new StoreError(refusal.code, { partition: partition.settings.name });
+      checkScatter(this.#partition, queue, ids);
       if (!this.#command.ifAbsent) continue;
       const there = ids.filter((id) => fields.some((field) => machine.rowHas(queue, id, [field])));
       if (there.length > 0) throw new StoreError('rows_exist', { ids: [...there.slice(0, 16)], count: there.length });
     }
+  }
+}
+
+/** Only a partition of many fields can have rows of many puts, since each of these shows a cell. */
+function checkScatter(partition: Partition, queue: PartitionQueue, ids: Float64Array): void {
+  if (partition.fields.length < limits.putsPerRowMax) return;
+  for (const id of presentRows(queue, ids)) {
+    if (partition.index.putsOf(id) < limits.putsPerRowMax) continue;
+    throw new StoreError('row_too_scattered', { id, limit: limits.putsPerRowMax });
   }
 }
 

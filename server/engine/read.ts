@@ -7,12 +7,14 @@ import { locate, type Located } from '../store/locate.ts';
 import type { Field, Partition } from '../store/partition.ts';
 import type { Caller, ReadCommand, ReadOutcome, Selection } from './commands.ts';
 import type { Node } from './node.ts';
+import { lsnToRead } from './snapshots.ts';
 
 /** Ids that an error names; the rest is counted. */
 const IDS_NAMED_MAX = 16;
 
 export function read(node: Node, command: ReadCommand, caller: Caller): Promise<ReadOutcome> {
   const partition = node.partition(command.partition);
+  if (command.lsn !== undefined) return readAt(node, partition, { ...command, lsn: command.lsn });
   const fields = fieldsOf(partition, command.fields);
   switch (command.select.by) {
     case 'ids':
@@ -23,6 +25,61 @@ export function read(node: Node, command: ReadCommand, caller: Caller): Promise<
       return readNewest(node, partition, { afterLsn: command.select.afterLsn, fields, waitMs: command.waitMs }, caller);
   }
 }
+
+/** Rows of the state of one LSN. There is nothing to wait for: what was missing then never comes. */
+async function readAt(
+  node: Node,
+  partition: Partition,
+  { select, fields: names, waitMs, lsn }: ReadCommand & { readonly lsn: number },
+): Promise<ReadOutcome> {
+  if (select.by === 'newest') throw new StoreError('json_invalid', { reason: 'newest takes no lsn' });
+  if (waitMs > 0) throw new StoreError('json_invalid', { reason: 'a read at an LSN waits for nothing' });
+  const fields = names === null ? partition.fields.filter((field) => field.lsn <= lsn) : fieldsOf(partition, names);
+  const { state, journal } = node.parts;
+  const past: Past = { partition, fields, lsn };
+  const outcome = await state.store.snapshots.reading(lsn, () =>
+    select.by === 'ids' ? idsAt(node, past, select.ids) : rangeAt(node, past, select),
+  );
+  await journal.settled();
+  return outcome;
+}
+
+/** What is read of a former state. */
+interface Past {
+  readonly partition: Partition;
+  readonly fields: readonly Field[];
+  readonly lsn: number;
+}
+
+async function idsAt(node: Node, past: Past, ids: Float64Array): Promise<ReadOutcome> {
+  const cells = await locateAt(node, past, ids);
+  if (cells.missing.length === 0) return { kind: 'rows', located: cells, next: null };
+  cells.close();
+  throw rowsMissing(past.partition, idsMissing(cells));
+}
+
+/** Rows that lacked one of the fields are passed over. */
+async function rangeAt(node: Node, past: Past, range: RangeSelection): Promise<ReadOutcome> {
+  const { partition, lsn } = past;
+  const rowsMax = range.rowsMax + 1;
+  const ids = await partition.index.scan({ ...range, rowsMax, lsn: lsnToRead(node, partition, lsn) });
+  const next = ids.length > range.rowsMax ? ids[range.rowsMax] : null;
+  const page = ids.slice(0, range.rowsMax);
+  const cells = await locateAt(node, past, page);
+  if (cells.missing.length === 0) return { kind: 'rows', located: cells, next };
+  cells.close();
+  const missing = new Set(cells.missing);
+  const whole = page.filter((_, row) => !missing.has(row));
+  return { kind: 'rows', located: await locateAt(node, past, whole), next };
+}
+
+/** Each step of a read asks anew whether its state can still be had. */
+function locateAt(node: Node, { partition, fields, lsn }: Past, ids: Float64Array): Promise<Located> {
+  if (partition.dropped) throw new StoreError('partition_unknown', { dropped: true });
+  return locate(node.parts.state.store, partition, { ids, fields, lsn: lsnToRead(node, partition, lsn) });
+}
+
+type RangeSelection = Extract<Selection, { by: 'range' }>;
 
 function fieldsOf(partition: Partition, names: readonly string[] | null): readonly Field[] {
   if (names === null) return partition.fields;
@@ -77,6 +134,10 @@ function rowsMissing(partition: Partition, ids: Float64Array): StoreError {
   return new StoreError('rows_missing', { partition: partition.settings.name, ...missingDetails(ids) });
 }
 
+function idsMissing({ ids, missing }: Located): Float64Array {
+  return Float64Array.from(missing, (row) => ids[row]);
+}
+
 /** The cells as they are in this turn; the answer waits until all of them are committed. */
 async function located(
   node: Node,
@@ -86,11 +147,7 @@ async function located(
   next: number | null = null,
 ): Promise<ReadOutcome> {
   const cells = await locate(node.parts.state.store, partition, { ids, fields });
-  if (cells.missing.length > 0)
-    throw rowsMissing(
-      partition,
-      Float64Array.from(cells.missing, (row) => ids[row]),
-    );
+  if (cells.missing.length > 0) throw rowsMissing(partition, idsMissing(cells));
   await node.parts.journal.settled();
   return { kind: 'rows', located: cells, next };
 }
@@ -99,7 +156,7 @@ async function located(
 async function readRange(
   node: Node,
   partition: Partition,
-  range: Extract<Selection, { by: 'range' }>,
+  range: RangeSelection,
   fields: readonly Field[],
 ): Promise<ReadOutcome> {
   const ids = await partition.index.scan({ ...range, rowsMax: range.rowsMax + 1 });
@@ -188,11 +245,10 @@ export async function rowStatus(
   try {
     const fields = cells.columns.map(({ field, batches }) => {
       const batch = cells.batches[batches[0]];
-      const { segment, offset, length } = batch.extent;
-      return [
-        field.name,
-        { lsn: batch.lsn, put_bytes: length, put_rows: batch.rows, segment: segment.id, offset },
-      ] as const;
+      const { lsn, extent } = batch;
+      const { length, place } = extent;
+      const { segment, offset } = place;
+      return [field.name, { lsn, put_bytes: length, put_rows: batch.rows, segment: segment.id, offset }] as const;
     });
     const tasks = status.tasks.map(({ task, state, returns }) => [task, { state, attempt: returns + 1 }] as const);
     return { id: place.id, fields: Object.fromEntries(fields), tasks: Object.fromEntries(tasks) };

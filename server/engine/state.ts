@@ -2,25 +2,21 @@
  * All state of a node that events change, and the one function that changes it: `apply`, used live and in replay alike.
  *
  *   store    partitions, batches, extents        queues   slots, readiness, tasks, claims
- *   reads    what each live claim granted        requests what became of recent request ids
+ *   grants   what each live claim granted        requests what became of recent request ids
  *
- * Invariants: nothing here waits; an event is applied in the turn of the event loop in which the journal took it.
+ * Invariants: nothing here waits; an event is applied in the turn of the event loop in which the journal took it. Rows
+ * that an event puts again or deletes are ready by then (`unready` says which are not).
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
+import type { SavedRecord } from '../index/records.ts';
 import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
 import { machine, type Bitmaps, type PartitionQueue } from '../queue/machine.ts';
-import { locate, type Located } from '../store/locate.ts';
-import type { Partition } from '../store/partition.ts';
+import { knownRows, presentRows } from '../queue/presence.ts';
+import { locate } from '../store/locate.ts';
+import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
+import { Grants } from './grants.ts';
 import { RequestTable } from './requests.ts';
-
-/** What a live claim granted: the cells as they were then, whatever is put over them later. */
-export interface Grant {
-  readonly claim: number;
-  readonly attempts: Uint16Array;
-  readonly leaseMs: number;
-  readonly located: Promise<Located>;
-}
 
 /** How an event reached the journal. `commit` settles when it is as safe as its level says. */
 export interface Placed {
@@ -36,11 +32,9 @@ export interface Placed {
 export class NodeState {
   readonly store: Store;
   readonly requests = new RequestTable();
+  readonly grants = new Grants();
   readonly #bitmaps: Bitmaps;
   readonly #queues = new Map<number, PartitionQueue>();
-  readonly #grants = new Map<number, Grant>();
-  /** The highest claim number seen. */
-  claimLast = 0;
 
   constructor(options: { store: Store; bitmaps: Bitmaps }) {
     this.store = options.store;
@@ -59,19 +53,26 @@ export class NodeState {
     return this.#queues.get(partition);
   }
 
-  grant(claim: number): Grant | undefined {
-    return this.#grants.get(claim);
+  /** Takes in the queue of a partition, from its records. */
+  loadQueue(partition: number, records: Iterable<SavedRecord>): void {
+    const { groupSize } = this.store.partitionById(partition)!.settings;
+    this.#queues.set(partition, machine.loadQueue({ partition, groupSize, bitmaps: this.#bitmaps }, records));
   }
 
-  /** The lease of an automatically acked claim is over: nobody will ask for its rows again. */
-  endGrant(claim: number): void {
-    const grant = this.#grants.get(claim);
-    this.#grants.delete(claim);
-    // A lookup that failed holds nothing; whoever waits for the grant sees the failure.
-    grant?.located.then(
-      (located) => located.close(),
-      () => undefined,
-    );
+  /** Partitions without records of their queue have an empty one. */
+  addMissingQueues(): void {
+    for (const partition of this.store.partitions()) this.#declare(partition);
+  }
+
+  /** Rows that are there and that the index must load before they are put again or removed; null when it need not. */
+  unready(partition: Partition, lists: readonly Float64Array[]): Float64Array | null {
+    if (partition.dropped) return null;
+    const queue = this.queue(partition);
+    for (const list of lists) {
+      const ids = presentRows(queue, list);
+      if (ids.length > 0 && !partition.index.ready(ids)) return ids;
+    }
+    return null;
   }
 
   /** Gives the memory of the bitmaps back; the state must not be used any more. */
@@ -85,6 +86,13 @@ export class NodeState {
     this.store.reach(placed.lsn);
     switch (event.type) {
       case 'descriptor':
+      case 'checkpoint':
+        return 0;
+      case 'move':
+        this.store.applyMove(event);
+        return 0;
+      case 'rewrite':
+        this.store.applyRewrite(event, placed.lsn);
         return 0;
       case 'declare':
         return this.#declare(this.store.applyDeclare(event, placed.lsn));
@@ -98,11 +106,11 @@ export class NodeState {
         return this.#claim(event, placed);
       case 'ack':
         machine.applyAck(this.#queues.get(event.partition)!, event);
-        this.endGrant(event.claim);
+        this.grants.end(event.claim);
         return 0;
       case 'release':
         machine.applyRelease(this.#queues.get(event.partition)!, event);
-        this.endGrant(event.claim);
+        this.grants.end(event.claim);
         return 0;
       case 'seal':
         machine.applySeal(this.#queues.get(event.partition)!);
@@ -120,7 +128,7 @@ export class NodeState {
   #drop(event: Extract<JournalEvent, { type: 'drop' }>): number {
     const queue = this.#queues.get(event.partition)!;
     this.#queues.delete(event.partition);
-    for (const claim of queue.claims.keys()) this.endGrant(claim);
+    for (const claim of queue.claims.keys()) this.grants.end(claim);
     machine.drop(queue);
     this.store.applyDrop(event);
     return 0;
@@ -133,22 +141,26 @@ export class NodeState {
     if (event.ackClaim !== 0) {
       const { partition, requestId } = event;
       machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
-      this.endGrant(event.ackClaim);
+      this.grants.end(event.ackClaim);
     }
-    this.store.applyInsert(event, { lsn, level });
+    this.store.applyInsert(event, { lsn, level, known: (ids) => knownRows(queue, ids) });
     for (const batch of event.batches) {
       machine.applyInsert(queue, { ids: batch.ids, fields: batch.columns.map((column) => column.field) });
       rows += batch.rows;
     }
-    this.requests.set(event.requestId, { kind: 'put', partition: event.partition, lsn, rows, commit });
+    const outcome = { kind: 'put', partition: event.partition, lsn, rows, commit } as const;
+    this.requests.set(event.requestId, outcome, level === 'memory');
     return rows;
   }
 
   #delete(event: Extract<JournalEvent, { type: 'delete' }>, { lsn, commit }: Placed): number {
     const partition = this.store.partitionById(event.partition)!;
-    const rows = this.store.applyDelete(partition, event.ids, lsn).length;
-    machine.applyDelete(this.#queues.get(event.partition)!, event.ids);
-    this.requests.set(event.requestId, { kind: 'delete', partition: event.partition, lsn, rows, commit });
+    const queue = this.#queues.get(event.partition)!;
+    const present = presentRows(queue, event.ids);
+    this.store.applyDelete(partition, present, lsn);
+    const rows = machine.applyDelete(queue, event.ids);
+    const outcome = { kind: 'delete', partition: event.partition, lsn, rows, commit } as const;
+    this.requests.set(event.requestId, outcome, !isSaved(partition));
     return rows;
   }
 
@@ -158,10 +170,11 @@ export class NodeState {
     const fields = event.fields.map((field) => partition.fields[field]);
     machine.applyClaim(this.#queues.get(partitionId)!, event, now);
     if (!(event.autoAck && replayed)) {
-      this.#grants.set(claim, { claim, attempts, leaseMs, located: locate(this.store, partition, { ids, fields }) });
+      const located = locate(this.store, partition, { ids, fields });
+      this.grants.add({ claim, partition, attempts, leaseMs, located, volatile: event.autoAck });
     }
-    this.claimLast = Math.max(this.claimLast, claim);
-    this.requests.set(event.requestId, { kind: 'claim', partition: partitionId, claim, commit });
+    const outcome = { kind: 'claim', partition: partitionId, claim, commit } as const;
+    this.requests.set(event.requestId, outcome, !isSaved(partition));
     return ids.length;
   }
 }

@@ -120,7 +120,7 @@ export class Waits {
 
   /** Wakes whom an event may satisfy. */
   wake(event: JournalEvent): void {
-    if (event.type === 'descriptor') return;
+    if (!('partition' in event) || event.type === 'move' || event.type === 'rewrite') return;
     const waits = this.#partitions.get(event.partition);
     if (waits === undefined) return;
     if (event.type === 'drop') {

@@ -5,6 +5,20 @@ export function sha256(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
+/** SHA-256 of bytes that come piece by piece. */
+export class Sha256 {
+  readonly #hash = createHash('sha256');
+
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  /** In hexadecimal; ends the hash. */
+  finish(): string {
+    return this.#hash.digest('hex');
+  }
+}
+
 export function hmacSha256(key: Uint8Array, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }

@@ -6,6 +6,7 @@ import { constants, readFileSync } from 'node:fs';
 import { mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
 import { performance } from 'node:perf_hooks';
 import type { Clock, Env, Fs, Log } from './env.ts';
+import { failpointFiles, FAILPOINTS_VARIABLE } from './failpoint_files.ts';
 import { inert } from './failpoints.ts';
 import { openRealFile } from './file.ts';
 import { lockDirectory } from './lock.ts';
@@ -49,13 +50,14 @@ const fs: Fs = {
 const EXIT_CRASH = 70;
 
 export function realEnv(log: Log): Env {
+  const failpoints = process.env[FAILPOINTS_VARIABLE];
   return {
     clock,
     rng: { bytes: (count) => randomBytes(count) },
     fs,
     net: realNet,
     log,
-    fail: inert,
+    fail: failpoints === undefined ? inert : failpointFiles(failpoints, () => process.exit(EXIT_CRASH)),
     crash(reason, cause) {
       log.error({ err: cause, reason }, 'crash: the process ends, recovery follows at the next start');
       process.exit(EXIT_CRASH);

@@ -4,13 +4,13 @@
  * It listens before the node is open, so that health and readiness can be asked during recovery.
  *
  * Invariants: a token is checked before one byte of a body is read; an error that is not a `StoreError` is logged and
- * answered as `internal` without its text.
+ * answered as `internal` without its text; a broken invariant ends the process.
  */
 import { errors, headers, limits, PROTOCOL_VERSION, routes, type RouteName } from '@transfer-queue/core/protocol';
 import type { Node } from '../engine/node.ts';
 import { sameBytes, sha256 } from '../env/digest.ts';
 import type { Log } from '../env/env.ts';
-import { errorBody, StoreError } from '../errors.ts';
+import { errorBody, InvariantError, StoreError } from '../errors.ts';
 import { headerLines, jsonHeaders, joinLines, type HeaderLines } from './answer.ts';
 import { respondJson } from './body.ts';
 import type { Exchange, Refusal } from './exchange.ts';
@@ -25,6 +25,8 @@ export interface AppOptions {
   readonly shards: number;
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   observe(route: string, status: number): void;
+  /** Ends the process: an invariant is broken, and nothing that follows could be trusted. */
+  crash(reason: string, cause: unknown): never;
 }
 
 const retryLines = joinLines(jsonHeaders, headerLines('Retry-After', '1'));
@@ -103,6 +105,7 @@ export class App {
   }
 
   #fail(exchange: Exchange, match: Match, error: unknown): void {
+    if (error instanceof InvariantError) this.#options.crash('an invariant is broken', error);
     const known = error instanceof StoreError ? error : new StoreError('internal');
     const route = match.ok ? match.name : 'none';
     if (known.code === 'internal')

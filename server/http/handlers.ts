@@ -16,6 +16,7 @@ import {
   PartitionRequest,
   ReadRequest,
   RenewRequest,
+  SnapshotRequest,
   REQUEST_ID_PATTERN,
   RESERVED_PREFIX,
   INDEX_COLUMN,
@@ -97,6 +98,7 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
       select: selectionOf(body),
       fields: body.fields ?? null,
       waitMs: body.wait_ms ?? defaults.waitMs,
+      lsn: body.lsn,
     };
     const outcome = await read(node, command, exchange);
     if (outcome.kind !== 'rows') return respondWaitEnd(exchange, outcome);
@@ -159,6 +161,20 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
   async renew(node, exchange, { claim }) {
     const body = await receiveJson(exchange, RenewRequest);
     respondJson(exchange, { lease_ms: renewClaim(node, claim, body.lease_ms) });
+  },
+
+  async openSnapshot(node, exchange) {
+    const { lease_ms: leaseMs } = await receiveJson(exchange, SnapshotRequest);
+    respondJson(exchange, await node.snapshots.open(leaseMs));
+  },
+
+  async renewSnapshot(node, exchange, { snapshot }) {
+    const { lease_ms: leaseMs } = await receiveJson(exchange, SnapshotRequest);
+    respondJson(exchange, node.snapshots.renew(snapshot, leaseMs));
+  },
+
+  closeSnapshot(node, exchange, { snapshot }) {
+    respondJson(exchange, node.snapshots.close(snapshot));
   },
 };
 

@@ -1,28 +1,27 @@
 /**
- * The index in memory, rebuilt from the journal at start.
+ * The index of a partition of ack level `memory`, whose rows vanish with the process.
  *
  *   table   id -> row number (recycled)          about 23 to 46 bytes a row, see id_table.ts
  *   heads   row number -> entry                  4 bytes a row
- *   entries { batch, ordinal, next }             12 bytes a put of a row; a list from the newest put to the oldest
+ *   entries { batch, ordinal, next }             16 bytes a put of a row; a list from the newest put to the oldest
  *
  * Invariants: entry 0 ends a list; free rows and free entries are lists through `heads` and `next`; an entry whose put
  * no longer shows a cell of its row is removed in the turn that hid it.
  */
+import { limits } from '@transfer-queue/core/protocol';
 import { add, createIdTable, forEachKey, lookUp, remove } from './id_table.ts';
-import type { BatchOrder, RowIndex, RowPuts } from './row_index.ts';
+import type { BatchOrder, RowIndex, RowPuts, RowsPut, RowsRange } from './row_index.ts';
 
 const SIZE_START = 256;
-/** The puts of one row that are judged together; more fields than this cannot be spread over more puts. */
-const PUTS_MAX = 4_096;
 /** For one row at a time; shared by all indexes, of which there may be thousands. */
-const judged = new Uint32Array(PUTS_MAX);
-const keep = new Uint8Array(PUTS_MAX);
+const judged = new Float64Array(limits.putsPerRowMax);
+const keep = new Uint8Array(limits.putsPerRowMax);
 
 export class MemoryIndex implements RowIndex {
   readonly #order: BatchOrder;
-  #table = createIdTable();
+  readonly #table = createIdTable();
   #heads = new Uint32Array(SIZE_START);
-  #batches = new Uint32Array(SIZE_START);
+  #batches = new Float64Array(SIZE_START);
   #ordinals = new Uint32Array(SIZE_START);
   #next = new Uint32Array(SIZE_START);
   #rowEnd = 0;
@@ -34,11 +33,22 @@ export class MemoryIndex implements RowIndex {
     this.#order = order;
   }
 
-  get rows(): number {
-    return this.#table.size;
+  ready(): boolean {
+    return true;
   }
 
-  add(ids: Float64Array, batch: number): void {
+  load(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  putsOf(id: number): number {
+    const row = lookUp(this.#table, id);
+    let count = 0;
+    for (let entry = row === -1 ? 0 : this.#heads[row]; entry !== 0; entry = this.#next[entry]!) count++;
+    return count;
+  }
+
+  add({ ids, batch }: RowsPut): void {
     for (let ordinal = 0; ordinal < ids.length; ordinal++) {
       const id = ids[ordinal];
       let row = lookUp(this.#table, id);
@@ -54,21 +64,35 @@ export class MemoryIndex implements RowIndex {
     }
   }
 
-  remove(ids: Float64Array): Float64Array {
-    const there: number[] = [];
+  remove(ids: Float64Array): void {
     for (const id of ids) {
       const row = lookUp(this.#table, id);
-      if (row === -1) continue;
-      there.push(id);
       remove(this.#table, id);
       this.#freeRow(row);
     }
-    return Float64Array.from(there);
+  }
+
+  /** Bytes of level `memory` are never written anew. */
+  replace(): number {
+    return 0;
+  }
+
+  rowsOf(batch: number): Promise<{ ids: Float64Array; ordinals: Float64Array }> {
+    const ids: number[] = [];
+    const ordinals: number[] = [];
+    forEachKey(this.#table, (id) => {
+      for (let entry = this.#heads[lookUp(this.#table, id)]; entry !== 0; entry = this.#next[entry]!) {
+        if (this.#batches[entry] !== batch) continue;
+        ids.push(id);
+        ordinals.push(this.#ordinals[entry]!);
+      }
+    });
+    return Promise.resolve({ ids: Float64Array.from(ids), ordinals: Float64Array.from(ordinals) });
   }
 
   lookup(ids: Float64Array): Promise<RowPuts> {
     const starts = new Uint32Array(ids.length + 1);
-    let batches = new Uint32Array(ids.length * 4);
+    let batches = new Float64Array(ids.length * 4);
     let ordinals = new Uint32Array(ids.length * 4);
     let count = 0;
     for (let i = 0; i < ids.length; i++) {
@@ -76,8 +100,8 @@ export class MemoryIndex implements RowIndex {
       let entry = row === -1 ? 0 : this.#heads[row];
       while (entry !== 0) {
         if (count === batches.length) {
-          batches = grown(batches);
-          ordinals = grown(ordinals);
+          batches = grown(batches, new Float64Array(count * 2));
+          ordinals = grown(ordinals, new Uint32Array(count * 2));
         }
         batches[count] = this.#batches[entry]!;
         ordinals[count++] = this.#ordinals[entry]!;
@@ -89,7 +113,7 @@ export class MemoryIndex implements RowIndex {
   }
 
   /** Passes over all rows, but keeps and sorts few: those beyond the `rowsMax` smallest so far are left out at once. */
-  scan({ start, end, rowsMax }: { start: number; end: number; rowsMax: number }): Promise<Float64Array> {
+  scan({ start, end, rowsMax }: RowsRange): Promise<Float64Array> {
     const found = new Float64Array(2 * rowsMax);
     let count = 0;
     let below = end;
@@ -104,15 +128,10 @@ export class MemoryIndex implements RowIndex {
     return Promise.resolve(found.subarray(0, count).sort().slice(0, rowsMax));
   }
 
-  clear(): void {
-    forEachKey(this.#table, (id) => this.#freeRow(lookUp(this.#table, id)));
-    this.#table = createIdTable();
-  }
-
   /** Drops the entries of a row that no longer show a cell. */
   #prune(row: number): void {
     let count = 0;
-    for (let entry = this.#heads[row]; entry !== 0 && count < PUTS_MAX; entry = this.#next[entry]!) {
+    for (let entry = this.#heads[row]; entry !== 0 && count < limits.putsPerRowMax; entry = this.#next[entry]!) {
       judged[count++] = this.#batches[entry]!;
     }
     this.#order.judge(judged, count, keep);
@@ -136,7 +155,7 @@ export class MemoryIndex implements RowIndex {
       this.#rowFree = this.#heads[row] - 1;
       return row;
     }
-    if (this.#rowEnd === this.#heads.length) this.#heads = grown(this.#heads);
+    if (this.#rowEnd === this.#heads.length) this.#heads = grown(this.#heads, new Uint32Array(this.#rowEnd * 2));
     return this.#rowEnd++;
   }
 
@@ -156,9 +175,10 @@ export class MemoryIndex implements RowIndex {
       this.#entryFree = this.#next[entry]!;
     } else {
       if (this.#entryEnd === this.#next.length) {
-        this.#batches = grown(this.#batches);
-        this.#ordinals = grown(this.#ordinals);
-        this.#next = grown(this.#next);
+        const size = this.#entryEnd * 2;
+        this.#batches = grown(this.#batches, new Float64Array(size));
+        this.#ordinals = grown(this.#ordinals, new Uint32Array(size));
+        this.#next = grown(this.#next, new Uint32Array(size));
       }
       entry = this.#entryEnd++;
     }
@@ -174,8 +194,7 @@ export class MemoryIndex implements RowIndex {
   }
 }
 
-function grown(values: Uint32Array): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(Math.max(SIZE_START, values.length * 2));
+function grown<Column extends Float64Array | Uint32Array>(values: Column, larger: Column): Column {
   larger.set(values);
   return larger;
 }

@@ -143,6 +143,15 @@ export class ByteReader {
     return new Uint8Array(this.#bytes.subarray(at, at + size));
   }
 
+  /** As `numbers`, for few of them. */
+  list(): number[] {
+    const count = this.u32();
+    const at = this.#take(8 * count);
+    const values: number[] = [];
+    for (let i = 0; i < count; i++) values.push(readNumber(this.#bytes, at + 8 * i));
+    return values;
+  }
+
   numbers(): Float64Array {
     const count = this.u32();
     const at = this.#take(8 * count);

@@ -109,6 +109,44 @@ export interface SealEvent {
   readonly partition: number;
 }
 
+/** The state up to `lsn` is in the tree: a start replays what came after it. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly lsn: number;
+}
+
+/** The bytes of a live extent were copied: they lie at another place from now on. */
+export interface MoveEvent {
+  readonly type: 'move';
+  readonly partition: number;
+  /** LSN of the extent's insert. */
+  readonly extent: number;
+  readonly segment: number;
+  readonly offset: number;
+  readonly fromSegment: number;
+  readonly fromOffset: number;
+}
+
+/** One batch of a rewrite: the rows that still showed the old batch, in their order in the new one. */
+export interface RewrittenBatch {
+  /** Number of the old batch. */
+  readonly batch: number;
+  readonly ids: Float64Array;
+  /** Places of the rows in the old batch. */
+  readonly ordinals: Float64Array;
+  readonly columns: BatchColumns['columns'];
+}
+
+/** An extent with few rows that matter was written anew with those only. */
+export interface RewriteEvent {
+  readonly type: 'rewrite';
+  readonly partition: number;
+  /** LSN of the old extent's insert. */
+  readonly fromExtent: number;
+  readonly extent: Extent;
+  readonly batches: readonly RewrittenBatch[];
+}
+
 export type JournalEvent =
   | DescriptorEvent
   | DeclareEvent
@@ -118,7 +156,10 @@ export type JournalEvent =
   | ClaimEvent
   | AckEvent
   | ReleaseEvent
-  | SealEvent;
+  | SealEvent
+  | CheckpointEvent
+  | MoveEvent
+  | RewriteEvent;
 
 /** Type numbers in the record header. */
 export const eventTypes = {
@@ -131,6 +172,9 @@ export const eventTypes = {
   ack: 7,
   release: 8,
   seal: 9,
+  checkpoint: 10,
+  move: 11,
+  rewrite: 12,
 } as const satisfies Record<JournalEvent['type'], number>;
 
 interface Codec<E extends JournalEvent> {
@@ -181,43 +225,53 @@ const drop: Codec<DropEvent> = {
   read: (source) => ({ type: 'drop', partition: source.u32() }),
 };
 
+function writeExtent(out: ByteWriter, extent: Extent): void {
+  out.u32(extent.segment);
+  out.number(extent.offset);
+  out.number(extent.length);
+  out.bytes(extent.blocks);
+}
+
+function readExtent(source: ByteReader): Extent {
+  return { segment: source.u32(), offset: source.number(), length: source.number(), blocks: source.bytes() };
+}
+
+function writeColumns(out: ByteWriter, columns: BatchColumns['columns']): void {
+  out.u32(columns.length);
+  for (const column of columns) {
+    out.u16(column.field);
+    out.numbers(column.regions);
+  }
+}
+
+function readColumns(source: ByteReader): BatchColumns['columns'] {
+  const columns: BatchColumns['columns'][number][] = [];
+  for (let left = source.u32(); left > 0; left--) columns.push({ field: source.u16(), regions: source.list() });
+  return columns;
+}
+
 const insert: Codec<InsertEvent> = {
   write(out, { partition, requestId, extent, batches, ackClaim }) {
     out.u32(partition);
     out.text(requestId);
     out.number(ackClaim);
-    out.u32(extent.segment);
-    out.number(extent.offset);
-    out.number(extent.length);
-    out.bytes(extent.blocks);
+    writeExtent(out, extent);
     out.u32(batches.length);
     for (const batch of batches) {
       out.numbers(batch.ids);
-      out.u32(batch.columns.length);
-      for (const column of batch.columns) {
-        out.u16(column.field);
-        out.numbers(column.regions);
-      }
+      writeColumns(out, batch.columns);
     }
   },
   read(source) {
     const partition = source.u32();
     const requestId = source.text();
     const ackClaim = source.number();
-    const extent = {
-      segment: source.u32(),
-      offset: source.number(),
-      length: source.number(),
-      blocks: source.bytes(),
-    };
-    const batches = Array.from({ length: source.u32() }, () => {
+    const extent = readExtent(source);
+    const batches: BatchColumns[] = [];
+    for (let left = source.u32(); left > 0; left--) {
       const ids = source.numbers();
-      const columns = Array.from({ length: source.u32() }, () => ({
-        field: source.u16(),
-        regions: Array.from(source.numbers()),
-      }));
-      return { rows: ids.length, ids, columns };
-    });
+      batches.push({ rows: ids.length, ids, columns: readColumns(source) });
+    }
     return { type: 'insert', partition, requestId, extent, batches, ackClaim };
   },
 };
@@ -311,7 +365,72 @@ const seal: Codec<SealEvent> = {
   read: (source) => ({ type: 'seal', partition: source.u32() }),
 };
 
-const codecs = { descriptor, declare, drop, insert, delete: remove, claim, ack, release, seal };
+const checkpoint: Codec<CheckpointEvent> = {
+  write: (out, event) => out.number(event.lsn),
+  read: (source) => ({ type: 'checkpoint', lsn: source.number() }),
+};
+
+const move: Codec<MoveEvent> = {
+  write(out, event) {
+    out.u32(event.partition);
+    out.number(event.extent);
+    out.u32(event.segment);
+    out.number(event.offset);
+    out.u32(event.fromSegment);
+    out.number(event.fromOffset);
+  },
+  read: (source) => ({
+    type: 'move',
+    partition: source.u32(),
+    extent: source.number(),
+    segment: source.u32(),
+    offset: source.number(),
+    fromSegment: source.u32(),
+    fromOffset: source.number(),
+  }),
+};
+
+const rewrite: Codec<RewriteEvent> = {
+  write(out, { partition, fromExtent, extent, batches }) {
+    out.u32(partition);
+    out.number(fromExtent);
+    writeExtent(out, extent);
+    out.u32(batches.length);
+    for (const batch of batches) {
+      out.number(batch.batch);
+      out.numbers(batch.ids);
+      out.numbers(batch.ordinals);
+      writeColumns(out, batch.columns);
+    }
+  },
+  read: (source) => ({
+    type: 'rewrite',
+    partition: source.u32(),
+    fromExtent: source.number(),
+    extent: readExtent(source),
+    batches: Array.from({ length: source.u32() }, () => ({
+      batch: source.number(),
+      ids: source.numbers(),
+      ordinals: source.numbers(),
+      columns: readColumns(source),
+    })),
+  }),
+};
+
+const codecs = {
+  descriptor,
+  declare,
+  drop,
+  insert,
+  delete: remove,
+  claim,
+  ack,
+  release,
+  seal,
+  checkpoint,
+  move,
+  rewrite,
+};
 const codecOfNumber = new Map(
   Object.entries(eventTypes).map(([type, number]) => [number as number, codecs[type as JournalEvent['type']]]),
 );

@@ -21,6 +21,7 @@ import {
   FILE_SIZE_MAX,
   fileHeader,
   fileName,
+  fileNumber,
   PAYLOAD_SIZE_MAX,
   RECORD_HEADER_SIZE,
   recordSize,
@@ -50,6 +51,12 @@ export interface JournalPosition {
   readonly timestamp: number;
   readonly watermark: number;
   readonly epoch: number;
+}
+
+interface NewFile {
+  readonly from: number;
+  readonly lsnBefore: number;
+  begun(number: number): void;
 }
 
 interface Waiter {
@@ -84,6 +91,7 @@ export class Journal {
   /** As `durableLsn`, but the LSN of a record in the files: `memory` events have none. */
   #watermark: number;
   #durableLsn: number;
+  #appendedSize = 0;
   #pending = new ByteWriter();
   #spare = new ByteWriter();
   /** LSN of the last record. */
@@ -91,6 +99,8 @@ export class Journal {
   #writing: Promise<void> | null = null;
   #syncing: Promise<void> | null = null;
   #syncWanted = 0;
+  /** Where among the pending bytes a new file begins, for whoever asked. */
+  #newFile: NewFile | null = null;
   #writeWaiters: Waiter[] = [];
   #syncWaiters: Waiter[] = [];
 
@@ -126,6 +136,16 @@ export class Journal {
   /** Every event up to here survives a power cut, with the bytes that it names, or was never meant to. */
   get durableLsn(): number {
     return this.#durableLsn;
+  }
+
+  /** Of the last record. */
+  get timestamp(): number {
+    return this.#timestamp;
+  }
+
+  /** Bytes appended since the start of the process. */
+  get appendedSize(): number {
+    return this.#appendedSize;
   }
 
   get unwrittenSize(): number {
@@ -168,6 +188,26 @@ export class Journal {
     this.#durableLsn = Math.max(this.#durableLsn, lsn);
   }
 
+  /** What is appended from now on goes to a new file. Resolves to its number once something was; see `append`. */
+  beginFile(): Promise<number> {
+    return new Promise((begun) => {
+      this.#newFile = { from: this.#pending.length, lsnBefore: this.#pendingLsn, begun };
+    });
+  }
+
+  /** Removes the files before a number: a checkpoint holds what they said. */
+  async removeFilesBefore(number: number): Promise<void> {
+    const old = (await this.#env.fs.list(this.#directory))
+      .map(fileNumber)
+      .filter((one) => one !== null && one < number);
+    for (const one of old) {
+      await this.#env.fail('journal.remove');
+      await this.#env.fs.unlink(`${this.#directory}/${fileName(one!)}`);
+    }
+    await this.#env.fail('journal.remove.syncdir');
+    if (old.length > 0) await this.#env.fs.syncDirectory(this.#directory);
+  }
+
   async close(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
     while (this.#syncing !== null) await this.#syncing;
@@ -196,6 +236,7 @@ export class Journal {
     const payloadSize = this.#pending.length - start - RECORD_HEADER_SIZE;
     invariant(payloadSize <= PAYLOAD_SIZE_MAX, `the ${event.type} event ${lsn} fits a record`);
     this.#pending.reserve(start + recordSize(payloadSize) - this.#pending.length);
+    this.#appendedSize += recordSize(payloadSize);
     this.#timestamp = Math.max(this.#timestamp + 1, Math.floor(this.#env.clock.wallMs()) * TICKS_PER_MS);
     sealRecord(this.#core, this.#pending.view().subarray(start), {
       payloadSize,
@@ -224,12 +265,25 @@ export class Journal {
     this.#pending = this.#spare;
     this.#pending.reset();
     this.#spare = gathered;
-    if (this.#file === null || this.#offset >= this.#fileSizeMax) await this.#roll();
-    await this.#pwrite(gathered.view());
-    this.#offset += gathered.length;
+    const newFile = this.#newFile;
+    this.#newFile = null;
+    const bytes = gathered.view();
+    const from = newFile?.from ?? 0;
+    if (newFile !== null && from > 0) await this.#writeUpTo(bytes.subarray(0, from), newFile.lsnBefore);
+    if (newFile !== null || this.#file === null || this.#offset >= this.#fileSizeMax) await this.#roll();
+    newFile?.begun(this.#fileNumber);
+    await this.#writeUpTo(bytes.subarray(from), lsn);
+    this.#startSync();
+  }
+
+  async #writeUpTo(bytes: Buffer, lsn: number): Promise<void> {
+    if (this.#file === null) await this.#roll();
+    await this.#env.fail('journal.write');
+    await this.#pwrite(bytes);
+    await this.#env.fail('journal.written');
+    this.#offset += bytes.length;
     this.#writtenLsn = lsn;
     this.#writeWaiters = settle(this.#writeWaiters, lsn);
-    this.#startSync();
   }
 
   /** A full disk is met with the reserve; nothing of what was appended may be lost, since it is applied already. */
@@ -245,6 +299,7 @@ export class Journal {
   async #roll(): Promise<void> {
     const full = this.#file;
     this.#file = null;
+    await this.#env.fail('journal.roll');
     if (full !== null) {
       await this.#syncing;
       await this.#syncFile(full);
@@ -256,8 +311,10 @@ export class Journal {
     this.#file = file;
     this.#fileNumber = number;
     this.#offset = 0;
+    await this.#env.fail('journal.roll.header');
     await this.#pwrite(fileHeader(this.#core, number, this.#writtenLsn));
     this.#offset = FILE_HEADER_SIZE;
+    await this.#env.fail('journal.roll.syncdir');
     await this.#env.fs.syncDirectory(this.#directory);
   }
 
@@ -288,7 +345,9 @@ export class Journal {
   /** A failed sync is never retried: the system may have dropped the pages and called them clean. */
   async #syncFile(file: File): Promise<void> {
     try {
+      await this.#env.fail('journal.sync');
       await file.datasync();
+      await this.#env.fail('journal.synced');
     } catch (error) {
       this.#env.crash('a sync of the journal failed', error);
     }

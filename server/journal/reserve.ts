@@ -41,6 +41,7 @@ export class Reserve {
   async giveWay(): Promise<boolean> {
     if (!this.#intact) return false;
     this.#intact = false;
+    await this.#env.fail('reserve.give_way');
     await this.#env.fs.unlink(this.#path);
     this.#env.log.warn({ freed_bytes: RESERVE_SIZE }, 'the disk is full: puts are refused until space returns');
     return true;
@@ -50,6 +51,7 @@ export class Reserve {
   async restore(): Promise<void> {
     if (this.#intact) return;
     if ((await this.#env.fs.freeBytes(this.#directory)) < 2 * RESERVE_SIZE) return;
+    await this.#env.fail('reserve.restore');
     const file = await this.#env.fs.open(this.#path, { create: true });
     try {
       const zeros = new Uint8Array(PIECE_SIZE);

@@ -4,21 +4,14 @@
  * Invariants: an apply never refuses; that an event may happen was decided before it was journaled. `now` sets
  * deadlines only: replay passes 0 and calls restartLeases when it is done.
  */
-import {
-  consumeRows,
-  disownOrphan,
-  endClaim,
-  forgetRows,
-  grantRows,
-  isLeased,
-  keepExpired,
-  returnRows,
-} from './claims.ts';
+import { addClaim, isLeased, taskFor } from './claim_table.ts';
+import { consumeRows, disownOrphan, endClaim, forgetRows, grantRows, keepExpired, returnRows } from './claims.ts';
 import type { AckEvent, ClaimEvent, Insert, ReleaseEvent } from './events.ts';
 import { invariant } from './invariant.ts';
 import { moveLease, pushLease } from './leases.ts';
-import { deleteRows, freePage, insertRows, pageNumberOf, slotOf } from './slots.ts';
-import type { Claim, PartitionQueue, Task } from './state.ts';
+import { freePage } from './pages.ts';
+import { deleteRows, insertRows, pageNumberOf, slotOf } from './slots.ts';
+import type { Claim, PartitionQueue } from './state.ts';
 
 /** Says how many of the rows are new. */
 export function applyInsert(queue: PartitionQueue, insert: Insert): number {
@@ -54,11 +47,9 @@ export function applyClaim(queue: PartitionQueue, event: ClaimEvent, now: number
     invariant(slots[i] >= 0, 'a claim takes a row that is not there');
   }
   invariant(event.claim > 0 && !queue.claims.has(event.claim), 'claim numbers are positive and new');
-  const task = queue.tasks.get(event.task) ?? addTask(queue, event.task);
-  task.fields = event.fields;
   const claim: Claim = {
     claim: event.claim,
-    task,
+    task: taskFor(queue, event.task, event.fields),
     requestId: event.requestId,
     slots: slots.sort(),
     leaseMs: event.leaseMs,
@@ -66,10 +57,9 @@ export function applyClaim(queue: PartitionQueue, event: ClaimEvent, now: number
     heapAt: -1,
     orphans: [],
     stale: false,
+    order: 0,
   };
-  queue.claims.set(claim.claim, claim);
-  task.claims.set(claim.claim, claim);
-  pushLease(queue.leases, claim);
+  addClaim(queue, claim);
   grantRows(queue, claim);
   if (event.autoAck) consumeRows(queue, claim);
 }
@@ -120,18 +110,4 @@ function claimOf(queue: PartitionQueue, number: number): Claim {
   const claim = queue.claims.get(number);
   invariant(claim !== undefined, 'an event names a claim that ended');
   return claim;
-}
-
-function addTask(queue: PartitionQueue, name: string): Task {
-  const task: Task = {
-    name,
-    index: queue.tasks.size,
-    leased: 0,
-    consumed: 0,
-    cursor: 0,
-    fields: [],
-    claims: new Map(),
-  };
-  queue.tasks.set(name, task);
-  return task;
 }

@@ -5,11 +5,23 @@
  * bitmaps. wasm_bitmaps.ts implements it on the memory of core.wasm; a plain one in the tests is its oracle.
  * One crossing per batch, never per bit: offsets come as a Uint32Array with a count, each offset only once.
  */
-export interface Bitmaps {
+export interface ReadonlyBitmaps {
   readonly bitsMin: number;
   readonly bitsMax: number;
   /** Bytes that `alloc` can hand out for sure. It must not fail, so its caller asks before it changes anything. */
   bytesFree(): number;
+  has(bitmap: number, offset: number): boolean;
+  /** A copy of its bits / 8 bytes; bit 0 is the lowest of the first byte. */
+  read(bitmap: number, bits: number): Uint8Array;
+  /** How many of the first `bits` bits are ready: set in all of `present` and not in `taken` (0: none is taken). */
+  countReady(present: readonly number[], taken: number, bits: number): number;
+  /** The first `max` ready bits of [from, bits), rising. */
+  scanReady(present: readonly number[], taken: number, from: number, bits: number, max: number): Uint32Array;
+  /** First offsets of the first `max` aligned runs of `groupSize` ready bits, rising. */
+  scanGroups(present: readonly number[], taken: number, bits: number, groupSize: number, max: number): Uint32Array;
+}
+
+export interface Bitmaps extends ReadonlyBitmaps {
   /** A bitmap of zeros; its address is never 0. */
   alloc(bits: number): number;
   free(bitmap: number, bits: number): void;
@@ -17,13 +29,8 @@ export interface Bitmaps {
   set(bitmap: number, offsets: Uint32Array, count: number): number;
   /** Clears the bits at offsets[0..count) and says how many were one before. */
   clear(bitmap: number, offsets: Uint32Array, count: number): number;
-  has(bitmap: number, offset: number): boolean;
   /** Copies the bits of a bitmap to the start of a longer one. */
   copy(from: number, to: number, bits: number): void;
-  /** How many of the first `bits` bits are ready: set in all of `present` and not in `taken` (0: none is taken). */
-  countReady(present: readonly number[], taken: number, bits: number): number;
-  /** The first `max` ready bits of [from, bits), rising. */
-  scanReady(present: readonly number[], taken: number, from: number, bits: number, max: number): Uint32Array;
-  /** First offsets of the first `max` aligned runs of `groupSize` ready bits, rising. */
-  scanGroups(present: readonly number[], taken: number, bits: number, groupSize: number, max: number): Uint32Array;
+  /** Replaces all bits by those of `bytes`, bits / 8 of them. */
+  write(bitmap: number, bits: number, bytes: Uint8Array): void;
 }

@@ -12,7 +12,7 @@
  * until the row is completed or the group is deleted, and the counts tell which.
  */
 import { limits } from '@transfer-queue/core/protocol';
-import { isLeased } from './claims.ts';
+import { isLeased } from './claim_table.ts';
 import type {
   AckEvent,
   ClaimCommand,
@@ -25,7 +25,9 @@ import type {
   RenewDecision,
 } from './events.ts';
 import { dueLeases } from './leases.ts';
-import { idAt, pageIndexFrom, slotOf, type Page, type Slots } from './slots.ts';
+import type { Page } from './page.ts';
+import { pageIndexFrom } from './pages.ts';
+import { idAt, slotOf, type Slots } from './slots.ts';
 import type { PartitionQueue, Task } from './state.ts';
 
 /** Whether the put may be applied: it adds no row to a sealed partition, and there is memory for its bitmaps. */

@@ -3,6 +3,7 @@
  *
  *   decide*(queue, command[, now])    reads and says what would happen
  *   apply*(queue, event[, now])       makes it happen, live and in replay
+ *   saveDirty(queue, ...)             hands over records of what changed; loadQueue makes a queue of all records
  *
  * The caller journals between the two and awaits nothing there.
  */
@@ -20,6 +21,7 @@ import {
 } from './apply.ts';
 import { countRows, decideAck, decideClaim, decideExpire, decideInsert, decideRelease, decideRenew } from './decide.ts';
 import { newestRow, rowHas, rowStatus } from './rows.ts';
+import { dirtyCount, loadQueue, saveDirty } from './saved.ts';
 import { create } from './state.ts';
 import { stats } from './stats.ts';
 
@@ -46,6 +48,9 @@ export const machine = {
   rowHas,
   rowStatus,
   stats,
+  dirtyCount,
+  saveDirty,
+  loadQueue,
 } as const;
 export type Machine = typeof machine;
 
@@ -53,4 +58,5 @@ export type { Bitmaps } from './bitmaps.ts';
 export type * from './events.ts';
 export { queueLimits, type PartitionQueue, type QueueLimits, type QueueOptions } from './state.ts';
 export type { RowStatus, RowTaskStatus } from './rows.ts';
+export type { QueueRecord } from './saved.ts';
 export type { QueueStats, TaskStats } from './stats.ts';

@@ -1,14 +1,15 @@
 /** What the queue knows of single rows: their fields, where they stand with each task, and which is the newest. */
-import { isLeased } from './claims.ts';
+import { isLeased } from './claim_table.ts';
 import { presentIn } from './decide.ts';
-import { idAt, offsetOf, pageOf, slotOf, type Page } from './slots.ts';
+import type { Page } from './page.ts';
+import { idAt, offsetOf, pageOf, slotOf } from './slots.ts';
 import type { PartitionQueue, Task } from './state.ts';
 
 /** Slots that the search for the newest row looks at together. */
 const NEWEST_STEP = 2_048;
 
 export interface RowStatus {
-  /** Ids of the fields that the row has. */
+  /** Ids of the fields that the row has, rising. */
   readonly fields: readonly number[];
   readonly tasks: readonly RowTaskStatus[];
 }
@@ -30,6 +31,7 @@ export function rowStatus(queue: PartitionQueue, id: number): RowStatus | undefi
   const offset = offsetOf(queue.slots, slot);
   const fields: number[] = [];
   for (const [field, bitmap] of page.fields) if (queue.slots.bitmaps.has(bitmap, offset)) fields.push(field);
+  fields.sort((a, b) => a - b);
   return { fields, tasks: Array.from(queue.tasks.values(), (task) => rowTaskStatus(queue, task, page, offset)) };
 }
 

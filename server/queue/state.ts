@@ -12,9 +12,11 @@
  * - `holder` is the truth about who may consume a row; the slots of a claim only say where to look;
  * - a claim is in `claims` while it is leased or may still be acked late, in `ended` afterwards (bounded, oldest go);
  * - `leases` holds the leased claims, `expired` the others in the order of their expiry, at most expiredRowsMax rows;
- * - no row in a page below `task.cursor` is unclaimed.
+ * - no row in a page below `task.cursor` is unclaimed;
+ * - claim numbers rise: the order of numbers is the order of grants.
  */
 import type { Bitmaps } from './bitmaps.ts';
+import { createChanges, type Changes } from './changes.ts';
 import { createSlots, type Slots } from './slots.ts';
 
 /** How much of the past a queue remembers, so that late callers hear what happened. */
@@ -38,10 +40,19 @@ export interface Claim {
   deadlineMs: number;
   /** Place in the heap of leases; -1 once the lease expired. */
   heapAt: number;
-  /** Deleted rows that it held: if one is put again, the claim is about a row that is gone. */
-  readonly orphans: number[];
+  /** Deleted rows that it held: if one is put again, the claim is about a row that is gone. Empty when it is stale. */
+  readonly orphans: readonly number[];
   /** A deleted row of it came back as a new one: it can not be acked any more. */
-  stale: boolean;
+  readonly stale: boolean;
+  /** Of its expiry among all ends and expiries; 0 while it is leased. */
+  readonly order: number;
+}
+
+export interface EndedClaim {
+  readonly how: ClaimEnd;
+  readonly task: Task;
+  /** Of its end among all ends and expiries. */
+  readonly order: number;
 }
 
 export interface Task {
@@ -52,7 +63,7 @@ export interface Task {
   /** Number of the first page that may have unclaimed rows. */
   cursor: number;
   /** What the latest claim asked for. */
-  fields: readonly number[];
+  readonly fields: readonly number[];
   /** Leased claims in the order of their grants. */
   readonly claims: Map<number, Claim>;
 }
@@ -62,14 +73,18 @@ export interface PartitionQueue {
   readonly limits: QueueLimits;
   readonly slots: Slots;
   sealed: boolean;
-  readonly tasks: Map<string, Task>;
-  readonly claims: Map<number, Claim>;
+  readonly tasks: ReadonlyMap<string, Task>;
+  /** These are written in claim_table.ts only. */
+  readonly claims: ReadonlyMap<number, Claim>;
   readonly leases: Claim[];
-  readonly expired: Set<Claim>;
-  expiredRows: number;
-  readonly ended: Map<number, { readonly how: ClaimEnd; readonly task: Task }>;
-  /** Ids of deleted rows to the claims that held them. */
-  readonly orphans: Map<number, Claim[]>;
+  readonly expired: ReadonlySet<Claim>;
+  readonly expiredRows: number;
+  readonly ended: ReadonlyMap<number, EndedClaim>;
+  /** Ids of deleted rows to the claims that held them, in the order of their tasks. */
+  readonly orphans: ReadonlyMap<number, readonly Claim[]>;
+  /** The order of the next end or expiry. */
+  readonly orderNext: number;
+  readonly changes: Changes;
 }
 
 export interface QueueOptions {
@@ -92,5 +107,7 @@ export function create(options: QueueOptions): PartitionQueue {
     expiredRows: 0,
     ended: new Map(),
     orphans: new Map(),
+    orderNext: 1,
+    changes: createChanges(),
   };
 }

@@ -8,7 +8,7 @@
  * Invariants: a change costs O(lines it concerns + waiters it serves); a line without waiters is forgotten.
  */
 import type { JournalEvent } from '../journal/events.ts';
-import { taskOf } from './claims.ts';
+import { taskOf } from './claim_table.ts';
 import type { ClaimCommand } from './events.ts';
 import {
   addTo,

@@ -60,16 +60,20 @@ export class SegmentFiles {
       return { id: best.id, file: best.file, fileSize: best.size };
     }
     const id = this.#numberNext++;
+    await this.#env.fail('segment.create');
     const file = await this.#env.fs.open(this.#path(id), { create: true });
+    await this.#env.fail('segment.create.syncdir');
     await this.#env.fs.syncDirectory(this.#directory);
     return { id, file, fileSize: 0 };
   }
 
-  open(id: number): Promise<File> {
+  async open(id: number): Promise<File> {
+    await this.#env.fail('segment.open');
     return this.#env.fs.open(this.#path(id));
   }
 
   async recycle(id: number, file: File | null, size: number): Promise<void> {
+    await this.#env.fail('segment.recycle');
     const held = this.#recycled.reduce((sum, recycled) => sum + recycled.size, 0);
     const isWanted = held + size <= this.#recycledSizeMax && this.#recycled.length < RECYCLED_COUNT_MAX;
     if (file === null || !isWanted) {
@@ -94,6 +98,7 @@ export class SegmentFiles {
   }
 
   async remove(id: number): Promise<void> {
+    await this.#env.fail('segment.remove');
     await this.#env.fs.unlink(this.#path(id));
   }
 

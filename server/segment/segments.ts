@@ -148,7 +148,8 @@ export class Segments {
   async reclaim(durableLsn: number): Promise<void> {
     for (const segment of [...this.#dead]) {
       if (segment.level !== 'memory' && segment.killedLsn > durableLsn) continue;
-      this.#dead.delete(segment);
+      // Another call may have taken it meanwhile.
+      if (!this.#dead.delete(segment)) continue;
       await this.#free(segment);
     }
   }

@@ -36,13 +36,13 @@ export class ExtentReader {
 
   /** A view of a range of an extent, or null when its segment is not resident. */
   resident(extent: LiveExtent, offset: number, length: number, holds: Holds): Buffer | null {
-    const { run } = extent.segment;
+    const { run } = extent.place.segment;
     if (run === null) return null;
     if (holds.runs.at(-1) !== run) {
       this.#arena.pin(run);
       holds.runs.push(run);
     }
-    return run.bytes.subarray(extent.offset + offset, extent.offset + offset + length);
+    return run.bytes.subarray(extent.place.offset + offset, extent.place.offset + offset + length);
   }
 
   /**
@@ -57,12 +57,12 @@ export class ExtentReader {
   ): Promise<Buffer | null> {
     const block = Math.floor(range.offset / CHECKSUM_BLOCK_SIZE);
     const source = {
-      key: extent.lsn,
-      offset: extent.offset,
+      key: extent.key,
+      offset: extent.place.offset,
       length: extent.length,
       blocks: extent.blocks,
-      segmentId: extent.segment.id,
-      read: (into: Uint8Array, position: number) => this.#segments.read(extent.segment, into, position),
+      segmentId: extent.place.segment.id,
+      read: (into: Uint8Array, position: number) => this.#segments.read(extent.place.segment, into, position),
     };
     let slot = this.#blocks.take(source, block);
     while (slot === null) {

@@ -28,15 +28,18 @@ export interface Located {
   close(): void;
 }
 
-/** The state that is read is that of the turn in which this is called. */
-export function locate(
-  store: Store,
-  partition: Partition,
-  wanted: { ids: Float64Array; fields: readonly Field[] },
-): Promise<Located> {
-  const { ids, fields } = wanted;
+export interface WantedCells {
+  readonly ids: Float64Array;
+  readonly fields: readonly Field[];
+  /** The state of this LSN, which a snapshot holds. */
+  readonly lsn?: number;
+}
+
+/** The state that is read is that of `wanted.lsn`, else that of the turn in which this is called. */
+export function locate(store: Store, partition: Partition, wanted: WantedCells): Promise<Located> {
+  const { ids, fields, lsn } = wanted;
   return store.reading(async () => {
-    const puts = await partition.index.lookup(ids);
+    const puts = await partition.index.lookup(ids, lsn);
     const columns = fields.map((field) => ({
       field,
       batches: new Int32Array(ids.length),
@@ -69,6 +72,11 @@ export function locate(
     }
     return finish(store, { ids, columns, batches, missing });
   });
+}
+
+/** What a saved claim granted, as a start finds it. */
+export function relocated(store: Store, found: Omit<Found, 'missing'>): Located {
+  return finish(store, { ...found, missing: [] });
 }
 
 type Found = Pick<Located, 'ids' | 'columns' | 'batches' | 'missing'>;

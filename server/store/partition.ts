@@ -7,7 +7,7 @@
  * row shows one of its cells; an extent lives while one of its batches does, or a reader holds it.
  */
 import type { FieldLayout } from '@transfer-queue/core/layout';
-import type { AckLevel } from '@transfer-queue/core/protocol';
+import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import type { PartitionSettings } from '../journal/events.ts';
 import type { RowIndex } from '../index/row_index.ts';
 import type { Segment } from '../segment/segment.ts';
@@ -16,24 +16,40 @@ export interface Field {
   readonly id: number;
   readonly name: string;
   readonly layout: FieldLayout;
+  /** LSN of its declaration, or a later one that a start found. */
+  readonly lsn: number;
+}
+
+/** Where the bytes of an extent lie. A move replaces it; whoever reads holds on to the one that it began with. */
+export interface Place {
+  readonly segment: Segment;
+  readonly offset: number;
 }
 
 export interface LiveExtent {
-  readonly segment: Segment;
-  readonly offset: number;
+  /** LSN of its insert: never another extent's. */
+  readonly key: number;
+  readonly partition: Partition;
+  place: Place;
   readonly length: number;
   /** xxh64 of each 1 MiB block, 8 bytes each. */
   readonly blocks: Uint8Array;
-  readonly lsn: number;
   readonly level: AckLevel;
-  /** Batches that live, and readers. */
+  /** By place in the put; undefined for one that is dead. */
+  readonly batches: (StoredBatch | undefined)[];
+  /** Batches that live. */
   refs: number;
+  /** The tree has a record of it. */
+  saved: boolean;
+  /** Numbers of the batches whose `rowsLive` has a record of its own. */
+  savedCounts: Set<number> | null;
 }
 
 export interface StoredBatch {
-  readonly handle: number;
-  readonly partition: Partition;
+  /** `batchNumber(lsn, place in the put)`. */
+  readonly number: number;
   readonly extent: LiveExtent;
+  /** LSN of the put that brought the rows; older than the extent's after a rewrite. */
   readonly lsn: number;
   readonly rows: number;
   /** By field id: (offset, length) pairs relative to the extent; undefined for a field that the batch lacks. */
@@ -42,6 +58,8 @@ export interface StoredBatch {
   readonly fieldBits: Uint32Array;
   /** Rows that show a cell of it. */
   rowsLive: number;
+  /** Readers, claims and snapshots that still need its bytes. */
+  pins: number;
 }
 
 export interface Partition {
@@ -50,6 +68,7 @@ export interface Partition {
   fields: readonly Field[];
   fieldsByName: ReadonlyMap<string, Field>;
   readonly index: RowIndex;
+  readonly extents: Set<LiveExtent>;
   /** LSN of the last change. */
   lsn: number;
   /** Bytes of the extents that live. */
@@ -57,11 +76,31 @@ export interface Partition {
   dropped: boolean;
 }
 
-export function fieldsOf(settings: PartitionSettings): {
-  fields: readonly Field[];
-  fieldsByName: ReadonlyMap<string, Field>;
-} {
-  const fields = settings.fields.map(({ name, layout }, id) => ({ id, name, layout }));
+/** Rows of a `memory` partition vanish with the process: nothing of them is saved. */
+export function isSaved(partition: Partition): boolean {
+  return partition.settings.ack !== 'memory';
+}
+
+/** A batch is numbered by the LSN of its insert and its place in the put, so that a number never comes twice. */
+export function batchNumber(lsn: number, place: number): number {
+  return lsn * limits.putBatchesMax + place;
+}
+
+export function placeOfBatch(number: number): number {
+  return number % limits.putBatchesMax;
+}
+
+/** LSN of the insert that brought a batch. */
+export function lsnOfBatch(number: number): number {
+  return Math.floor(number / limits.putBatchesMax);
+}
+
+/** The fields of a declaration of this LSN; those that were there `before` stay as they are. */
+export function fieldsOf(
+  settings: PartitionSettings,
+  { lsn, before }: { lsn: number; before: readonly Field[] },
+): { fields: readonly Field[]; fieldsByName: ReadonlyMap<string, Field> } {
+  const fields = settings.fields.map(({ name, layout }, id) => before[id] ?? { id, name, layout, lsn });
   return { fields, fieldsByName: new Map(fields.map((field) => [field.name, field])) };
 }
 

@@ -1,43 +1,82 @@
 /**
- * The store: partitions, their batches, and what each event does to them. It decides nothing: events come from the
- * engine, live or out of the journal, and are applied in the order of their LSNs.
+ * The store: partitions, their batches and extents, and what each event does to them. It decides nothing: events come
+ * from the engine, live or out of the journal, and are applied in the order of their LSNs.
+ *
+ *   row shows a cell of a batch, or a reader, a claim or a snapshot pins it -> batch lives -> extent lives -> segment lives
  *
  * Invariants: `apply*` never fails for an event that the journal took; an extent is dropped exactly once, when its last
- * batch and its last reader are gone, with the LSN of the event that made it so; while a lookup is under way
- * (`reading`), no batch number is given to another batch.
+ * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die
+ * can still be looked at. What changed since it was saved last is in `dirty`.
  */
 import { limits } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
-import type { DeclareEvent, DropEvent, InsertEvent } from '../journal/events.ts';
+import { rangesOf } from '../index/keys.ts';
 import { MemoryIndex } from '../index/memory_index.ts';
 import type { BatchOrder } from '../index/row_index.ts';
+import { TreeIndex } from '../index/tree_index.ts';
+import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
 import type { Segments } from '../segment/segments.ts';
-import { addBits, bitsOf, fieldsOf, type LiveExtent, type Partition, type StoredBatch } from './partition.ts';
+import type { Tree } from '../tree/api.ts';
+import {
+  addBits,
+  batchNumber,
+  bitsOf,
+  fieldsOf,
+  lsnOfBatch,
+  placeOfBatch,
+  type LiveExtent,
+  type Partition,
+  type StoredBatch,
+} from './partition.ts';
+import { Snapshots } from './snapshots.ts';
 
 const FIELD_WORDS = limits.columnsMax / 32;
 
+/** What changed since it was saved last. */
+export interface StoreDirty {
+  readonly partitions: Set<Partition>;
+  readonly extents: Set<LiveExtent>;
+  /** Batches whose `rowsLive` changed. */
+  readonly batches: Set<StoredBatch>;
+}
+
+export interface BatchContent {
+  /** LSN of the put that brought the rows. */
+  readonly lsn: number;
+  readonly rows: number;
+  readonly rowsLive: number;
+  readonly columns: InsertEvent['batches'][number]['columns'];
+}
+
 export class Store {
-  readonly #segments: Segments;
+  readonly segments: Segments;
+  readonly snapshots: Snapshots;
+  readonly dirty: StoreDirty = { partitions: new Set(), extents: new Set(), batches: new Set() };
+  readonly #tree: Tree;
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
-  readonly #batches: (StoredBatch | undefined)[] = [];
-  readonly #handlesFree: number[] = [];
-  readonly #extents = new Set<LiveExtent>();
+  readonly #extents = new Map<number, LiveExtent>();
   readonly #union = new Uint32Array(FIELD_WORDS);
   readonly #order: BatchOrder;
+  #fieldsLast: { readonly fields: readonly number[]; readonly bits: Uint32Array } = { fields: [], bits: bitsOf([]) };
   #partitionNext = 1;
   #readings = 0;
   /** Batches that died while a lookup was under way. */
-  #limbo: StoredBatch[] = [];
+  #limbo: number[] = [];
   /** LSN of the event that is being applied, or was last. */
   #lsn = 0;
 
-  constructor(segments: Segments) {
-    this.#segments = segments;
+  constructor(options: { segments: Segments; tree: Tree }) {
+    this.segments = options.segments;
+    this.#tree = options.tree;
     this.#order = {
       judge: (batches, count, keep) => this.#judge(batches, count, keep),
       forget: (batch) => this.#forget(batch),
     };
+    this.snapshots = new Snapshots({
+      tree: options.tree,
+      pins: { pin: (batch) => this.pin(this.batch(batch)), unpin: (batch) => this.unpin(this.batch(batch)) },
+    });
   }
 
   get partitionNext(): number {
@@ -65,9 +104,14 @@ export class Store {
     return this.#byName.size;
   }
 
-  batch(handle: number): StoredBatch {
-    const batch = this.#batches[handle];
-    invariant(batch !== undefined, `batch ${handle} is there`);
+  /** Undefined for a batch that is dead. */
+  knownBatch(number: number): StoredBatch | undefined {
+    return this.#extents.get(lsnOfBatch(number))?.batches[placeOfBatch(number)];
+  }
+
+  batch(number: number): StoredBatch {
+    const batch = this.knownBatch(number);
+    invariant(batch !== undefined, `batch ${number} is there`);
     return batch;
   }
 
@@ -75,22 +119,38 @@ export class Store {
   applyDeclare(event: DeclareEvent, lsn: number): Partition {
     const known = this.#byId.get(event.partition);
     if (known !== undefined) {
-      Object.assign(known, { settings: event.settings, lsn, ...fieldsOf(event.settings) });
+      const { settings } = event;
+      Object.assign(known, { settings, lsn, ...fieldsOf(settings, { lsn, before: known.fields }) });
+      this.dirty.partitions.add(known);
       return known;
     }
+    const partition = this.addPartition(event, lsn);
+    this.dirty.partitions.add(partition);
+    return partition;
+  }
+
+  addPartition({ partition: id, settings }: Omit<DeclareEvent, 'type'>, lsn: number): Partition {
+    const order = this.#order;
+    const isMemory = settings.ack === 'memory';
     const partition: Partition = {
-      id: event.partition,
-      settings: event.settings,
-      ...fieldsOf(event.settings),
-      index: new MemoryIndex(this.#order),
+      id,
+      settings,
+      ...fieldsOf(settings, { lsn, before: [] }),
+      index: isMemory ? new MemoryIndex(order) : new TreeIndex({ tree: this.#tree, order, partition: id }),
+      extents: new Set(),
       lsn,
       bytes: 0,
       dropped: false,
     };
-    this.#partitionNext = Math.max(this.#partitionNext, event.partition + 1);
-    this.#byId.set(partition.id, partition);
-    this.#byName.set(event.settings.name, partition);
+    this.raisePartitionNext(id + 1);
+    this.#byId.set(id, partition);
+    this.#byName.set(settings.name, partition);
     return partition;
+  }
+
+  /** Numbers below this were given to partitions. */
+  raisePartitionNext(next: number): void {
+    this.#partitionNext = Math.max(this.#partitionNext, next);
   }
 
   applyDrop(event: DropEvent): void {
@@ -99,30 +159,125 @@ export class Store {
     partition.dropped = true;
     this.#byId.delete(partition.id);
     this.#byName.delete(partition.settings.name);
-    this.#segments.forgetPartition(partition.id);
-    partition.index.clear();
+    this.segments.forgetPartition(partition.id);
+    for (const range of rangesOf(partition.id)) this.#tree.dropRange(range);
+    for (const { batches } of [...partition.extents]) {
+      for (const batch of batches) {
+        if (batch === undefined) continue;
+        batch.rowsLive = 0;
+        this.#buryIfDead(batch);
+      }
+    }
   }
 
-  /** The segment of the extent counts it as live already. */
-  applyInsert(event: InsertEvent, placed: { lsn: number; level: LiveExtent['level'] }): void {
-    const { lsn, level } = placed;
+  /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
+  applyInsert(
+    event: InsertEvent,
+    placed: { lsn: number; level: LiveExtent['level']; known: (ids: Float64Array) => Uint8Array | null },
+  ): void {
+    const { lsn, level, known } = placed;
     const partition = this.#byId.get(event.partition);
-    const segment = this.#segments.get(event.extent.segment);
+    const segment = this.segments.get(event.extent.segment);
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
-    const extent: LiveExtent = { segment, offset, length, blocks, lsn, level, refs: 1 };
-    this.#extents.add(extent);
-    partition.lsn = lsn;
-    partition.bytes += length;
-    for (const columns of event.batches) {
-      if (columns.rows > 0) partition.index.add(columns.ids, this.#newBatch(partition, extent, columns).handle);
+    const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
+    this.dirty.extents.add(extent);
+    this.#changed(partition, lsn);
+    for (const [place, content] of event.batches.entries()) {
+      const { rows, columns } = content;
+      const batch = rows === 0 ? undefined : this.addBatch(extent, place, { lsn, rows, rowsLive: rows, columns });
+      if (batch === undefined) extent.batches[place] = undefined;
+      else partition.index.add({ ids: content.ids, known: known(content.ids), batch: batch.number, lsn });
     }
-    this.#unref(extent, partition);
+    if (extent.refs === 0) this.#dropExtent(extent);
   }
 
-  applyDelete(partition: Partition, ids: Float64Array, lsn: number): Float64Array {
-    partition.lsn = lsn;
-    return partition.index.remove(ids);
+  addExtent(
+    partition: Partition,
+    given: Pick<LiveExtent, 'key' | 'place' | 'length' | 'blocks' | 'level'>,
+  ): LiveExtent {
+    const extent: LiveExtent = { ...given, partition, batches: [], refs: 0, saved: false, savedCounts: null };
+    partition.extents.add(extent);
+    this.#extents.set(extent.key, extent);
+    partition.bytes += extent.length;
+    return extent;
+  }
+
+  addBatch(extent: LiveExtent, place: number, content: BatchContent): StoredBatch {
+    const regions: (readonly number[] | undefined)[] = [];
+    for (const column of content.columns) regions[column.field] = column.regions;
+    const batch: StoredBatch = {
+      number: batchNumber(extent.key, place),
+      extent,
+      lsn: content.lsn,
+      rows: content.rows,
+      regions,
+      fieldBits: this.#fieldBits(content.columns),
+      rowsLive: content.rowsLive,
+      pins: 0,
+    };
+    extent.batches[place] = batch;
+    extent.refs++;
+    return batch;
+  }
+
+  /** The rows are there and ready. */
+  applyDelete(partition: Partition, ids: Float64Array, lsn: number): void {
+    this.#changed(partition, lsn);
+    partition.index.remove(ids, lsn);
+  }
+
+  /** The new place counts the extent as live already; false when the extent has died or moved since. */
+  applyMove(event: MoveEvent): boolean {
+    const extent = this.extentOf(event);
+    if (extent === undefined) return false;
+    const segment = this.segments.get(event.segment);
+    invariant(segment !== undefined, 'the segment that an extent moves to is there');
+    const from = extent.place;
+    extent.place = { segment, offset: event.offset };
+    this.dirty.extents.add(extent);
+    this.segments.drop({ segment: from.segment.id, length: extent.length }, this.#lsn);
+    return true;
+  }
+
+  /** The segment counts the new extent as live already; false when the old one has died since. */
+  applyRewrite(event: RewriteEvent, lsn: number): boolean {
+    const old = this.#extents.get(event.fromExtent);
+    const segment = this.segments.get(event.extent.segment);
+    if (old === undefined) return false;
+    invariant(segment !== undefined, 'the segment of a rewritten extent is there');
+    const { offset, length, blocks } = event.extent;
+    const { partition, level } = old;
+    const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
+    this.dirty.extents.add(extent);
+    for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {
+      const before = this.knownBatch(number);
+      extent.batches[place] = undefined;
+      if (before === undefined) continue;
+      const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, columns });
+      batch.rowsLive = partition.index.replace({ ids, ordinals, batch: number, by: batch.number, lsn });
+      if (batch.rowsLive < batch.rows) this.dirty.batches.add(batch);
+      this.#buryIfDead(batch);
+    }
+    if (extent.refs === 0 && this.#extents.has(lsn)) this.#dropExtent(extent);
+    return true;
+  }
+
+  /** Rows that show a cell of a batch, with their places in it. Costs a pass over the partition's index. */
+  rowsOfBatch(batch: StoredBatch): Promise<{ ids: Float64Array; ordinals: Float64Array }> {
+    return batch.extent.partition.index.rowsOf(batch.number);
+  }
+
+  extent(key: number): LiveExtent | undefined {
+    return this.#extents.get(key);
+  }
+
+  /** The extent that a move is about, while it lives at the old place. */
+  extentOf({ partition, extent: key, fromSegment, fromOffset }: MoveEvent): LiveExtent | undefined {
+    const extent = this.#extents.get(key);
+    if (extent === undefined || extent.partition.id !== partition) return undefined;
+    const { segment, offset } = extent.place;
+    return segment.id === fromSegment && offset === fromOffset ? extent : undefined;
   }
 
   /** Runs a lookup: until it is done, the batches that it may have seen stay. */
@@ -135,68 +290,89 @@ export class Store {
       if (this.#readings === 0 && this.#limbo.length > 0) {
         const dead = this.#limbo;
         this.#limbo = [];
-        for (const batch of dead) this.#bury(batch);
+        for (const number of dead) {
+          const batch = this.knownBatch(number);
+          if (batch !== undefined) this.#buryIfDead(batch);
+        }
       }
     }
   }
 
   /** Keeps the bytes of a batch until `unpin`, whatever becomes of its rows. */
   pin(batch: StoredBatch): void {
-    batch.extent.refs++;
+    batch.pins++;
   }
 
   unpin(batch: StoredBatch): void {
-    this.#unref(batch.extent, batch.partition);
+    batch.pins--;
+    this.#buryIfDead(batch);
+  }
+
+  extents(): IterableIterator<LiveExtent> {
+    return this.#extents.values();
   }
 
   /** The live extents that were put after an LSN; recovery checks or syncs their bytes. */
   extentsAfter(lsn: number): LiveExtent[] {
-    return [...this.#extents].filter((extent) => extent.lsn > lsn);
+    return [...this.#extents.values()].filter((extent) => extent.key > lsn);
   }
 
-  #newBatch(partition: Partition, extent: LiveExtent, columns: InsertEvent['batches'][number]): StoredBatch {
-    const regions: (readonly number[] | undefined)[] = [];
-    for (const column of columns.columns) regions[column.field] = column.regions;
-    const batch: StoredBatch = {
-      handle: this.#handlesFree.pop() ?? this.#batches.length,
-      partition,
-      extent,
-      lsn: extent.lsn,
-      rows: columns.rows,
-      regions,
-      fieldBits: bitsOf(columns.columns.map((column) => column.field)),
-      rowsLive: columns.rows,
-    };
-    this.#batches[batch.handle] = batch;
-    extent.refs++;
-    return batch;
+  /** After a load: what no row shows and nobody pins is dead. */
+  buryUnneeded(): void {
+    for (const { batches } of [...this.#extents.values()]) {
+      for (const batch of batches) if (batch !== undefined) this.#buryIfDead(batch);
+    }
+  }
+
+  /** Puts mostly have the fields of the put before them: they share the bits. */
+  #fieldBits(columns: BatchContent['columns']): Uint32Array {
+    const { fields, bits } = this.#fieldsLast;
+    if (columns.length === fields.length && columns.every(({ field }, i) => field === fields[i])) return bits;
+    const fieldsNow = columns.map(({ field }) => field);
+    this.#fieldsLast = { fields: fieldsNow, bits: bitsOf(fieldsNow) };
+    return this.#fieldsLast.bits;
+  }
+
+  #changed(partition: Partition, lsn: number): void {
+    partition.lsn = lsn;
+    this.dirty.partitions.add(partition);
   }
 
   /** A put of a row matters while it has a field that no newer put of the row has. */
-  #judge(batches: Uint32Array, count: number, keep: Uint8Array): void {
+  #judge(batches: Float64Array, count: number, keep: Uint8Array): void {
     this.#union.fill(0);
     for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]).fieldBits) ? 1 : 0;
   }
 
-  #forget(handle: number): void {
-    const batch = this.batch(handle);
+  #forget(number: number): void {
+    const batch = this.batch(number);
+    this.snapshots.forgets(number);
     batch.rowsLive--;
-    if (batch.rowsLive > 0) return;
-    if (this.#readings > 0) this.#limbo.push(batch);
-    else this.#bury(batch);
+    this.dirty.batches.add(batch);
+    this.#buryIfDead(batch);
   }
 
-  #bury(batch: StoredBatch): void {
-    this.#batches[batch.handle] = undefined;
-    this.#handlesFree.push(batch.handle);
-    this.#unref(batch.extent, batch.partition);
-  }
-
-  #unref(extent: LiveExtent, partition: Partition): void {
+  #buryIfDead(batch: StoredBatch): void {
+    if (batch.rowsLive > 0 || batch.pins > 0) return;
+    if (this.#readings > 0) {
+      this.#limbo.push(batch.number);
+      return;
+    }
+    const { extent } = batch;
+    const place = placeOfBatch(batch.number);
+    if (extent.batches[place] === undefined) return;
+    extent.batches[place] = undefined;
+    this.dirty.batches.add(batch);
     extent.refs--;
-    if (extent.refs > 0) return;
-    this.#extents.delete(extent);
-    partition.bytes -= extent.length;
-    this.#segments.drop({ segment: extent.segment.id, length: extent.length }, this.#lsn);
+    if (extent.refs === 0) this.#dropExtent(extent);
+  }
+
+  #dropExtent(extent: LiveExtent): void {
+    const { partition, place, length } = extent;
+    partition.extents.delete(extent);
+    this.#extents.delete(extent.key);
+    partition.bytes -= length;
+    this.dirty.extents.add(extent);
+    this.segments.drop({ segment: place.segment.id, length }, this.#lsn);
   }
 }

@@ -18,6 +18,15 @@ export interface Entry {
   readonly value: Uint8Array;
 }
 
+/** In the order of the keys; null where there is none. */
+export type Values = readonly (Uint8Array | null)[];
+
+/** Keys that are a prefix and a big-endian u64. */
+export interface Rows {
+  readonly prefix: Uint8Array;
+  readonly ids: Float64Array;
+}
+
 /** A range of keys, `end` exclusive. */
 export interface Range {
   readonly start: Uint8Array;
@@ -34,6 +43,15 @@ export interface Tree {
   /** In memory at once; lasting after the next `rotate` and `flush`. */
   put(key: Uint8Array, value: Uint8Array, lsn: number): void;
   delete(key: Uint8Array, lsn: number): void;
+  /** Many writes of one LSN at a tenth of the cost of as many `put`s; null deletes. */
+  putMany(keys: readonly Uint8Array[], values: Values, lsn: number): void;
+  /** The same for the rows of one put: their values are varint(batch), varint(ordinal + i). */
+  putRows(rows: Rows & { readonly batch: number; readonly ordinal?: number }, lsn: number): void;
+  /**
+   * Nobody asks for the keys in `[start, end)` any more, nor writes them: their space comes back with compaction. It
+   * belongs to the active memtable as a deletion does: lasting with the flush of that one, not with one frozen before.
+   */
+  dropRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): void;
   /** Whether a memtable has a version of the key (a deletion is one): `peek` answers for it without a disk. */
   inMemory(key: Uint8Array): boolean;
   /** The newest version in the memtables: null when it was deleted, undefined when no memtable knows the key. */
@@ -44,8 +62,13 @@ export interface Tree {
    * The values of keys, null where there is none, as of the turn of the call or of `lsn`. A value at once when memory
    * and cache have all of them, else a promise. Rejects with `data_corrupt` when a block that it needs is damaged.
    */
-  get(keys: readonly Uint8Array[], lsn?: number): (Uint8Array | null)[] | Promise<(Uint8Array | null)[]>;
-  /** Entries in order, as of the turn of the call or of `range.lsn`. Ending the loop early is fine. */
+  get(keys: readonly Uint8Array[], lsn?: number): Values | Promise<Values>;
+  /** The same for the keys of rows, without one array for each. */
+  getRows(rows: Rows, lsn?: number): Values | Promise<Values>;
+  /**
+   * Entries in order, as of the turn of the call or of `range.lsn`. Ending the loop early is fine; not to begin it holds
+   * a snapshot for ever.
+   */
   scan(range: Range): AsyncIterable<readonly Entry[]>;
   /** Holds the versions that a reader at this LSN sees until `release`. */
   snapshot(lsn: number): { readonly lsn: number; release(): void };
@@ -70,7 +93,14 @@ export interface Tree {
 
 export interface TreeStats {
   readonly levels: readonly { readonly files: number; readonly size: number }[];
+  /** Runs of level 0: a lookup may look into each of them. */
+  readonly runs: number;
+  /** Bytes written by flushes and by compactions since the tree was opened. */
   readonly flushedSize: number;
   readonly compactedSize: number;
+  /** Bytes of the tree's memory: memtables, cache, and what is free between them. */
+  readonly memorySize: number;
+  /** Whether a flush waits for compaction to catch up. */
+  readonly stalled: boolean;
   readonly cache: Readonly<Record<'data' | 'index' | 'filter', { hits: number; misses: number; size: number }>>;
 }

@@ -135,6 +135,28 @@ async function tasks(url: string, count: number): Promise<string> {
   return outcome;
 }
 
+/** A row that gets each of so many fields by a put of its own. */
+async function putsOfRow(url: string, count: number): Promise<string> {
+  const name = freshName();
+  await succeed(url, jsonRequest('PUT', `/v1/partitions/${name}`, {}));
+  let outcome = '';
+  for (const i of numbers(count)) outcome = await ask(url, putRequest(name, streamOf([0], [scalars(`f${i}`, 1)])));
+  return outcome;
+}
+
+/** Opens so many snapshots, and closes them. */
+async function snapshots(url: string, count: number, leaseMs = 60_000): Promise<string> {
+  const opened: string[] = [];
+  let outcome = '';
+  for (let i = 0; i < count; i++) {
+    const answer = await askOnce(url, jsonRequest('POST', '/v1/snapshots', { lease_ms: leaseMs }));
+    outcome = outcomeOf(answer);
+    if (outcome === 'ok') opened.push((JSON.parse(answer!.body.toString()) as { snapshot: string }).snapshot);
+  }
+  for (const snapshot of opened) await succeed(url, { method: 'POST', target: `/v1/snapshots/${snapshot}:close` });
+  return outcome;
+}
+
 /** Runs in the engine; says how the last of `count` attempts ended. */
 async function engineOutcome(attempt: () => Promise<unknown>): Promise<string> {
   try {
@@ -175,7 +197,7 @@ async function waiters(count: number): Promise<string> {
 function requestIds(count: number): Promise<string> {
   const table = new RequestTable();
   const outcome = { kind: 'put', partition: 1, lsn: 1, rows: 1, commit: Promise.resolve() } as const;
-  for (const i of numbers(count)) table.set(`r${i}`, outcome);
+  for (const i of numbers(count)) table.set(`r${i}`, outcome, false);
   return Promise.resolve(table.get('r0') === undefined ? 'forgotten' : 'ok');
 }
 
@@ -229,6 +251,7 @@ export const probes: { readonly [Name in keyof typeof limits]: readonly Probe[] 
       },
     },
   ],
+  putsPerRowMax: [{ beyond: 'row_too_scattered', attempt: putsOfRow }],
   nestingMax: [
     {
       beyond: 'nesting_too_deep',
@@ -260,10 +283,15 @@ export const probes: { readonly [Name in keyof typeof limits]: readonly Probe[] 
     { beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ wait_ms: n })) },
     { beyond: 'json_invalid', attempt: (url, n) => post(url, 'rows:read', { ids: [0], wait_ms: n }) },
   ],
+  snapshotsMax: [{ beyond: 'too_many_snapshots', attempt: (url, n) => snapshots(url, n) }],
   leaseMsMin: [
     { beyond: 'json_invalid', isMin: true, attempt: (url, n) => post(url, 'claims', claim({ lease_ms: n })) },
+    { beyond: 'json_invalid', isMin: true, attempt: (url, n) => snapshots(url, 1, n) },
   ],
-  leaseMsMax: [{ beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ lease_ms: n })) }],
+  leaseMsMax: [
+    { beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ lease_ms: n })) },
+    { beyond: 'json_invalid', attempt: (url, n) => snapshots(url, 1, n) },
+  ],
   requestIdsKept: [{ beyond: 'forgotten', attempt: (_, n) => requestIds(n) }],
   connectionsMax: null,
 };

@@ -22,13 +22,14 @@ export async function startSmallServer(): Promise<SmallServer> {
     ...{ log: quietLog, token: '', shards: 1 },
     metrics: () => Promise.resolve({ contentType: 'text/plain', text: '' }),
     observe: () => undefined,
+    crash: env.crash,
   });
   const { net, clock } = env;
   const where = { host: '127.0.0.1', port: 0 };
   const listener = await listenHttp({ net, clock, limits: httpLimits, handler: app.handle, refusal, ...where });
   const opened = await openNode({
     ...{ env, core: loadCore(), directory: directory.path },
-    ...{ memorySize: 32 << 20, frameSize: 2 << 20, blockCacheSize: 4 << 20 },
+    ...{ memorySize: 32 << 20, frameSize: 2 << 20, blockCacheSize: 4 << 20, indexCacheSize: 4 << 20 },
     ...{ syncIntervalMs: 1_000, memoryWaitMsMax: 1_000, putBodySizeMax: 16 << 20, answerSizeMax: 1 << 30 },
   });
   app.node = opened.node;

@@ -38,7 +38,7 @@ export function parseCase(line: string, words: ReadonlyMap<string, string>): Cas
     if (!Object.hasOwn(errors, one)) throw new Error(`no such code: ${line}`);
     return one as ErrorCode;
   });
-  const sent = body === '-' ? undefined : bodyOf(body);
+  const sent = body === '-' ? undefined : bodyOf(fill(body, words));
   const given = headers.map((header): [string, string | null] => {
     const [, name, value] = /^([a-z-]+): (.*)$/.exec(header)!;
     return [name, value === '-' ? null : fill(value, words)];

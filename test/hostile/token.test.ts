@@ -33,7 +33,8 @@ const wrong: Readonly<Record<string, string | null>> = {
 /** A head that announces a body where the route takes one; nothing follows it. */
 function headOfRoute(name: RouteName, authorization: string | null): Buffer {
   const { method, path, body } = routes[name];
-  const target = path.replace('{partition}', 'p').replace('{id}', '0').replace('{field}', 'f').replace('{claim}', 'c');
+  const parameters: Readonly<Record<string, string>> = { partition: 'p', id: '0', field: 'f', claim: 'c', snapshot: 's' };
+  const target = path.replace(/\{(\w+)\}/g, (_, parameter: string) => parameters[parameter]);
   const type = body === 'arrow' ? 'application/vnd.apache.arrow.stream' : 'application/json';
   const takes: Record<string, string> = body === 'none' ? {} : { 'content-length': '100000', 'content-type': type };
   return headOf({ method, target, headers: { ...takes, authorization } });

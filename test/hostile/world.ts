@@ -4,6 +4,7 @@
  *   train    closed, groups of 4, rows 0 to 7 with all fields      open    takes any field; has `score` of rows 0 to 2
  *   sealed   rows 0 to 3, sealed                                   gone    dropped, with a claim on its rows
  *   memory, disk   of these ack levels                             empty   declares no field and takes none
+ *   a snapshot that is open, and one that was closed
  */
 import { startServer, temporaryDirectory, type ServerProcess, type StartOptions } from '../support/process.ts';
 import { scalars, streamOf, trainFields, trainStream } from './bodies.ts';
@@ -60,6 +61,7 @@ export async function startWorld(options: Partial<StartOptions> = {}): Promise<W
   const tokens = await makeClaims(url);
   const words = new Map([
     ...tokens,
+    ...(await makeSnapshots(url)),
     ['name128', 'n'.repeat(128)],
     ['name129', 'n'.repeat(129)],
     ['long', 'x'.repeat(1_500)],
@@ -124,5 +126,17 @@ async function makeClaims(url: string): Promise<Map<string, string>> {
       upper_mac: `${partition}-${number}-${mac.toUpperCase()}`,
       zero_led: `0${live}`,
     }),
+  );
+}
+
+async function makeSnapshots(url: string): Promise<Map<string, string>> {
+  const open = async (): Promise<{ snapshot: string; lsn: number }> => {
+    const { body } = await succeed(url, jsonRequest('POST', '/v1/snapshots', { lease_ms: LEASE_MS }));
+    return JSON.parse(body.toString()) as { snapshot: string; lsn: number };
+  };
+  const [opened, closed] = [await open(), await open()];
+  await succeed(url, { method: 'POST', target: `/v1/snapshots/${closed.snapshot}:close` });
+  return new Map(
+    Object.entries({ opened: opened.snapshot, opened_lsn: String(opened.lsn), closed: closed.snapshot }),
   );
 }

@@ -1,6 +1,7 @@
 /** The sizes and limits of what is stored, in one snapshot: none of them changes without being seen. */
 import { expect, test } from 'vitest';
 import * as contract from '@transfer-queue/core/protocol';
+import { recordKinds } from '../../server/index/records.ts';
 import { eventTypes } from '../../server/journal/events.ts';
 import * as format from '../../server/journal/format.ts';
 import { RESERVE_SIZE } from '../../server/journal/reserve.ts';
@@ -20,6 +21,7 @@ test('what is on disk', () => {
     journalFile: format.fileName(1),
     record: [0, 1, 8, 9].map(format.recordSize),
     eventTypes,
+    recordKinds,
     reserve: RESERVE_SIZE,
     extentAlignment: EXTENT_ALIGNMENT,
     segmentFile: segmentName(1),

@@ -25,6 +25,7 @@ export function openTestNode(env: Env, directory: string, memorySize = 32 << 20)
     memorySize,
     frameSize: 1 << 20,
     blockCacheSize: 4 << 20,
+    indexCacheSize: 4 << 20,
     syncIntervalMs: 1_000,
     memoryWaitMsMax: 1_000,
     putBodySizeMax: memorySize / 2,

@@ -4,7 +4,7 @@
  *     core  <  ts-sdk          core  <  server          everything  <  test
  *
  *     server/:  errors, config, metrics, env  <  tier  <  journal, segment, tree  <  index  <  store  <  queue
- *               <  engine  <  http  <  gauges  <  serve  <  cli  <  main
+ *               <  engine  <  inspect  <  http  <  gauges  <  serve  <  cli  <  main
  *
  * Units of one rank do not see each other, except in the lowest rank. A package names only what its manifest depends
  * on, and reaches another package by its name, never by a relative path. There are no cycles.
@@ -22,6 +22,7 @@ const serverRanks: readonly (readonly string[])[] = [
   ['store'],
   ['queue'],
   ['engine'],
+  ['inspect'],
   ['http'],
   ['gauges'],
   ['serve'],

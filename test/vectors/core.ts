@@ -12,6 +12,7 @@ import { writeFileSync } from 'node:fs';
 import xxhash from 'xxhash-wasm';
 
 import { bitmapVectors } from './bitmaps.ts';
+import { lsmVectors } from './lsm.ts';
 import { offsetVectors, sliceVectors } from './slices.ts';
 
 const { h64Raw } = await xxhash();
@@ -134,6 +135,7 @@ export function coreVectors(): Record<string, unknown> {
     'bitmaps.json': bitmapVectors(),
     'slices.json': sliceVectors(),
     'offsets.json': offsetVectors(),
+    'lsm.json': lsmVectors(),
   };
 }
 

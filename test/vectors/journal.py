@@ -12,7 +12,10 @@ from typing import Any
 import xxhash
 
 HEX = bytes.fromhex
-TYPES = ["descriptor", "declare", "drop", "insert", "delete", "claim", "ack", "release", "seal"]
+TYPES = [
+    *["descriptor", "declare", "drop", "insert", "delete", "claim", "ack", "release", "seal"],
+    *["checkpoint", "move", "rewrite"],
+]
 LEVELS = ["memory", "os", "disk"]
 
 EVENTS: list[dict[str, Any]] = [
@@ -62,6 +65,31 @@ EVENTS: list[dict[str, Any]] = [
     {"type": "release", "partition": 2, "claim": 4_294_967_299, "requestId": "grüße", "reason": "expired"},
     {"type": "release", "partition": 2, "claim": 4_294_967_299, "requestId": "", "reason": "released"},
     {"type": "seal", "partition": 2},
+    {"type": "checkpoint", "lsn": 9_007_199_254_740_991},
+    {
+        "type": "move",
+        "partition": 2,
+        "extent": 4_294_967_300,
+        "segment": 13,
+        "offset": 4_294_967_360,
+        "fromSegment": 12,
+        "fromOffset": 64,
+    },
+    {
+        "type": "rewrite",
+        "partition": 2,
+        "fromExtent": 4_294_967_300,
+        "extent": {"segment": 13, "offset": 4_294_967_360, "length": 640, "blocks": "0001020304050607"},
+        "batches": [
+            {
+                "batch": 4_398_046_515_201,
+                "ids": [3, 9_007_199_254_740_991],
+                "ordinals": [0, 262_143],
+                "columns": [{"field": 0, "regions": [128, 12, 192, 3_136]}],
+            },
+            {"batch": 4_398_046_515_202, "ids": [], "ordinals": [], "columns": []},
+        ],
+    },
 ]
 
 
@@ -116,19 +144,37 @@ def payload(e: dict[str, Any]) -> bytes:
         case "release":
             head = u32(e["partition"]) + u64(e["claim"]) + text(e["requestId"])
             return head + u8(e["reason"] == "expired")
+        case "checkpoint":
+            return u64(e["lsn"])
+        case "move":
+            to = u32(e["segment"]) + u64(e["offset"])
+            return u32(e["partition"]) + u64(e["extent"]) + to + u32(e["fromSegment"]) + u64(e["fromOffset"])
+        case "rewrite":
+            return rewrite(e)
     raise ValueError(e["type"])
 
 
 def insert(e: dict[str, Any]) -> bytes:
-    extent = e["extent"]
-    out = u32(e["partition"]) + text(e["requestId"]) + u64(e["ackClaim"])
-    out += u32(extent["segment"]) + u64(extent["offset"]) + u64(extent["length"]) + sized(HEX(extent["blocks"]))
+    out = u32(e["partition"]) + text(e["requestId"]) + u64(e["ackClaim"]) + extent(e["extent"])
     out += u32(len(e["batches"]))
     for batch in e["batches"]:
-        out += numbers(batch["ids"]) + u32(len(batch["columns"]))
-        for column in batch["columns"]:
-            out += u16(column["field"]) + numbers(column["regions"])
+        out += numbers(batch["ids"]) + columns(batch["columns"])
     return out
+
+
+def rewrite(e: dict[str, Any]) -> bytes:
+    out = u32(e["partition"]) + u64(e["fromExtent"]) + extent(e["extent"]) + u32(len(e["batches"]))
+    for batch in e["batches"]:
+        out += u64(batch["batch"]) + numbers(batch["ids"]) + numbers(batch["ordinals"]) + columns(batch["columns"])
+    return out
+
+
+def extent(e: dict[str, Any]) -> bytes:
+    return u32(e["segment"]) + u64(e["offset"]) + u64(e["length"]) + sized(HEX(e["blocks"]))
+
+
+def columns(listed: list[dict[str, Any]]) -> bytes:
+    return u32(len(listed)) + b"".join(u16(c["field"]) + numbers(c["regions"]) for c in listed)
 
 
 def xxh64(data: bytes) -> bytes:

@@ -18,11 +18,18 @@ export interface BenchServer {
   stop(): Promise<void>;
 }
 
-/** Environment variable TQ_BENCH_NODE_FLAGS gives flags to the server's Node, such as --cpu-prof. */
+/**
+ * Arguments of a Node that serves a directory. Environment variable TQ_BENCH_NODE_FLAGS gives it flags, such as
+ * --cpu-prof.
+ */
+export function serverCommand(data: string, options: readonly string[]): string[] {
+  const flags = process.env['TQ_BENCH_NODE_FLAGS']?.split(' ') ?? [];
+  return [...flags, main, 'serve', '--data', data, '--port', '0', '--log-level', 'warn', ...options];
+}
+
 export async function startServer(options: readonly string[]): Promise<BenchServer> {
   const data = mkdtempSync(join(tmpdir(), 'tq-bench-'));
-  const flags = process.env['TQ_BENCH_NODE_FLAGS']?.split(' ') ?? [];
-  const command = [...flags, main, 'serve', '--data', data, '--port', '0', '--log-level', 'warn', ...options];
+  const command = serverCommand(data, options);
   const startMs = performance.now();
   const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   const url = await readyUrl(child);
@@ -41,7 +48,7 @@ export async function startServer(options: readonly string[]): Promise<BenchServ
   };
 }
 
-function readyUrl(child: ChildProcess): Promise<string> {
+export function readyUrl(child: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout!.on('data', (chunk: Buffer) => {

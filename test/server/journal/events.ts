@@ -25,12 +25,10 @@ const settings = fc.record({
   ack: fc.constantFrom('memory' as const, 'os' as const, 'disk' as const),
 });
 
-const batch = fc
-  .record({
-    ids,
-    columns: fc.array(fc.record({ field: u16, regions: fc.array(id, { maxLength: 6 }) }), { maxLength: 4 }),
-  })
-  .map(({ ids: rows, columns }) => ({ rows: rows.length, ids: rows, columns }));
+const columns = fc.array(fc.record({ field: u16, regions: fc.array(id, { maxLength: 6 }) }), { maxLength: 4 });
+const extent = fc.record({ segment: u32, offset: id, length: id, blocks: bytes(40) });
+
+const batch = fc.record({ ids, columns }).map((given) => ({ rows: given.ids.length, ...given }));
 
 const claimEvent = fc.array(fc.tuple(id, u16), { maxLength: 20 }).chain((rows) =>
   fc.record({
@@ -60,7 +58,7 @@ export const events: fc.Arbitrary<JournalEvent> = fc.oneof(
   fc.record({
     type: fc.constant('insert' as const),
     ...{ partition, requestId },
-    extent: fc.record({ segment: u32, offset: id, length: id, blocks: bytes(40) }),
+    extent,
     batches: fc.array(batch, { maxLength: 4 }),
     ackClaim: claim,
   }),
@@ -73,4 +71,15 @@ export const events: fc.Arbitrary<JournalEvent> = fc.oneof(
     reason: fc.constantFrom('released' as const, 'expired' as const),
   }),
   fc.record({ type: fc.constant('seal' as const), partition }),
+  fc.record({ type: fc.constant('checkpoint' as const), lsn: id }),
+  fc.record({
+    type: fc.constant('move' as const),
+    ...{ partition, extent: id },
+    ...{ segment: u32, offset: id, fromSegment: u32, fromOffset: id },
+  }),
+  fc.record({
+    type: fc.constant('rewrite' as const),
+    ...{ partition, fromExtent: id, extent },
+    batches: fc.array(fc.record({ batch: id, ids, ordinals: ids, columns }), { maxLength: 4 }),
+  }),
 );

@@ -5,6 +5,7 @@ import type { JournalEvent } from '../../../server/journal/events.ts';
 import { fileName, recordSize, readRecordHeader, FILE_HEADER_SIZE } from '../../../server/journal/format.ts';
 import { Journal } from '../../../server/journal/journal.ts';
 import { readJournal, type JournalEnd } from '../../../server/journal/recover.ts';
+import type { JournalStart } from '../../../server/journal/scan.ts';
 import { Reserve } from '../../../server/journal/reserve.ts';
 import { simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 
@@ -25,13 +26,16 @@ export interface Opened {
   readonly seen: number[];
 }
 
-export async function openJournal(fs = new SimFs(), options: { fileSizeMax?: number } = {}): Promise<Opened> {
+export async function openJournal(
+  fs = new SimFs(),
+  { from, ...options }: { fileSizeMax?: number; from?: JournalStart } = {},
+): Promise<Opened> {
   const env = simEnv(fs);
   const seen: number[] = [];
   const visit = (event: JournalEvent): void => {
     if ('partition' in event) seen.push(event.partition);
   };
-  const end = await readJournal({ env, core, directory: DIR, visit });
+  const end = await readJournal({ env, core, directory: DIR, from, visit });
   const reserve = new Reserve({ env, directory: '/data' });
   const position = { ...end, epoch: 1 };
   const journal = new Journal({ env, core, directory: DIR, position, file: end.file, reserve, ...options });

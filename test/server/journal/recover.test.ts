@@ -1,6 +1,7 @@
 /** The table of recover.ts, a test for each row: what is cut, what is refused, and that nothing else is lost. */
 import { describe, expect, test } from 'vitest';
-import { ByteWriter } from '../../../server/journal/bytes.ts';
+import { ByteWriter, readNumber } from '../../../server/journal/bytes.ts';
+import type { JournalEvent } from '../../../server/journal/events.ts';
 import {
   fileHeader,
   FILE_HEADER_SIZE,
@@ -8,11 +9,14 @@ import {
   sealRecord,
   type RecordHeader,
 } from '../../../server/journal/format.ts';
-import type { SimFs } from '../../support/sim_env.ts';
+import { judge, readJournal } from '../../../server/journal/recover.ts';
+import { JournalScan, type JournalStart } from '../../../server/journal/scan.ts';
+import { simEnv, SimFs } from '../../support/sim_env.ts';
 import {
   append,
   bytesOf,
   core,
+  DIR,
   openJournal,
   otherBoot,
   pathOf,
@@ -38,8 +42,12 @@ function flipped(bytes: Buffer, at: number, bit = 0): Buffer {
   return copy;
 }
 
-async function refusalOf(fs: SimFs): Promise<string> {
-  const error: unknown = await openJournal(fs).then(
+function readHeaderLsn(bytes: Buffer): number {
+  return readNumber(bytes, 24);
+}
+
+async function refusalOf(fs: SimFs, from?: JournalStart): Promise<string> {
+  const error: unknown = await openJournal(fs, { from }).then(
     ({ seen }) => `opened with ${seen.join()}`,
     (reason: unknown) => reason,
   );
@@ -148,7 +156,7 @@ describe('whole files', () => {
 
   test('one that is missing is refused: the first, and one in the middle', async () => {
     const fs = await three();
-    expect(await refusalOf(withFile(fs, 1, null))).toBe('a journal file does not go on from the one before it');
+    expect(await refusalOf(withFile(fs, 1, null))).toBe('a journal file is missing');
     expect(await refusalOf(withFile(fs, 2, null))).toBe('a journal file is missing');
   });
 
@@ -180,6 +188,110 @@ describe('whole files', () => {
     fs.files.set(`${pathOf(9)}.bak`, { current: Buffer.from('x'), durable: Buffer.from('x') });
     expect((await openJournal(fs)).seen).toEqual([1, 2, 3, 4, 5, 6]);
   });
+});
+
+describe('after a checkpoint', () => {
+  /** A descriptor and events 1 to 9 of LSN 2 to 10, a few to a file. */
+  async function files(): Promise<SimFs> {
+    const { env, journal } = await startJournal(undefined, { fileSizeMax: 200 });
+    for (const number of [1, 2, 3, 4, 5, 6, 7, 8, 9]) await append(journal, [number]);
+    await journal.close();
+    return env.fs;
+  }
+  const boot = 'boot-1';
+
+  test('the journal is read from its file on, whether the files before it are there or not', async () => {
+    const fs = await files();
+    const from = { file: 2, lsn: 5, bootId: boot };
+    const all = await openJournal(fs, { from });
+    expect(all.seen).toEqual([5, 6, 7, 8, 9]);
+    expect(all.end).toMatchObject({ events: 5, lsn: 10, watermark: 5, bootId: boot });
+    const fewer = await openJournal(withFile(fs, 1, null), { from });
+    expect(fewer.seen).toEqual(all.seen);
+    const garbage = await openJournal(withFile(fs, 1, Buffer.from('garbage')), { from });
+    expect(garbage.seen).toEqual(all.seen);
+  });
+
+  test('records of its file up to its LSN are skipped, wherever in the file it lies', async () => {
+    const fs = await files();
+    for (let lsn = 4; lsn <= 10; lsn++) {
+      const { seen } = await openJournal(fs, { from: { file: 2, lsn } });
+      expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9].filter((number) => number + 1 > lsn));
+    }
+  });
+
+  test('a checkpoint below the beginning of its file is refused: events in between are gone', async () => {
+    const fs = await files();
+    expect(await refusalOf(fs, { file: 3, lsn: 4 })).toBe('a journal file does not go on from the one before it');
+  });
+
+  test('its file must be there, and those after it', async () => {
+    const fs = await files();
+    const from = { file: 2, lsn: 5 };
+    expect(await refusalOf(withFile(fs, 2, null), from)).toBe('a journal file is missing');
+    expect(await refusalOf(withFile(fs, 3, null), from)).toBe('a journal file is missing');
+    const none = new SimFs();
+    expect(await refusalOf(none, from)).toBe('a journal file is missing');
+    expect((await openJournal(none)).seen).toEqual([]);
+  });
+
+  test('LSNs of events without a record count: the journal goes on above the checkpoint, and rolls', async () => {
+    const { env, journal } = await startJournal(undefined, { fileSizeMax: 100 });
+    await append(journal, [1]);
+    await append(journal, [2, 3, 4], 'memory');
+    await journal.close();
+    const from = { file: 1, lsn: 5 };
+    const first = await openJournal(env.fs.afterCrash(), { from, fileSizeMax: 100 });
+    expect([first.seen, first.end.lsn]).toEqual([[], 5]);
+    await append(first.journal, [5]);
+    await append(first.journal, [6]);
+    await first.journal.close();
+    const second = await openJournal(first.env.fs.afterCrash(), { from });
+    expect([second.seen, second.end.lsn]).toEqual([[5, 6], 7]);
+    expect(second.end.fileNumber).toBeGreaterThan(1);
+  });
+
+  test('damage to records that it covers is refused, since they were synced', async () => {
+    const { fs, bytes, at } = await sample();
+    const damaged = otherBoot(withFile(fs, 1, flipped(bytes, at[5] + 9)));
+    expect((await openJournal(damaged.afterCrash())).end.cut?.reason).toBe('writes lost by a crash of the machine');
+    expect(await refusalOf(damaged, { file: 1, lsn: 7 })).toBe('the journal is damaged below its durable watermark');
+  });
+
+  test('the boot of its run tells a killed process from a crash of the machine', async () => {
+    const fs = await files();
+    const { length } = [...fs.files.keys()].filter((path) => path.endsWith('.tqj'));
+    const bytes = bytesOf(fs, length);
+    const disk = withFile(fs, length, flipped(bytes, recordOffsets(bytes)[0] + 9));
+    const from = { file: length, lsn: readHeaderLsn(bytes) };
+    expect(await refusalOf(disk.afterCrash(), { ...from, bootId: boot })).toBe('the journal is damaged in its middle');
+    expect((await openJournal(disk, { from: { ...from, bootId: 'other' } })).end.cut).not.toBeNull();
+  });
+});
+
+test('a visitor that returns a promise is waited for before the next event', async () => {
+  const { fs } = await sample();
+  const trace: string[] = [];
+  const visit = async (event: JournalEvent): Promise<void> => {
+    trace.push(`begin ${event.type}`);
+    await new Promise((resolve) => setImmediate(resolve));
+    trace.push(`end ${event.type}`);
+  };
+  const { file } = await readJournal({ env: simEnv(fs), core, directory: DIR, visit });
+  await file?.close();
+  expect(trace).toEqual(
+    ['descriptor', ...Array<string>(6).fill('seal')].flatMap((type) => [`begin ${type}`, `end ${type}`]),
+  );
+});
+
+test('a scan changes nothing and says what a start would do', async () => {
+  const { fs, bytes, at } = await sample();
+  const torn = withFile(fs, 1, bytes.subarray(0, at.at(-1)! - 1));
+  const scan = new JournalScan({ env: simEnv(torn), core, directory: DIR });
+  for await (const file of scan.files()) expect([...file.records()]).toHaveLength(6);
+  expect(judge(scan, fs.boot)).toMatchObject({ outcome: 'cut', found: 'bad, nothing later' });
+  expect(bytesOf(torn)).toHaveLength(at.at(-1)! - 1);
+  expect(torn.openPaths.size).toBe(0);
 });
 
 describe('a file header', () => {

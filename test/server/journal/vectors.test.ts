@@ -32,7 +32,7 @@ const vectors = JSON.parse(readFileSync(path, 'utf8')) as Vectors;
 
 /** Bytes are hex and lists of numbers plain arrays in JSON. */
 function eventOf(json: Vectors['records'][number]['event']): JournalEvent {
-  const wide = ['ids', 'voided'];
+  const wide = ['ids', 'ordinals', 'voided'];
   const revived = JSON.parse(JSON.stringify(json), (key, value: unknown) => {
     if (key === 'tokenKey' || key === 'blocks') return Uint8Array.from(Buffer.from(value as string, 'hex'));
     if (wide.includes(key)) return Float64Array.from(value as number[]);

@@ -3,7 +3,8 @@
  * a planted bug in the place of the real one.
  *
  *   journal  | committed: its answers were given ... | decided, but nobody was told ... |
- *   crash    keeps the first part and any prefix of the second, and replays it into a new queue
+ *   crash    keeps the first part and any prefix of the second, and replays it into a new queue; with `checkpoints`,
+ *            into the queue as it was saved at the last commit
  */
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
 import type {
@@ -14,9 +15,14 @@ import type {
   Machine,
   PartitionQueue,
   QueueLimits,
+  QueueOptions,
   Refusal,
   ReleaseEvent,
 } from '../../../server/queue/machine.ts';
+import { RecordStore } from './record_store.ts';
+
+/** Fewer units than most events change. */
+const SAVED_PER_EVENT = 2;
 
 export interface InsertEvent {
   readonly type: 'insert';
@@ -37,6 +43,8 @@ export interface HarnessOptions {
   readonly groupSize: number;
   readonly bitmaps: Bitmaps;
   readonly limits?: QueueLimits;
+  /** Changes are saved bit by bit, and all of them when the journal is committed. */
+  readonly checkpoints?: boolean;
   /** Called after an event was applied live. */
   readonly onEvent?: (event: Journaled) => void;
 }
@@ -51,6 +59,8 @@ export class Harness {
   committed = 0;
   now = 0;
   readonly #options: HarnessOptions;
+  #store = new RecordStore();
+  #checkpoint: { readonly store: RecordStore; readonly length: number } | undefined;
   #claimNext = 1;
 
   constructor(options: HarnessOptions) {
@@ -117,6 +127,9 @@ export class Harness {
 
   commit(): void {
     this.committed = this.journal.length;
+    if (this.#options.checkpoints !== true) return;
+    this.#store.saveAll(this.queue);
+    this.#checkpoint = { store: new RecordStore(this.#store.values), length: this.committed };
   }
 
   /** Loses what was not committed, but for a part of it (0 to 1), and starts again. */
@@ -124,11 +137,23 @@ export class Harness {
     const { machine } = this.#options;
     this.journal.length = this.committed + Math.floor((this.journal.length - this.committed) * partKept);
     machine.drop(this.queue);
-    this.queue = this.#create();
-    this.#claimNext = 1;
-    for (const event of this.journal) this.#apply(event, 0);
+    this.#claimNext = 1 + this.journal.reduce((last, event) => (event.type === 'claim' ? event.claim : last), 0);
+    this.#store = new RecordStore(this.#checkpoint?.store.values);
+    this.queue = this.#checkpoint === undefined ? this.#create() : this.#store.load(this.#queueOptions());
+    for (const event of this.journal.slice(this.#checkpoint?.length ?? 0)) this.#apply(event, 0);
     machine.restartLeases(this.queue, this.now);
     this.commit();
+  }
+
+  /** Another engine at the same place of the same journal, with a queue of its own. */
+  continuedOn(queue: PartitionQueue, claimNext = this.#claimNext): Harness {
+    const other = new Harness(this.#options);
+    other.queue = queue;
+    other.journal.push(...this.journal);
+    other.committed = this.committed;
+    other.now = this.now;
+    other.#claimNext = claimNext;
+    return other;
   }
 
   /** A second queue made from the same journal. */
@@ -142,8 +167,12 @@ export class Harness {
   }
 
   #create(): PartitionQueue {
-    const { machine, groupSize, bitmaps, limits } = this.#options;
-    return machine.create({ partition: 1, groupSize, bitmaps, limits });
+    return this.#options.machine.create(this.#queueOptions());
+  }
+
+  #queueOptions(): QueueOptions {
+    const { groupSize, bitmaps, limits } = this.#options;
+    return { partition: 1, groupSize, bitmaps, limits };
   }
 
   #end(decision: { kind: 'event'; event: AckEvent | ReleaseEvent } | { kind: 'already' } | Refusal): EndAnswer {
@@ -156,6 +185,7 @@ export class Harness {
   #journal(event: Journaled): void {
     this.journal.push(event);
     this.#apply(event, this.now);
+    if (this.#options.checkpoints === true) this.#store.save(this.queue, SAVED_PER_EVENT);
     this.#options.onEvent?.(event);
   }
 

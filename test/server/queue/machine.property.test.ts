@@ -30,6 +30,13 @@ test.each(Object.keys(memories))(`invariants I1 to I7 hold in ${numRuns} sequenc
   );
 });
 
+test.each(Object.keys(memories))(`they hold when crashes end in the last checkpoint, on %s`, (name) => {
+  fc.assert(
+    fc.property(sequences, (sequence) => runSequence(machine, memories[name](), sequence, { checkpoints: true })),
+    { seed, numRuns },
+  );
+});
+
 type Bug = Partial<{ -readonly [Name in keyof Machine]: Machine[Name] }>;
 
 const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
@@ -98,7 +105,7 @@ const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
     breaks: 'I6',
     bug: {
       applyInsert: (queue, insert) => {
-        queue.orphans.clear();
+        (queue.orphans as Map<number, unknown>).clear();
         return machine.applyInsert(queue, insert);
       },
     },

@@ -56,6 +56,16 @@ export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536): PlainBitmap
       for (const offset of offsets.subarray(0, count)) set.delete(offset);
       return before - set.size;
     },
+    read: (bitmap, bits) => {
+      const bytes = new Uint8Array(Math.ceil(bits / 8));
+      for (const bit of get(bitmap).set) bytes[bit >> 3] |= 1 << (bit & 7);
+      return bytes;
+    },
+    write: (bitmap, bits, bytes) => {
+      const { set } = get(bitmap);
+      set.clear();
+      for (let bit = 0; bit < bits; bit += 1) if ((bytes[bit >> 3] >> (bit & 7)) % 2 === 1) set.add(bit);
+    },
     has: (bitmap, offset) => get(bitmap).set.has(offset),
     countReady: (present, taken, bits) => ready(present, taken, bits).length,
     scanReady: (present, taken, from, bits, max) => {

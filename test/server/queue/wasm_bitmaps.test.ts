@@ -52,6 +52,16 @@ test('every answer is that of the plain bitmaps', () => {
           seen.push(bitmaps.scanReady([longer], 0, 0, bits * 2, max));
           bitmaps.free(longer, bits * 2);
         }
+        for (const bitmap of present) {
+          const bytes = bitmaps.read(bitmap, bits);
+          const other = bitmaps.alloc(bits);
+          bitmaps.set(other, Uint32Array.of(1, bits - 2), 2);
+          bitmaps.write(other, bits, bytes);
+          seen.push(bytes, bitmaps.scanReady([other], 0, 0, bits, bits));
+          bytes.fill(0xff);
+          seen.push(bitmaps.read(bitmap, bits), bitmaps.read(other, bits));
+          bitmaps.free(other, bits);
+        }
         for (const bitmap of [...present, takenBitmap]) bitmaps.free(bitmap, bits);
         return seen;
       };

@@ -7,14 +7,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
 import type { ClaimCommand, Machine, PartitionQueue } from '../../../server/queue/machine.ts';
-import { Harness, type ClaimAnswer } from './harness.ts';
+import { Harness, type ClaimAnswer, type HarnessOptions } from './harness.ts';
 import { History, Violation, type Told } from './history.ts';
 import { Model, type Expected } from './model.ts';
 import { FIELDS, LEASE_MS_MAX, ROWS, tasks, type Sequence, type Step } from './sequences.ts';
 
 /** Throws a Violation, or what the queue threw. */
-export function runSequence(machine: Machine, bitmaps: Bitmaps, sequence: Sequence): void {
-  const world = new World(machine, bitmaps, sequence.groupSize);
+export function runSequence(
+  machine: Machine,
+  bitmaps: Bitmaps,
+  sequence: Sequence,
+  { checkpoints = false }: { checkpoints?: boolean } = {},
+): void {
+  const world = new World({ machine, groupSize: sequence.groupSize, bitmaps, checkpoints });
   for (const step of sequence.steps) world.perform(step);
   if (sequence.sealed) world.perform({ kind: 'seal' });
   for (const step of sequence.stepsAfter) world.perform(step);
@@ -37,11 +42,11 @@ class World {
   #modelled = 0;
   #difference: string | undefined;
 
-  constructor(machine: Machine, bitmaps: Bitmaps, groupSize: number) {
-    this.#machine = machine;
-    this.#groupSize = groupSize;
-    this.#harness = new Harness({ machine, groupSize, bitmaps });
-    this.#model = new Model(groupSize);
+  constructor(options: HarnessOptions) {
+    this.#machine = options.machine;
+    this.#groupSize = options.groupSize;
+    this.#harness = new Harness(options);
+    this.#model = new Model(options.groupSize);
   }
 
   perform(step: Step): void {

@@ -1,0 +1,51 @@
+/**
+ * The batched search in a data block, and the full check of one.
+ *
+ *     pending keys   | a | c | c | k | ...         both are in order, so each entry is passed at most once: the version
+ *     entries        | a 7 | a 3 | b 4 | c 9 ...   that an LSN sees is the first entry at or behind (key, LSN)
+ */
+import { DAMAGED } from './block';
+import { compareKeys } from './bytes';
+import { arePositions, isMaybe, isResolved, keyAt, keySizeAt, lsnOf, NO_MEMORY, pendingAt, resolve } from './lookup';
+import {
+  begin,
+  damaged,
+  KEY,
+  keySizeRead,
+  order,
+  skipGroups,
+  stampRead,
+  step,
+  valueSizeRead,
+  writeValue,
+} from './reader';
+
+/**
+ * Resolves the keys at positions [from, to), those that no filter excluded, from a data block; returns how many it
+ * found, DAMAGED or NO_MEMORY.
+ */
+export function block_search(keys: usize, from: u32, to: u32, block: usize, size: u32): i32 {
+  if (!arePositions(keys, from, to) || !begin(block, size)) return DAMAGED;
+  const lsn = lsnOf(keys);
+  let found = 0;
+  for (let position = from; position < to; position++) {
+    const i = pendingAt(keys, position);
+    if (!isMaybe(keys, position) || isResolved(keys, i)) continue;
+    const key = keyAt(keys, i);
+    const keyLen = keySizeAt(keys, i);
+    if (order(key, keyLen, lsn) < 0) {
+      if (!skipGroups(key, keyLen, lsn)) return DAMAGED;
+      let more = true;
+      while (order(key, keyLen, lsn) < 0 && (more = step()));
+      if (damaged) return DAMAGED;
+      // All that follow are behind the block, too.
+      if (!more) return found;
+    }
+    if (compareKeys(KEY, keySizeRead, key, keyLen) != 0) continue;
+    const value = resolve(keys, i, stampRead, valueSizeRead());
+    if (value == 0) return NO_MEMORY;
+    writeValue(value);
+    found++;
+  }
+  return found;
+}

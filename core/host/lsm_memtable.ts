@@ -1,0 +1,156 @@
+/**
+ * A memtable in the memory of the tree: keys in order, each with its versions by LSN, newest first.
+ *
+ *     put -> window | key size, kind, value size (u16), key, value |  --one crossing per call-->  memtable
+ *
+ * Invariants: a put replaces the newest version of its key when no snapshot can see that one (its LSN is above
+ * `keepLsn`, the highest LSN that a snapshot holds, 0 without snapshots); versions may come in any order of LSNs, the
+ * same LSN again replaces; what a cursor or a KeyBatch has read are copies, which later puts do not change.
+ */
+import type { KeyBatch } from './lsm_keys.ts';
+import { LsmMemoryFull, type LsmMemory } from './lsm_memory.ts';
+import { packedSize, packEntry } from './lsm_pack.ts';
+
+export const EntryKind = { absent: 0, put: 1, delete: 2 } as const;
+
+/** Which version is written, and which older ones may go. */
+export interface WriteAt {
+  readonly lsn: number;
+  /** The highest LSN that a snapshot holds, 0 without snapshots. */
+  readonly keepLsn: number;
+}
+
+/** Rows of one put: key i is prefix + big-endian u64 of ids[i], its value varint(batch) varint(ordinal + i). */
+export interface RowPut {
+  readonly prefix: Uint8Array;
+  /** Safe integers, 0 or more. */
+  readonly ids: ArrayLike<number>;
+  readonly batch: number;
+  /** Ordinal of the first id, 0 by default. */
+  readonly ordinal?: number;
+}
+
+/** Where the words of a memtable stand that hosts read. */
+const SIZE_AT = 16;
+const COUNT_AT = 20;
+const VERSIONS_AT = 24;
+
+export class Memtable {
+  readonly #memory: LsmMemory;
+  #table: number;
+
+  /** Throws LsmMemoryFull, as every put may. */
+  constructor(memory: LsmMemory) {
+    this.#memory = memory;
+    this.#table = memory.checked(memory.raw.memtable_create());
+  }
+
+  /** For Merge. */
+  get address(): number {
+    return this.#table;
+  }
+
+  /** Bytes that the memtable takes from the memory, with its nodes and superseded versions. */
+  get size(): number {
+    return this.#memory.words[(this.#table + SIZE_AT) / 4];
+  }
+
+  /** Keys, deleted ones too. */
+  get keyCount(): number {
+    return this.#memory.words[(this.#table + COUNT_AT) / 4];
+  }
+
+  /** Versions of all keys. */
+  get versionCount(): number {
+    return this.#memory.words[(this.#table + VERSIONS_AT) / 4];
+  }
+
+  put(key: Uint8Array, value: Uint8Array, at: WriteAt): void {
+    this.#putOne(key, value, at);
+  }
+
+  delete(key: Uint8Array, at: WriteAt): void {
+    this.#putOne(key, null, at);
+  }
+
+  /** Many writes of one LSN, null deletes: a crossing per 500 KiB. */
+  putMany(keys: readonly Uint8Array[], values: readonly (Uint8Array | null)[], { lsn, keepLsn }: WriteAt): void {
+    const { raw, window, windowSize } = this.#memory;
+    const end = window + windowSize;
+    for (let from = 0; from < keys.length;) {
+      let next = window;
+      let to = from;
+      while (to < keys.length && next + packedSize(keys[to], values[to]) <= end) {
+        next = packEntry(this.#memory.bytes, next, keys[to], values[to]);
+        to += 1;
+      }
+      this.#checkPlaced(raw.memtable_put(this.#table, window, to - from, lsn, keepLsn), to - from);
+      from = to;
+    }
+  }
+
+  /** All rows of a put: a crossing per 64,000 rows. */
+  putRows(rows: RowPut, { lsn, keepLsn }: WriteAt): void {
+    const { raw, results, window, windowSize } = this.#memory;
+    const { prefix, ids, batch, ordinal = 0 } = rows;
+    const perCall = windowSize / 8;
+    for (let from = 0; from < ids.length; from += perCall) {
+      const count = Math.min(perCall, ids.length - from);
+      this.#memory.write(results, prefix);
+      this.#memory.writeNumbers(window, ids, from, count);
+      const placed = raw.memtable_put_rows(
+        this.#table,
+        results,
+        prefix.length,
+        window,
+        count,
+        ordinal + from,
+        batch,
+        lsn,
+        keepLsn,
+      );
+      this.#checkPlaced(placed, count);
+    }
+  }
+
+  /** The newest version up to `lsn`: a copy of its value, null when it deletes, undefined when there is none. */
+  get(key: Uint8Array, lsn = Number.MAX_SAFE_INTEGER): Uint8Array | null | undefined {
+    const { raw, results, window } = this.#memory;
+    this.#memory.write(window, key);
+    const kind = raw.memtable_get(this.#table, window, key.length, lsn, results);
+    if (kind === EntryKind.absent) return undefined;
+    if (kind === EntryKind.delete) return null;
+    const { words } = this.#memory;
+    return this.#memory.read(words[results / 4], words[results / 4 + 1]);
+  }
+
+  /** Whether there is a version of the key, a deletion counts. */
+  has(key: Uint8Array): boolean {
+    const { raw, results, window } = this.#memory;
+    this.#memory.write(window, key);
+    return raw.memtable_get(this.#table, window, key.length, Number.MAX_SAFE_INTEGER, results) !== EntryKind.absent;
+  }
+
+  /** Resolves the pending keys that have a version here up to the LSN of the batch; returns how many stay pending. */
+  find(keys: KeyBatch): number {
+    const pending = this.#memory.raw.memtable_find(this.#table, keys.address);
+    if (pending < 0) throw new LsmMemoryFull();
+    return pending;
+  }
+
+  /** Gives the memory back; no Merge may read the table any more. */
+  free(): void {
+    this.#memory.raw.arena_free(this.#table);
+    this.#table = 0;
+  }
+
+  #putOne(key: Uint8Array, value: Uint8Array | null, { lsn, keepLsn }: WriteAt): void {
+    const { raw, window } = this.#memory;
+    packEntry(this.#memory.bytes, window, key, value);
+    this.#checkPlaced(raw.memtable_put(this.#table, window, 1, lsn, keepLsn), 1);
+  }
+
+  #checkPlaced(placed: number, count: number): void {
+    if (placed < count) throw new LsmMemoryFull();
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Snapshots as clients use them: a lease on the state of one LSN, so that many reads see the same rows.
+ *
+ *   open -> { snapshot, lsn } -> reads that name the LSN -> close, or expiry of the lease
+ *
+ * Any read may name an LSN: it is served when a snapshot holds that state, or when the partition did not change after
+ * it. A read that began while the snapshot was open ends well. Snapshots end with the process.
+ */
+import { limits } from '@transfer-queue/core/protocol';
+import type { Timer } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
+import { isSaved, type Partition } from '../store/partition.ts';
+import type { Node } from './node.ts';
+
+interface Lease {
+  readonly lsn: number;
+  timer: Timer;
+}
+
+export class SnapshotLeases {
+  readonly #node: Node;
+  readonly #leases = new Map<string, Lease>();
+  #count = 0;
+
+  constructor(node: Node) {
+    this.#node = node;
+  }
+
+  get count(): number {
+    return this.#leases.size;
+  }
+
+  /** The state of now; the answer waits until all of it is with the operating system. */
+  async open(leaseMs: number): Promise<{ snapshot: string; lsn: number; lease_ms: number }> {
+    if (this.#leases.size >= limits.snapshotsMax) throw new StoreError('too_many_snapshots', { open: this.count });
+    const { state, journal, epoch } = this.#node.parts;
+    const { lsn } = journal;
+    const snapshot = `${epoch}-${++this.#count}`;
+    state.store.snapshots.open(lsn);
+    this.#leases.set(snapshot, { lsn, timer: this.#expiry(snapshot, leaseMs) });
+    await journal.settled();
+    return { snapshot, lsn, lease_ms: leaseMs };
+  }
+
+  renew(snapshot: string, leaseMs: number): { lsn: number; lease_ms: number } {
+    const lease = this.#lease(snapshot);
+    lease.timer.cancel();
+    lease.timer = this.#expiry(snapshot, leaseMs);
+    return { lsn: lease.lsn, lease_ms: leaseMs };
+  }
+
+  close(snapshot: string): { lsn: number } {
+    const { lsn, timer } = this.#lease(snapshot);
+    timer.cancel();
+    this.#end(snapshot);
+    return { lsn };
+  }
+
+  #lease(snapshot: string): Lease {
+    const lease = this.#leases.get(snapshot);
+    if (lease === undefined)
+      throw new StoreError('lsn_unknown', { snapshot, reason: 'it was closed, or its lease expired' });
+    return lease;
+  }
+
+  /** Lets go of all of them. */
+  closeAll(): void {
+    for (const [snapshot, { timer }] of this.#leases) {
+      timer.cancel();
+      this.#end(snapshot);
+    }
+  }
+
+  #expiry(snapshot: string, leaseMs: number): Timer {
+    return this.#node.parts.env.clock.after(leaseMs, () => this.#end(snapshot));
+  }
+
+  #end(snapshot: string): void {
+    const { lsn } = this.#leases.get(snapshot)!;
+    this.#leases.delete(snapshot);
+    this.#node.parts.state.store.snapshots.close(lsn);
+  }
+}
+
+/**
+ * How the index is asked for the state of an LSN in this turn: undefined when that is the state of now. Throws
+ * `lsn_unknown`.
+ */
+export function lsnToRead(node: Node, partition: Partition, lsn: number): number | undefined {
+  const { journal, state } = node.parts;
+  if (lsn > journal.lsn) throw new StoreError('lsn_unknown', { lsn, newest: journal.lsn, reason: 'it is yet to come' });
+  if (partition.lsn <= lsn) return undefined;
+  if (state.store.snapshots.has(lsn) && isSaved(partition)) return lsn;
+  const reason = isSaved(partition) ? 'no snapshot holds it' : 'partitions of ack level memory have no snapshots';
+  throw new StoreError('lsn_unknown', { lsn, partition: partition.settings.name, changed: partition.lsn, reason });
+}

@@ -1,0 +1,147 @@
+/**
+ * The index of a partition's rows in the tree: as many as the disk holds.
+ *
+ * A row's value is the whole list of its puts, so that the newest version of its key says all. A put of a row that is
+ * there already therefore reads the list, drops the puts that it hides, and writes it anew.
+ */
+import { limits } from '@transfer-queue/core/protocol';
+import { invariant } from '../errors.ts';
+import type { Tree } from '../tree/api.ts';
+import { idOfRowKey, rangeOfRows, rowKey, rowPrefix } from './keys.ts';
+import type { BatchOrder, RowIndex, RowPuts, RowsPut, RowsRange, RowsReplaced } from './row_index.ts';
+import { PutList, writePuts } from './row_value.ts';
+
+const keep = new Uint8Array(limits.putsPerRowMax + 1);
+const puts = new PutList();
+const kept = new PutList();
+
+export class TreeIndex implements RowIndex {
+  readonly #tree: Tree;
+  readonly #order: BatchOrder;
+  readonly #partition: number;
+  readonly #prefix: Uint8Array;
+
+  constructor(options: { tree: Tree; order: BatchOrder; partition: number }) {
+    this.#tree = options.tree;
+    this.#order = options.order;
+    this.#partition = options.partition;
+    this.#prefix = rowPrefix(options.partition);
+  }
+
+  ready(ids: Float64Array): boolean {
+    return ids.every((id) => this.#tree.inMemory(rowKey(this.#partition, id)));
+  }
+
+  load(ids: Float64Array): Promise<void> {
+    return this.#tree.load(this.#keys(ids));
+  }
+
+  putsOf(id: number): number {
+    puts.clear();
+    const value = this.#tree.peek(rowKey(this.#partition, id));
+    if (value !== null && value !== undefined) puts.addAll(value);
+    return puts.count;
+  }
+
+  add({ ids, known, batch, lsn }: RowsPut): void {
+    if (known === null) return this.#tree.putRows({ prefix: this.#prefix, ids, batch }, lsn);
+    for (let ordinal = 0; ordinal < ids.length; ordinal++) {
+      const key = rowKey(this.#partition, ids[ordinal]);
+      puts.clear();
+      puts.add(batch, ordinal);
+      if (known[ordinal] === 1) puts.addAll(this.#known(key));
+      this.#tree.put(key, writePuts(puts.count === 1 ? puts : this.#prune()), lsn);
+    }
+  }
+
+  remove(ids: Float64Array, lsn: number): void {
+    for (const id of ids) {
+      const key = rowKey(this.#partition, id);
+      puts.clear();
+      puts.addAll(this.#known(key));
+      for (let i = 0; i < puts.count; i++) this.#order.forget(puts.batches[i]);
+      this.#tree.delete(key, lsn);
+    }
+  }
+
+  /** The age of a put is its place in the list, which the new batch takes over. */
+  replace({ ids, ordinals, batch, by, lsn }: RowsReplaced): number {
+    let count = 0;
+    for (let place = 0; place < ids.length; place++) {
+      const key = rowKey(this.#partition, ids[place]);
+      const value = this.#tree.peek(key);
+      if (value === null || value === undefined) continue;
+      puts.clear();
+      puts.addAll(value);
+      const at = puts.find(batch, ordinals[place]);
+      if (at < 0) continue;
+      puts.batches[at] = by;
+      puts.ordinals[at] = place;
+      this.#tree.put(key, writePuts(puts), lsn);
+      this.#order.forget(batch);
+      count++;
+    }
+    return count;
+  }
+
+  async rowsOf(batch: number): Promise<{ ids: Float64Array; ordinals: Float64Array }> {
+    const ids: number[] = [];
+    const ordinals: number[] = [];
+    const list = new PutList();
+    for await (const entries of this.#tree.scan(rangeOfRows(this.#partition))) {
+      for (const { key, value } of entries) {
+        list.clear();
+        list.addAll(value);
+        const at = list.batches.subarray(0, list.count).indexOf(batch);
+        if (at < 0) continue;
+        ids.push(idOfRowKey(key));
+        ordinals.push(list.ordinals[at]);
+      }
+    }
+    return { ids: Float64Array.from(ids), ordinals: Float64Array.from(ordinals) };
+  }
+
+  async lookup(ids: Float64Array, lsn?: number): Promise<RowPuts> {
+    const found = this.#tree.getRows({ prefix: this.#prefix, ids }, lsn);
+    const values = found instanceof Promise ? await found : found;
+    const list = new PutList();
+    const starts = new Uint32Array(ids.length + 1);
+    for (const [i, value] of values.entries()) {
+      if (value !== null) list.addAll(value);
+      starts[i + 1] = list.count;
+    }
+    return { starts, batches: list.batches, ordinals: list.ordinals };
+  }
+
+  async scan({ start, end, rowsMax, lsn }: RowsRange): Promise<Float64Array> {
+    const ids = new Float64Array(rowsMax);
+    let count = 0;
+    const range = { start: rowKey(this.#partition, start), end: rowKey(this.#partition, end), lsn };
+    for await (const entries of this.#tree.scan(range)) {
+      for (const { key } of entries) if (count < rowsMax) ids[count++] = idOfRowKey(key);
+      if (count === rowsMax) break;
+    }
+    return ids.slice(0, count);
+  }
+
+  #keys(ids: Float64Array): Uint8Array[] {
+    return Array.from(ids, (id) => rowKey(this.#partition, id));
+  }
+
+  #known(key: Uint8Array): Uint8Array {
+    const value = this.#tree.peek(key);
+    invariant(value !== null && value !== undefined, 'a row that is known is in the index, and ready');
+    return value;
+  }
+
+  /** Leaves out of `puts` those that no longer show a cell. */
+  #prune(): PutList {
+    this.#order.judge(puts.batches, puts.count, keep);
+    kept.clear();
+    for (let i = 0; i < puts.count; i++) {
+      if (keep[i] === 1) kept.add(puts.batches[i], puts.ordinals[i]);
+      else this.#order.forget(puts.batches[i]);
+    }
+    return kept;
+  }
+}

@@ -1,0 +1,56 @@
+/** Where a row stands now: which put shows each of its fields, whether the bytes are sound, and what tasks did with it. */
+import { machine, type RowTaskStatus } from '../queue/machine.ts';
+import { lsnOfBatch, placeOfBatch, type Partition } from '../store/partition.ts';
+import { damagedBlocks } from './check_extents.ts';
+import type { Started } from './start.ts';
+
+export interface PutOfRow {
+  /** LSN of the put, or of the rewrite that wrote it anew. */
+  readonly put: number;
+  readonly batch: number;
+  readonly ordinal: number;
+  /** Fields of the put that the row shows; newer puts have the others. */
+  readonly shows: readonly string[];
+  readonly hides: readonly string[];
+  readonly segment: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly level: string;
+  /** `sound`, or what is wrong. */
+  readonly bytes: string;
+}
+
+export interface RowNow {
+  readonly partition: string;
+  readonly id: number;
+  /** Newest first. */
+  readonly puts: readonly PutOfRow[];
+  readonly tasks: readonly RowTaskStatus[];
+}
+
+/** Null for a row that is not there. */
+export async function rowNow({ node }: Started, partition: Partition, id: number): Promise<RowNow | null> {
+  const { state, segments, core } = node.parts;
+  const status = machine.rowStatus(state.queue(partition), id);
+  if (status === undefined) return null;
+  const { batches, ordinals, starts } = await partition.index.lookup(Float64Array.of(id));
+  const seen = new Set<number>();
+  const puts: PutOfRow[] = [];
+  for (let i = starts[0]; i < starts[1]; i++) {
+    const { number, extent, regions } = state.store.batch(batches[i]);
+    const fields = partition.fields.filter((field) => regions[field.id] !== undefined);
+    const shown = fields.filter((field) => !seen.has(field.id));
+    for (const field of fields) seen.add(field.id);
+    const wrong: string[] = [];
+    for await (const { from, to, what } of damagedBlocks(extent, { segments, core }))
+      wrong.push(`${from}-${to}: ${what}`);
+    puts.push({
+      ...{ put: lsnOfBatch(number), batch: placeOfBatch(number), ordinal: ordinals[i] },
+      shows: shown.map(({ name }) => name),
+      hides: fields.filter((field) => !shown.includes(field)).map(({ name }) => name),
+      ...{ segment: extent.place.segment.id, offset: extent.place.offset, length: extent.length, level: extent.level },
+      bytes: wrong.length === 0 ? 'sound' : wrong.join('; '),
+    });
+  }
+  return { partition: partition.settings.name, id, puts, tasks: status.tasks };
+}

@@ -1,0 +1,168 @@
+/**
+ * One page of a queue out of the records of its units; the tasks and claims of the queue are there already.
+ *
+ *   groups -> the page and its length     live -> rows, members, the table of groups     field, taken, marks -> counts
+ *
+ * Invariants that are checked: a page has rows; a live group has one run; rows that have a field, are taken or marked
+ * are live; a row that a claim holds is taken while the claim is leased, and not afterwards.
+ */
+import { ID_END } from '@transfer-queue/core/protocol';
+import { add, lookUp } from '../index/id_table.ts';
+import { FormatError } from '../journal/bytes.ts';
+import { isLeased } from './claim_table.ts';
+import { RETURNS_MAX } from './claims.ts';
+import {
+  chunkLength,
+  chunkOf,
+  fieldUnit,
+  groupsUnit,
+  indexOf,
+  kindOf,
+  LIVE_UNIT,
+  takenUnit,
+  unitKinds,
+  type Page,
+} from './page.ts';
+import { readBitmap, readGroups, readMarks, type MarksRun } from './page_units.ts';
+import { createPage, loadBits, loadMarks, needField, needTaskPage, noteSaved } from './pages.ts';
+import { countField, type Slots } from './slots.ts';
+import type { PartitionQueue } from './state.ts';
+
+export interface UnitRecord {
+  readonly unit: number;
+  readonly value: Uint8Array;
+}
+
+/** The highest group so far: one above it is new, which needs no look into the table. */
+export interface Highest {
+  group: number;
+}
+
+/** Adds the page behind the others. Its units come in the order of their keys. */
+export function loadPage(queue: PartitionQueue, number: number, units: readonly UnitRecord[], highest: Highest): void {
+  const { slots } = queue;
+  const groups = units.filter(({ unit }) => kindOf(unit) === unitKinds.groups);
+  const [liveUnit, ...others] = units.slice(groups.length);
+  if (liveUnit?.unit !== LIVE_UNIT) throw new FormatError(`page ${number} does not say which rows it has`);
+  const page = loadGroups(slots, number, groups);
+  const live = loadLive(slots, page, liveUnit.value, highest);
+  const taken: Uint8Array[] = [];
+  for (const { unit, value } of others) {
+    const index = indexOf(unit);
+    if (unit === fieldUnit(index)) loadField(slots, page, live, { unit, value });
+    else if (unit === takenUnit(index)) taken[index] = loadTaken(queue, page, live, { unit, value });
+    else if (kindOf(unit) === unitKinds.marks)
+      loadTaskMarks(queue, page, { live, taken: taken[index] }, { unit, value });
+    else throw new FormatError(`unit ${unit} of page ${number} is of no kind`);
+  }
+  noteSaved(
+    slots,
+    page,
+    units.map(({ unit }) => unit),
+  );
+}
+
+function loadGroups(slots: Slots, number: number, units: readonly UnitRecord[]): Page {
+  const length = chunkLength(slots.pageBits);
+  const groupMax = Math.floor((ID_END - 1) / slots.groupSize);
+  const groups: number[] = [];
+  units.forEach(({ unit, value }, chunk) => {
+    const isNext = unit === groupsUnit(chunk) && groups.length === chunk * length;
+    if (!isNext) throw new FormatError(`groups of page ${number} are missing`);
+    for (const group of readGroups(value, Math.min(length, slots.runsPerPage - groups.length), groupMax)) {
+      groups.push(group);
+    }
+  });
+  const page = createPage(slots, number, groups.length);
+  page.groups.set(groups);
+  page.runs = groups.length;
+  return page;
+}
+
+function loadLive(slots: Slots, page: Page, value: Uint8Array, highest: Highest): Uint8Array {
+  const { groupSize } = slots;
+  const live = readBitmap(value, page.bits, page.runs * groupSize);
+  page.rows = countBits(live);
+  if (page.rows === 0) throw new FormatError(`page ${page.number} has no rows`);
+  slots.rows += page.rows;
+  loadBits(slots, page, LIVE_UNIT, live);
+  for (let run = 0; run < page.runs; run += 1) {
+    let members = 0;
+    for (let at = run * groupSize; at < (run + 1) * groupSize; at += 1) members += bitAt(live, at);
+    if (members === 0) continue;
+    const group = page.groups[run];
+    if (group > highest.group) highest.group = group;
+    else if (lookUp(slots.table, group) >= 0) throw new FormatError(`group ${group} has two runs`);
+    add(slots.table, group, page.number * slots.pageBits + run * groupSize);
+    page.members[run] = members;
+  }
+  return live;
+}
+
+function loadField(slots: Slots, page: Page, live: Uint8Array, { unit, value }: UnitRecord): void {
+  const bytes = readPart(slots, page, live, value);
+  needField(slots, page, indexOf(unit));
+  loadBits(slots, page, unit, bytes);
+  const rows = countBits(bytes);
+  if (rows > 0) countField(slots, indexOf(unit), rows);
+}
+
+function loadTaken(queue: PartitionQueue, page: Page, live: Uint8Array, { unit, value }: UnitRecord): Uint8Array {
+  const task = indexOf(unit);
+  if (task >= queue.tasks.size) throw new FormatError(`page ${page.number} has rows of task ${task}`);
+  const bytes = readPart(queue.slots, page, live, value);
+  needTaskPage(queue.slots, page, task).takenRows = countBits(bytes);
+  loadBits(queue.slots, page, unit, bytes);
+  return bytes;
+}
+
+/** A bitmap of some of the live rows. */
+function readPart(slots: Slots, page: Page, live: Uint8Array, value: Uint8Array): Uint8Array {
+  const bytes = readBitmap(value, page.bits, page.runs * slots.groupSize);
+  for (let i = 0; i < bytes.length; i += 1) {
+    if ((bytes[i] & ~live[i]) !== 0) throw new FormatError(`page ${page.number} knows of rows that it does not have`);
+  }
+  return bytes;
+}
+
+function loadTaskMarks(
+  queue: PartitionQueue,
+  page: Page,
+  rows: { readonly live: Uint8Array; readonly taken: Uint8Array | undefined },
+  { unit, value }: UnitRecord,
+): void {
+  const { live, taken } = rows;
+  const task = indexOf(unit);
+  if (taken === undefined) throw new FormatError(`page ${page.number} has marks of task ${task} that took no rows`);
+  const length = chunkLength(queue.slots.pageBits);
+  const from = chunkOf(unit) * length;
+  const runs = readMarks(value, from, Math.min(from + length, page.runs * queue.slots.groupSize));
+  if (runs.length === 0) throw new FormatError(`unit ${unit} of page ${page.number} marks nothing`);
+  for (const run of runs) {
+    const isTaken = checkHolder(queue, task, run);
+    for (let at = run.from; at < run.to; at += 1) {
+      const isRight = bitAt(live, at) === 1 && (isTaken === undefined || bitAt(taken, at) === (isTaken ? 1 : 0));
+      if (!isRight) throw new FormatError(`the marks of slot ${at} of page ${page.number} contradict its bits`);
+    }
+  }
+  loadMarks(page, task, runs);
+}
+
+/** Whether the rows of the run must be taken, or must not, or (undefined) may be. */
+function checkHolder(queue: PartitionQueue, task: number, { holder, returns }: MarksRun): boolean | undefined {
+  if (returns > RETURNS_MAX) throw new FormatError(`rows came back ${returns} times`);
+  if (holder === 0) return undefined;
+  const claim = queue.claims.get(holder);
+  if (claim?.task.index !== task) throw new FormatError(`claim ${holder} holds rows, but is not there`);
+  return isLeased(claim);
+}
+
+function bitAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at >> 3] >> (at & 7)) & 1;
+}
+
+function countBits(bytes: Uint8Array): number {
+  let count = 0;
+  for (let rest of bytes) for (; rest !== 0; rest &= rest - 1) count += 1;
+  return count;
+}

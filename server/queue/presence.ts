@@ -1,0 +1,30 @@
+/** Which rows are there: what an index has to know before they are put again or removed. */
+import { slotOf } from './slots.ts';
+import type { PartitionQueue } from './state.ts';
+
+/** By place: 1 for a row that is there; null when none is. */
+export function knownRows(queue: PartitionQueue, ids: Float64Array): Uint8Array | null {
+  let known: Uint8Array | null = null;
+  if (queue.slots.rows === 0) return null;
+  for (let place = 0; place < ids.length; place++) {
+    if (slotOf(queue.slots, ids[place]) < 0) continue;
+    known ??= new Uint8Array(ids.length);
+    known[place] = 1;
+  }
+  return known;
+}
+
+/** Those of the rows that are there, each once. */
+export function presentRows(queue: PartitionQueue, ids: Float64Array): Float64Array {
+  const known = knownRows(queue, ids);
+  if (known === null) return NONE;
+  const present = ids.filter((_, place) => known[place] === 1);
+  return isRising(present) ? present : Float64Array.from(new Set(present));
+}
+
+const NONE = new Float64Array(0);
+
+function isRising(ids: Float64Array): boolean {
+  for (let place = 1; place < ids.length; place++) if (ids[place] <= ids[place - 1]) return false;
+  return true;
+}

@@ -1,0 +1,116 @@
+/**
+ * Finds a batch of keys in the files of a version: one crossing into core.wasm for each file, filter and block that keys
+ * may stand in, never one for each key.
+ *
+ *   stratum -> files -> index -> filter -> data block        from new to old, until no key is pending
+ *
+ * As long as all blocks are in the cache it is done within the turn. From the first stratum with a missing block on it
+ * goes on behind a promise, with the missing blocks of a stratum read together.
+ *
+ * Invariants: a key is taken from the newest stratum that has it; a damaged block fails the batches that need it, and
+ * no other.
+ */
+import type { KeyBatch } from '@transfer-queue/core/lsm';
+import type { BlockCache, Frame } from './block_cache.ts';
+import type { SstTable } from './sst_table.ts';
+import type { Stratum, Version } from './version.ts';
+
+/** Blocks that one lookup reads at a time. */
+const READS_MAX = 32;
+
+/** A block that keys of the batch wait for. */
+interface Missing {
+  readonly table: SstTable;
+  readonly block: number;
+  /** What to do with the block when it is there; may miss others. */
+  readonly search: (frame: Frame, missing: Missing[]) => void;
+}
+
+export class Lookup {
+  readonly #cache: BlockCache;
+  readonly #batch: KeyBatch;
+
+  constructor(cache: BlockCache, batch: KeyBatch) {
+    this.#cache = cache;
+    this.#batch = batch;
+  }
+
+  /** Null when it is done; else a promise, until whose end the version must be held. */
+  run({ strata }: Version, from = 0): Promise<void> | null {
+    for (let i = from; i < strata.length && this.#batch.pendingCount > 0; i++) {
+      const missing: Missing[] = [];
+      this.#searchStratum(strata[i], missing);
+      if (missing.length > 0) return this.#runOn(strata, i, missing);
+      this.#batch.settle();
+    }
+    return null;
+  }
+
+  async #runOn(strata: readonly Stratum[], at: number, missing: Missing[]): Promise<void> {
+    await this.#read(missing);
+    for (let i = at + 1; this.#batch.settle() > 0 && i < strata.length; i++) {
+      const more: Missing[] = [];
+      this.#searchStratum(strata[i], more);
+      await this.#read(more);
+    }
+  }
+
+  /** Reads missing blocks, and those that they lead to. Waits for all, since a read that is over needs the batch. */
+  async #read(missing: Missing[]): Promise<void> {
+    while (missing.length > 0) {
+      const some = missing.splice(0, READS_MAX);
+      const outcomes = await Promise.allSettled(some.map((one) => this.#readOne(one, missing)));
+      const failed = outcomes.find(({ status }) => status === 'rejected');
+      if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    }
+  }
+
+  async #readOne({ table, block, search }: Missing, missing: Missing[]): Promise<void> {
+    const frame = await this.#cache.load(table, block);
+    try {
+      search(frame, missing);
+    } finally {
+      this.#cache.unpin(frame);
+    }
+  }
+
+  #searchStratum({ tables, index }: Stratum, missing: Missing[]): void {
+    index.search(this.#batch, (file, from, to) => {
+      const table = tables[file];
+      this.#with(missing, { table, block: table.indexBlock }, (frame, more) => {
+        const groups = this.#batch.indexSearch(from, to, frame.address, frame.size);
+        if (groups === null) throw table.corrupt(table.indexBlock, 'its entries are out of order');
+        for (const group of groups) this.#searchGroup(table, group, more);
+      });
+    });
+  }
+
+  #searchGroup(
+    table: SstTable,
+    { from, to, a, b }: { from: number; to: number; a: number; b: number },
+    missing: Missing[],
+  ): void {
+    if (a >= table.dataCount || b >= table.filterCount) throw table.corrupt(table.indexBlock, 'it names other blocks');
+    this.#with(missing, { table, block: table.filterBlock(b) }, (filter, more) => {
+      const left = this.#batch.filterProbe(from, to, filter.address, filter.size);
+      if (left === null) throw table.corrupt(table.filterBlock(b), 'it is no filter');
+      if (left === 0) return;
+      this.#with(more, { table, block: a }, (data) => {
+        if (this.#batch.blockSearch(from, to, data.address, data.size) === null) {
+          throw table.corrupt(a, 'its entries are out of order');
+        }
+      });
+    });
+  }
+
+  /** Searches a block now when it is in the cache, later when it is not. */
+  #with(
+    missing: Missing[],
+    place: Omit<Missing, 'search'>,
+    search: (frame: Frame, missing: Missing[]) => void,
+  ): void {
+    const frame = this.#cache.find(place.table, place.block);
+    if (frame === null) missing.push({ ...place, search });
+    else search(frame, missing);
+  }
+}

@@ -1,0 +1,32 @@
+/** D4: every planted bug is found within so many states. */
+import { afterEach, expect, test, vi } from 'vitest';
+import { ignoreCrashErrors } from './crash_errors.ts';
+import { explore } from './explore.ts';
+import { mutations } from './mutations.ts';
+
+ignoreCrashErrors();
+afterEach(() => vi.restoreAllMocks());
+
+const SEEDS_MAX = 40;
+const STATES_MAX = 20_000;
+
+test.each(mutations.map((one) => [one.bug, one] as const))('finds: %s', async (_, { plant, plantIn, options }) => {
+  plant?.();
+  let states = 0;
+  for (let seed = 1; seed <= SEEDS_MAX && states < STATES_MAX; seed++) {
+    const { counters, violations } = await explore({
+      seed,
+      stopsAtFirst: true,
+      plant: (env) => {
+        plantIn?.(env);
+        return env;
+      },
+      ...options,
+    });
+    states += counters.states;
+    if (violations.length === 0) continue;
+    console.log(`${_}: ${states} states, ${seed} seeds: ${violations[0]}`);
+    return;
+  }
+  expect.unreachable(`not found in ${states} states`);
+});

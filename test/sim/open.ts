@@ -1,0 +1,34 @@
+/** Opens a node as cheaply as a node can be opened: the simulation does it tens of thousands of times. */
+import { loadCore } from '@transfer-queue/core/wasm';
+import { openNode, type OpenedNode } from '../../server/engine/open.ts';
+import type { SimEnv } from '../support/sim_env.ts';
+
+export const DIR = '/data';
+export const SYNC_INTERVAL_MS = 1_000;
+
+/** Small frames, so that few puts fill a segment. */
+const FRAME_SIZE = 64 << 10;
+const FRAMES = 32;
+
+/** One for all: nodes give their pages back when they end. */
+const core = loadCore();
+
+export function openSimNode(env: SimEnv, syncIntervalMs = SYNC_INTERVAL_MS): Promise<OpenedNode> {
+  return openNode({
+    env,
+    core,
+    directory: DIR,
+    memorySize: FRAMES * FRAME_SIZE,
+    frameSize: FRAME_SIZE,
+    blockCacheSize: 1 << 20,
+    syncIntervalMs,
+    memoryWaitMsMax: 1_000,
+    putBodySizeMax: 1 << 20,
+    answerSizeMax: 1 << 30,
+  });
+}
+
+/** Gives up a node as a crash does: its memory goes, its disk stays as it is. */
+export function abandon({ node }: OpenedNode): void {
+  node.parts.state.close();
+}
