@@ -9,7 +9,6 @@ lease but `renew`.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType

@@ -201,6 +201,8 @@ async function replayJournal(
   const records = new Records(tree);
   await loadState(state, records);
   const mark = tree.checkpoint as CheckpointMark | null;
+  if (mark !== null && mark.formatVersion !== FORMAT_VERSION)
+    throw new RecoveryError('the data directory has another format version', { version: mark.formatVersion });
   const run = {
     epoch: mark?.epoch ?? 0,
     tokenKey: (mark === null ? null : Buffer.from(mark.tokenKey, 'hex')) as Uint8Array | null,

@@ -27,9 +27,14 @@ export function writePuts(puts: {
 
 /** A growing list of puts. */
 export class PutList {
-  batches = new Float64Array(16);
-  ordinals = new Uint32Array(16);
+  batches: Float64Array;
+  ordinals: Uint32Array;
   count = 0;
+
+  constructor(sizeStart: number) {
+    this.batches = new Float64Array(sizeStart);
+    this.ordinals = new Uint32Array(sizeStart);
+  }
 
   clear(): void {
     this.count = 0;
@@ -59,8 +64,8 @@ export class PutList {
 
   #grow(): void {
     const { batches, ordinals } = this;
-    this.batches = new Float64Array(this.count * 2);
-    this.ordinals = new Uint32Array(this.count * 2);
+    this.batches = new Float64Array(this.count * 2 + 1);
+    this.ordinals = new Uint32Array(this.count * 2 + 1);
     this.batches.set(batches);
     this.ordinals.set(ordinals);
   }

@@ -12,8 +12,8 @@ import type { BatchOrder, RowIndex, RowPuts, RowsPut, RowsRange, RowsReplaced } 
 import { PutList, writePuts } from './row_value.ts';
 
 const keep = new Uint8Array(limits.putsPerRowMax + 1);
-const puts = new PutList();
-const kept = new PutList();
+const puts = new PutList(limits.putsPerRowMax + 1);
+const kept = new PutList(limits.putsPerRowMax + 1);
 
 export class TreeIndex implements RowIndex {
   readonly #tree: Tree;
@@ -87,7 +87,7 @@ export class TreeIndex implements RowIndex {
   async rowsOf(batch: number): Promise<{ ids: Float64Array; ordinals: Float64Array }> {
     const ids: number[] = [];
     const ordinals: number[] = [];
-    const list = new PutList();
+    const list = new PutList(limits.putsPerRowMax);
     for await (const entries of this.#tree.scan(rangeOfRows(this.#partition))) {
       for (const { key, value } of entries) {
         list.clear();
@@ -104,7 +104,7 @@ export class TreeIndex implements RowIndex {
   async lookup(ids: Float64Array, lsn?: number): Promise<RowPuts> {
     const found = this.#tree.getRows({ prefix: this.#prefix, ids }, lsn);
     const values = found instanceof Promise ? await found : found;
-    const list = new PutList();
+    const list = new PutList(ids.length);
     const starts = new Uint32Array(ids.length + 1);
     for (const [i, value] of values.entries()) {
       if (value !== null) list.addAll(value);

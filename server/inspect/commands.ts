@@ -115,7 +115,8 @@ export function row(console: Console, options: Options, asked: { partition: stri
       return partition === undefined ? null : rowNow(started, partition, asked.id);
     }).catch(unlessRefused);
     const events: RowEvent[] = [];
-    for await (const event of rowEvents(source, { ...asked, names })) events.push(event);
+    const puts = now === null || now instanceof InspectError ? [] : now.puts.map(({ put }) => put);
+    for await (const event of rowEvents(source, { ...asked, names, puts })) events.push(event);
     const { lsn: lsnBefore } = await oldestStart(source);
     if (json) {
       const history = { events: events.map((event) => rowEventJson(event, names)), events_gone_up_to: lsnBefore };

@@ -10,7 +10,6 @@ export const checked = {
   journalFiles: 'journal files',
   records: 'journal records',
   treeFiles: 'tree files',
-  treeBlocks: 'tree blocks',
   treeEntries: 'tree entries',
   start: 'starts tried',
   partitions: 'partitions',

@@ -16,12 +16,21 @@ export interface RowEvent extends ListedEvent {
   readonly what: string;
 }
 
+export interface RowQuestion {
+  /** Its name, or `#` and its number. */
+  readonly partition: string;
+  readonly id: number;
+  readonly names: Names;
+  /** LSNs of puts that have the row and whose events may be gone. */
+  readonly puts?: readonly number[];
+}
+
 export async function* rowEvents(
   source: Omit<JournalSource, 'from'>,
-  { partition, id, names }: { partition: string; id: number; names: Names },
+  { partition, id, names, puts = [] }: RowQuestion,
 ): AsyncGenerator<RowEvent, void> {
   const scan = new JournalScan({ ...source, from: await oldestStart(source) });
-  const watch = new RowWatch(id, names);
+  const watch = new RowWatch(id, names, puts);
   for await (const file of scan.files()) {
     for (const record of file.records()) {
       const { event, header } = record;
@@ -37,10 +46,11 @@ export async function* rowEvents(
 class RowWatch {
   readonly #id: number;
   readonly #names: Names;
-  readonly #extents = new Set<number>();
+  readonly #extents: Set<number>;
   readonly #claims = new Map<number, string>();
 
-  constructor(id: number, names: Names) {
+  constructor(id: number, names: Names, puts: readonly number[]) {
+    this.#extents = new Set(puts);
     this.#id = id;
     this.#names = names;
   }
@@ -92,7 +102,6 @@ class RowWatch {
   }
 
   #rewrite({ partition, fromExtent, batches, extent }: RewriteEvent, lsn: number): string | null {
-    if (!this.#extents.has(fromExtent)) return null;
     const cells = this.#cells(partition, batches, lsn);
     if (cells === null) return null;
     const { segment, offset } = extent;

@@ -162,16 +162,17 @@ function liveBatch(store: Store, number: number): StoredBatch | undefined {
   }
 }
 
-/** Segments that a start would remove, since nothing that lives is in them. */
+/** Files that a start would remove, since nothing that lives is in them. */
 function noteStrays({ changes }: Started, { directory, report }: { directory: string; report: Report }): void {
-  const folder = `${directory}/segments/`;
-  const names = changes.removed.filter((path) => path.startsWith(folder)).map((path) => path.slice(folder.length));
-  if (names.length === 0) return;
-  const those = names.length === 1 ? 'this segment' : `these ${names.length} segments`;
-  report.note({
-    what: `no live put is in ${those}, and a start removes them: ${namesText(names.sort())}`,
-    advice: 'Nothing: they were kept for new puts, or the server ended before they were removed.',
-  });
+  const paths = changes.removed.map((path) => path.slice(directory.length + 1)).sort();
+  for (const folder of ['segments', 'tree']) {
+    const names = paths.filter((path) => path.startsWith(`${folder}/`));
+    if (names.length === 0) continue;
+    report.note({
+      what: `${names.length === 1 ? 'a file holds' : `${names.length} files hold`} nothing that lives: a start removes ${namesText(names)}`,
+      advice: 'Nothing: kept for new bytes, or left by a server that ended before it could remove them.',
+    });
+  }
 }
 
 function checkFiles(files: readonly FoundFile[], report: Report): void {

@@ -146,7 +146,11 @@ function dropHolders(
 ): void {
   setHolders(queue.slots, page, task.index, offsets, count, 0);
   taskPage.heldRows -= count;
-  if (taskPage.heldRows === 0 && taskPage.takenRows === page.rows) dropMarks(queue.slots, page, task.index);
+  // More rows may come to a page that is not full: its marks would be made again at the next claim.
+  const isFull = page.runs === queue.slots.runsPerPage;
+  if (isFull && taskPage.heldRows === 0 && taskPage.takenRows === page.rows) {
+    dropMarks(queue.slots, page, task.index);
+  }
 }
 
 /** Hands on the rows that the claim holds, page by page. */

@@ -1,7 +1,7 @@
 /**
  * The pages of a queue: made, filled, grown and freed here; the only writer of their units, each of which it notes.
  *
- *   createPage --appendRun, setBits, ...--> grown by doubling up to pageBits --freePage--> gone, and its records with it
+ *   createPage --appendRun, setBits, ...--> doubles as it fills, up to pageBits --freePage--> gone, with its records
  *
  * Invariants:
  * - whoever changes a unit notes it in the same turn; what is saved later is its state of that moment;

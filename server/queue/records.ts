@@ -9,10 +9,11 @@
  *                                                            slots list, [0, 2: orphans list]
  *             3 acked, 4 released, 5 stale                   task, order
  *   unit    3 | page u64 | kind u8 | index u16 | chunk u8  by kind
- *             1 groups, 16th part of the runs of a page      (step signed, repeats)...   group = the one before + step
+ *             1 groups, of pageBits / 16 runs                (step signed, repeats)...
+ *                                                            group = the one before + step, 0 before the first
  *             2 live, 3 field, 4 taken                       form u8: 0 bytes up to the last that is not 0
  *                                                                     1 (zeros, ones)..., numbers of equal bits
- *             5 marks, 16th part of the slots of a page      (gap, rows, step signed, returns)...
+ *             5 marks, of pageBits / 16 slots                (gap, rows, step signed, returns)...
  *                                                            rows with marks after a gap of rows without any;
  *                                                            holder = the one before + step, 0 before the first
  *

@@ -73,8 +73,8 @@ export interface PartitionQueue {
   readonly limits: QueueLimits;
   readonly slots: Slots;
   sealed: boolean;
+  /** This and what follows is written in claim_table.ts only, but for the heap of leases. */
   readonly tasks: ReadonlyMap<string, Task>;
-  /** These are written in claim_table.ts only. */
   readonly claims: ReadonlyMap<number, Claim>;
   readonly leases: Claim[];
   readonly expired: ReadonlySet<Claim>;

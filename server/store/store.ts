@@ -22,6 +22,7 @@ import {
   batchNumber,
   bitsOf,
   fieldsOf,
+  isSaved,
   lsnOfBatch,
   placeOfBatch,
   type LiveExtent,
@@ -181,7 +182,7 @@ export class Store {
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
     const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
-    this.dirty.extents.add(extent);
+    this.#noteExtent(extent);
     this.#changed(partition, lsn);
     for (const [place, content] of event.batches.entries()) {
       const { rows, columns } = content;
@@ -235,7 +236,7 @@ export class Store {
     invariant(segment !== undefined, 'the segment that an extent moves to is there');
     const from = extent.place;
     extent.place = { segment, offset: event.offset };
-    this.dirty.extents.add(extent);
+    this.#noteExtent(extent);
     this.segments.drop({ segment: from.segment.id, length: extent.length }, this.#lsn);
     return true;
   }
@@ -249,14 +250,14 @@ export class Store {
     const { offset, length, blocks } = event.extent;
     const { partition, level } = old;
     const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
-    this.dirty.extents.add(extent);
+    this.#noteExtent(extent);
     for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {
       const before = this.knownBatch(number);
       extent.batches[place] = undefined;
       if (before === undefined) continue;
       const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, columns });
       batch.rowsLive = partition.index.replace({ ids, ordinals, batch: number, by: batch.number, lsn });
-      if (batch.rowsLive < batch.rows) this.dirty.batches.add(batch);
+      if (batch.rowsLive < batch.rows) this.#noteRowsLive(batch);
       this.#buryIfDead(batch);
     }
     if (extent.refs === 0 && this.#extents.has(lsn)) this.#dropExtent(extent);
@@ -324,6 +325,15 @@ export class Store {
     }
   }
 
+  /** Rows of level `memory` end with the process: nothing of them is saved, and nothing may pile up for it. */
+  #noteExtent(extent: LiveExtent): void {
+    if (isSaved(extent.partition)) this.dirty.extents.add(extent);
+  }
+
+  #noteRowsLive(batch: StoredBatch): void {
+    if (isSaved(batch.extent.partition)) this.dirty.batches.add(batch);
+  }
+
   /** Puts mostly have the fields of the put before them: they share the bits. */
   #fieldBits(columns: BatchContent['columns']): Uint32Array {
     const { fields, bits } = this.#fieldsLast;
@@ -348,7 +358,7 @@ export class Store {
     const batch = this.batch(number);
     this.snapshots.forgets(number);
     batch.rowsLive--;
-    this.dirty.batches.add(batch);
+    this.#noteRowsLive(batch);
     this.#buryIfDead(batch);
   }
 
@@ -362,7 +372,9 @@ export class Store {
     const place = placeOfBatch(batch.number);
     if (extent.batches[place] === undefined) return;
     extent.batches[place] = undefined;
-    this.dirty.batches.add(batch);
+    // The record of an extent that is yet to be saved leaves it out.
+    if (extent.saved) this.#noteRowsLive(batch);
+    else this.dirty.batches.delete(batch);
     extent.refs--;
     if (extent.refs === 0) this.#dropExtent(extent);
   }
@@ -372,7 +384,8 @@ export class Store {
     partition.extents.delete(extent);
     this.#extents.delete(extent.key);
     partition.bytes -= length;
-    this.dirty.extents.add(extent);
+    if (extent.saved) this.dirty.extents.add(extent);
+    else this.dirty.extents.delete(extent);
     this.segments.drop({ segment: place.segment.id, length }, this.#lsn);
   }
 }

@@ -199,7 +199,12 @@ export class BlockCache {
     const pool = this.#pools[kindOf(table, block)];
     const frame = pool.take();
     pool.stats.misses++;
-    frame.size = placeBlock(this.#memory, { stored, checksum: bytes.subarray(at + stored.length) }, table, frame.address);
+    frame.size = placeBlock(
+      this.#memory,
+      { stored, checksum: bytes.subarray(at + stored.length) },
+      table,
+      frame.address,
+    );
     if (frame.size === 0 || !isSound(this.#memory, pool.kind, frame)) {
       pool.free(frame);
       return null;

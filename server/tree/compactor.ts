@@ -116,7 +116,10 @@ export class Compactor {
     const { env } = this.#options.files;
     if (error instanceof StoreError && picked.kind === 'merge') {
       const level = Math.min(...picked.inputs.map((input) => input.level));
-      env.log.error({ err: error, details: error.details, level }, 'a damaged block holds up the compaction of a level');
+      env.log.error(
+        { err: error, details: error.details, level },
+        'a damaged block holds up the compaction of a level',
+      );
       this.#blocked.add(level);
       return;
     }

@@ -104,11 +104,7 @@ export class Lookup {
   }
 
   /** Searches a block now when it is in the cache, later when it is not. */
-  #with(
-    missing: Missing[],
-    place: Omit<Missing, 'search'>,
-    search: (frame: Frame, missing: Missing[]) => void,
-  ): void {
+  #with(missing: Missing[], place: Omit<Missing, 'search'>, search: (frame: Frame, missing: Missing[]) => void): void {
     const frame = this.#cache.find(place.table, place.block);
     if (frame === null) missing.push({ ...place, search });
     else search(frame, missing);

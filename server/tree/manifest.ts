@@ -96,7 +96,11 @@ function manifestOf(parsed: unknown): Manifest {
   if (format !== MANIFEST_FORMAT) refuse(`its format is ${format}, this build reads ${MANIFEST_FORMAT}`);
   return {
     ...rest,
-    dropped: dropped.map(([start, end, edit]) => ({ start: keyOf(start), end: end === null ? null : keyOf(end), edit })),
+    dropped: dropped.map(([start, end, edit]) => ({
+      start: keyOf(start),
+      end: end === null ? null : keyOf(end),
+      edit,
+    })),
     files: files.map((file) => ({ ...file, first: keyOf(file.first), last: keyOf(file.last) })),
   };
 }

@@ -15,7 +15,17 @@
  * brings them, are merged within level 0 until they are worth a pass over the next level.
  */
 import { compareKeys, joinRanges, successor, type KeyRange } from './keys.ts';
-import { filesOfLevel, isInside, LEVELS_MAX, mayHold, overlapping, overlaps, sizeOf, type Levels, type Run } from './levels.ts';
+import {
+  filesOfLevel,
+  isInside,
+  LEVELS_MAX,
+  mayHold,
+  overlapping,
+  overlaps,
+  sizeOf,
+  type Levels,
+  type Run,
+} from './levels.ts';
 import type { Dropped, SstRecord } from './manifest.ts';
 
 export interface LevelSizes {
@@ -63,7 +73,9 @@ export const DROPPED_RANGES_MAX = 32;
 /** Null when nothing is due. */
 export function pickCompaction(tree: TreeView, sizes: LevelSizes): Picked | null {
   const { levels, dropped } = tree;
-  const gone = allFiles(levels).filter((file) => dropped.some((range) => mayHold(file, range) && isInside(file, range)));
+  const gone = allFiles(levels).filter((file) =>
+    dropped.some((range) => mayHold(file, range) && isInside(file, range)),
+  );
   if (gone.length > 0) return { kind: 'drop', files: gone };
   const level = mostUrgentLevel(tree, sizes);
   if (level === 0) return pickLevel0(tree, sizes);

@@ -72,7 +72,9 @@ function pieceOf(left: KeyRange, { version, dropped }: View, reverse: boolean): 
   if (range === undefined) return null;
   const cuts = version.cuts.filter((cut) => isInsideOf(range, cut));
   if (cuts.length === 0) return { ...range, reverse };
-  return reverse ? { start: cuts[cuts.length - 1], end: range.end, reverse } : { start: range.start, end: cuts[0], reverse };
+  return reverse
+    ? { start: cuts[cuts.length - 1], end: range.end, reverse }
+    : { start: range.start, end: cuts[0], reverse };
 }
 
 function isInsideOf({ start, end }: KeyRange, key: Uint8Array): boolean {

@@ -174,10 +174,7 @@ class LsmTree implements Tree {
   }
 
   /** All parts begin in this turn, so that they see the same. */
-  async #inParts(
-    count: number,
-    get: (from: number, to: number) => Values | Promise<Values>,
-  ): Promise<Values> {
+  async #inParts(count: number, get: (from: number, to: number) => Values | Promise<Values>): Promise<Values> {
     const parts: (Values | Promise<Values>)[] = [];
     for (let from = 0; from < count; from += BATCH_KEYS_MAX) parts.push(get(from, from + BATCH_KEYS_MAX));
     return (await Promise.all(parts)).flat();

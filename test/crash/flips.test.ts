@@ -17,7 +17,8 @@ import { DIR, flipped, makeDirectory, openOn, pathsIn, verifyOn } from '../serve
 const FLIPS = process.env.TQ_LONG === '1' ? 100_000 : 2_000;
 const SEED = Number(process.env.SEED ?? 1);
 const TIME_MS_MAX = process.env.TQ_LONG === '1' ? 3_600_000 : 120_000;
-const ID_END = 1_000;
+const ID_END = 2 ** 53;
+const ROWS_MAX = 10_000;
 
 /** What became of a flip, from the best to the worst. */
 type Outcome = 'harmless' | 'verified' | 'typed' | 'cut' | 'refused' | 'silent';
@@ -33,7 +34,7 @@ async function look(node: Node): Promise<{ seen: Seen; typed: number }> {
     const { lsn: _, ...description } = describePartition(node, partition);
     seen.set(name, JSON.stringify(description));
     for (const field of partition.fields) {
-      const select = { by: 'range', start: 0, end: ID_END, rowsMax: ID_END } as const;
+      const select = { by: 'range', start: 0, end: ID_END, rowsMax: ROWS_MAX } as const;
       try {
         const outcome = await read(node, { partition: name, select, fields: [field.name], waitMs: 0 }, caller);
         if (outcome.kind !== 'rows') throw new Error(`the read of a range ended as ${outcome.kind}`);
@@ -79,6 +80,13 @@ function judge(before: Seen, after: Awaited<ReturnType<typeof lookAfterStart>>):
   return after.typed > 0 ? 'typed' : 'harmless';
 }
 
+const directories = [
+  {},
+  { killed: true },
+  { checkpoint: true },
+  { checkpoint: true, killed: true },
+  { checkpoint: true, rows: 4_000 },
+] as const;
 const FOLDERS = ['journal', 'segments', 'tree'] as const;
 
 interface Variant {
@@ -89,7 +97,7 @@ interface Variant {
 describe('a bit flips', () => {
   const variants: Variant[] = [];
   beforeAll(async () => {
-    for (const options of [{}, { killed: true }, { checkpoint: true }, { checkpoint: true, killed: true }]) {
+    for (const options of directories) {
       const fs = await makeDirectory(options);
       const after = await lookAfterStart(fs.afterCrash());
       if (after === 'refused') throw new Error('an undamaged directory is refused');
@@ -112,7 +120,7 @@ describe('a bit flips', () => {
       const outcome = await outcomeOf(flipped(fs, path, at, bit), seen);
       counts.set(`${folder} ${outcome}`, (counts.get(`${folder} ${outcome}`) ?? 0) + 1);
       if (outcome === 'silent')
-        silent.push(`${path.slice(DIR.length + 1)} byte ${at} bit ${bit} of directory ${flip % 4}`);
+        silent.push(`${path.slice(DIR.length + 1)} byte ${at} bit ${bit} of directory ${flip % variants.length}`);
     }
     console.log(
       `${FLIPS} flips, seed ${SEED}: ${[...counts]

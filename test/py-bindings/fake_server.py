@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow as pa
 import xxhash
+from fake_snapshots import FakeSnapshots
 from transferq._arrow_fields import arrow_field, layout_of_field
 from transferq._layouts import layout_from_json
 from transferq._protocol import ERRORS, LIMITS
@@ -85,6 +86,7 @@ class FakeStore:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.requests: list[str] = []
         self.renewals: list[str] = []
+        self.snapshots = FakeSnapshots()
         self.changed = threading.Condition()
         self.lsns = itertools.count(1)
         self.tokens = itertools.count(1)
@@ -123,6 +125,8 @@ class FakeStore:
         if parts[1] == "claims":
             token, _, verb = parts[2].partition(":")
             return self.end_claim(token, verb, body)
+        if parts[1] == "snapshots":
+            return self.snapshot(parts[2] if len(parts) == 3 else "", json.loads(body or b"{}"))
         name, _, verb = parts[2].partition(":")
         if method == "PUT":
             return self.declare(name, json.loads(body))
@@ -203,7 +207,20 @@ class FakeStore:
             # Leases end without a change that would wake a waiter.
             self.changed.wait(min(max(left, 0), 0.02))
 
+    def snapshot(self, token_and_verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        if not token_and_verb:
+            return self.snapshots.open(next(self.lsns), self.partitions, request["lease_ms"])
+        token, _, verb = token_and_verb.partition(":")
+        done = self.snapshots.act(token, verb, request)
+        if done is None:
+            raise Refused("lsn_unknown")
+        return done
+
     def read(self, partition: FakePartition, _: Any, request: dict[str, Any]) -> Any:
+        if "lsn" in request:
+            partition = self.snapshots.at(partition.name, request["lsn"])
+            if partition is None:
+                raise Refused("lsn_unknown", lsn=request["lsn"])
         fields = request.get("fields", list(partition.fields))
         unknown = [name for name in fields if name not in partition.fields]
         if unknown:

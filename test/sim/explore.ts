@@ -81,6 +81,7 @@ export function newCounters(): Counters {
     unexpected: 0,
     recovered: 0,
     opens_failed: 0,
+    crashes: 0,
   };
 }
 

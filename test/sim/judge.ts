@@ -163,6 +163,7 @@ function judgeClaims(scene: Scene, partition: string, shown: SeenPartition): voi
     if (seen.cells.get(cell) === shown.first.values[place]) continue;
     report('unexpected', `a claim shows ${brief(shown.first.values[place])} in ${cell}`);
   }
+  // Since its grant: a row that was taken away and put again is another one.
   const isStill = (note: Note, id: number): boolean =>
     !possible.some((one) => removes(one, partition, id) && !wasOver(one, note));
   const own = possible.filter((note) => note.partition === partition);
@@ -171,7 +172,7 @@ function judgeClaims(scene: Scene, partition: string, shown: SeenPartition): voi
     if (!required.has(ack) && !(ack.kind === 'put' && shows(seen, ack))) continue;
     for (const id of ackedBy(ack)) {
       const isGranted = shown.drained?.has(id) ?? shown.first.ids.includes(id);
-      if (isGranted && isStill(ack, id)) report('lost', `row ${id} of ${partition} is granted again after its ack`);
+      if (isGranted && isStill(ack.claim ?? ack, id)) report('lost', `row ${id} of ${partition} is granted again after its ack`);
     }
   }
   for (const claim of own) {

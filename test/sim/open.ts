@@ -21,6 +21,7 @@ export function openSimNode(env: SimEnv, syncIntervalMs = SYNC_INTERVAL_MS): Pro
     memorySize: FRAMES * FRAME_SIZE,
     frameSize: FRAME_SIZE,
     blockCacheSize: 1 << 20,
+    indexCacheSize: 1 << 20,
     syncIntervalMs,
     memoryWaitMsMax: 1_000,
     putBodySizeMax: 1 << 20,

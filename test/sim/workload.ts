@@ -59,7 +59,9 @@ export class Workload {
     this.#random = random;
     this.#life = life;
     this.#notes = notes;
-    this.#claims = notes.filter((note) => note.kind === 'claim' && note.expired === Infinity);
+    const isLive = (note: Note): boolean =>
+      note.kind === 'claim' && note.expired === Infinity && !notes.some((one) => one.claim === note);
+    this.#claims = notes.filter(isLive);
     for (const claim of this.#claims) claim.deadlineMs = env.clock.nowMs() + LEASE_MS;
   }
 
@@ -71,9 +73,9 @@ export class Workload {
   act(): Promise<void> {
     const choice = this.#random();
     const name = this.#pick(NAMES);
-    if (choice < 0.5) return this.#put(name);
-    if (choice < 0.57) return this.#delete(name);
-    if (choice < 0.7) return this.#claim(name);
+    if (choice < 0.45) return this.#put(name);
+    if (choice < 0.5) return this.#delete(name);
+    if (choice < 0.68) return this.#claim(name);
     if (choice < 0.84) return this.#endClaim();
     if (choice < 0.86) return this.#drop(name);
     if (choice < 0.87) return this.#seal(name);
@@ -86,7 +88,7 @@ export class Workload {
   }
 
   #some(): number[] {
-    return IDS.filter(() => this.#random() < 0.35);
+    return IDS.filter(() => this.#random() < 0.45);
   }
 
   #note(given: Pick<Note, 'kind' | 'partition' | 'level'> & Partial<Note>): Note {
@@ -122,7 +124,7 @@ export class Workload {
   async #put(name: Name, claim: Note | null = null): Promise<void> {
     const ids = claim === null ? this.#some() : claim.ids;
     if (ids.length === 0) return;
-    const field = claim === null ? this.#pick(FIELDS) : 'b';
+    const field = claim === null && this.#random() < 0.65 ? 'a' : 'b';
     const isDisk = name === 'disk' || (name === 'both' && this.#random() < 0.5);
     const size = valueSize(this.#random);
     const values = ids.map((id) => `${this.#life}.${++this.#versions} ${name}/${id}/${field} `.padEnd(size, '.'));
@@ -170,7 +172,9 @@ export class Workload {
     note.token = outcome.token;
     note.deadlineMs = deadlineMs;
     outcome.located.close();
-    if (!autoAck) this.#claims = [...this.#claims, note].slice(-LIVE_CLAIMS_MAX);
+    if (autoAck) return;
+    this.#claims = [...this.#claims, note].slice(-LIVE_CLAIMS_MAX);
+    if (this.#random() < 0.5) await this.#endClaim();
   }
 
   async #endClaim(): Promise<void> {

@@ -58,7 +58,8 @@ export function entriesAt(
     .map((version) => `${hex(version?.key)}=${hex(version?.value)}`);
 }
 
-export const namesOf = (entries: readonly MergedEntry[]) => entries.map(({ key, value }) => `${hex(key)}=${hex(value)}`);
+export const namesOf = (entries: readonly MergedEntry[]) =>
+  entries.map(({ key, value }) => `${hex(key)}=${hex(value)}`);
 
 /** Writes versions, which are in order, to blocks of their own slots; `entriesMax` makes them small. */
 export function writeBlocks(

@@ -11,12 +11,12 @@ const number = fc.oneof(fc.nat(300), fc.maxSafeNat());
 const puts = fc.array(fc.tuple(number, fc.oneof(fc.nat(300), fc.nat(2 ** 32 - 1))), { maxLength: 60 });
 
 function listOf(given: Puts): PutList {
-  const list = new PutList();
+  const list = new PutList(1);
   for (const [batch, ordinal] of given) list.add(batch, ordinal);
   return list;
 }
 
-function read(value: Uint8Array, list = new PutList()): Puts {
+function read(value: Uint8Array, list = new PutList(1)): Puts {
   list.addAll(value);
   return Array.from({ length: list.count }, (_, i) => [list.batches[i], list.ordinals[i]] as const);
 }

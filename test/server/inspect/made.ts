@@ -1,6 +1,7 @@
 /** Directories that real nodes made on a simulated disk, for those who look at them, and ways to damage them. */
 import { deleteRows, drop, seal } from '../../../server/engine/partitions.ts';
 import { endClaim } from '../../../server/engine/claims.ts';
+import type { Node } from '../../../server/engine/node.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { verifyDirectory } from '../../../server/inspect/verify.ts';
 import { silentMeter } from '../../../server/inspect/meter.ts';
@@ -28,10 +29,16 @@ export interface MakeOptions {
   readonly checkpoint?: boolean;
   /** Ends it as kill -9 does; else it is stopped. */
   readonly killed?: boolean;
+  /** Further rows, so that the index takes more than one block. */
+  readonly rows?: number;
 }
 
 /** Partitions of two levels, small and large puts, rows put twice, deletes, claims in each of their states. */
-export async function makeDirectory({ checkpoint = false, killed = false }: MakeOptions = {}): Promise<SimFs> {
+export async function makeDirectory({
+  checkpoint = false,
+  killed = false,
+  rows = 0,
+}: MakeOptions = {}): Promise<SimFs> {
   const made = await openOn(SimFs.withReserve(DIR));
   const { node } = made;
   await declareTest(node, 'p', { groupSize: 2 });
@@ -48,6 +55,7 @@ export async function makeDirectory({ checkpoint = false, killed = false }: Make
     await endClaim(node, claimed.token, 'ack', 'ack-1');
   }
   await drop(node, 'gone');
+  if (rows > 0) await putMany(node, rows);
   if (checkpoint) await node.checkpoints.run();
   await putText(node, 'p', [2], 'a', ['two again']);
   const leased = await claimOf(node, 'p', { fields: ['a'], rowsMax: 2, task: 'trainer' });
@@ -56,6 +64,20 @@ export async function makeDirectory({ checkpoint = false, killed = false }: Make
   await seal(node, 'safe');
   if (!killed) await made.close();
   return made.env.fs.afterCrash();
+}
+
+/** Ids far from each other and values of their own, put twice, so that little of the index is alike. */
+async function putMany(node: Node, rows: number): Promise<void> {
+  await declareTest(node, 'many');
+  const ids = Array.from({ length: rows }, (_, i) => i * 7_919);
+  await putText(node, 'many', ids, 'a', ids.map(String));
+  await putText(
+    node,
+    'many',
+    ids.filter((id) => id % 3 === 0),
+    'b',
+    ids.filter((id) => id % 3 === 0).map(String),
+  );
 }
 
 /** Paths of the files in a folder of the directory, less what is no data. */

@@ -142,6 +142,50 @@ describe('the journal', () => {
   });
 });
 
+describe('the tree', () => {
+  const sst = (fs: SimFs): string => pathsIn(fs, 'tree').find((path) => path.endsWith('.sst'))!;
+
+  test.each([0, 20, 40, 100, -5, -60, -100])('a flip of byte %i of a file is named', async (place) => {
+    const fs = await makeDirectory({ checkpoint: true });
+    const path = sst(fs);
+    const at = place < 0 ? fs.files.get(path)!.current.length + place : place;
+    const { problems } = await verifiedUnchanged(flipped(fs, path, at));
+    expect(problems.map(({ of, file }) => [of, file])).toContainEqual(['treeFiles', path.slice(DIR.length + 1)]);
+  });
+
+  test('a file that is missing or cut short is named', async () => {
+    const fs = await makeDirectory({ checkpoint: true });
+    const path = sst(fs);
+    for (const change of [() => null, (bytes: Buffer) => bytes.subarray(0, 50), () => Buffer.alloc(0)]) {
+      const { problems } = await verifiedUnchanged(withBytes(fs, path, change));
+      expect(problems[0]).toMatchObject({ of: 'treeFiles', file: path.slice(DIR.length + 1) });
+    }
+  });
+
+  test('a flip in the manifest, or none at all, is found, and the journal is read as far back as it goes', async () => {
+    const fs = await makeDirectory({ checkpoint: true });
+    const path = `${DIR}/tree/manifest`;
+    const { length } = fs.files.get(path)!.current;
+    for (const at of [0, 30, length >> 1, length - 1]) {
+      const report = await verifiedUnchanged(flipped(fs, path, at));
+      expect(report.problems[0]).toMatchObject({ of: 'treeFiles', file: 'tree/manifest' });
+      expect(report.count('records').count).toBeGreaterThan(0);
+      expect(report.unchecked).toHaveLength(1);
+    }
+    const { isSound, problems } = await verifiedUnchanged(withBytes(fs, path, () => null));
+    expect(isSound).toBe(false);
+    expect(problems[0]).toMatchObject({ of: 'treeFiles', what: 'there are files and no manifest' });
+  });
+
+  test('a file that the manifest does not name is worth a note', async () => {
+    const fs = await makeDirectory({ checkpoint: true });
+    fs.files.set(`${DIR}/tree/0000000099.sst`, { current: Buffer.from('x'), durable: Buffer.from('x') });
+    const report = await verifiedUnchanged(fs);
+    expect(report.isSound).toBe(true);
+    expect(report.notes.map(({ what }) => what)).toContainEqual(expect.stringContaining('tree/0000000099.sst'));
+  });
+});
+
 describe('other files', () => {
   test('that nobody knows are named', async () => {
     const fs = await makeDirectory();

@@ -1,0 +1,168 @@
+/** Batches of keys against a small tree: a memtable over files of blocks with indexes and filters. */
+
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import {
+  BATCH_KEYS_MAX,
+  BlockWriter,
+  createLsmMemory,
+  EntryKind,
+  KeyBatch,
+  LsmMemory,
+  LsmMemoryFull,
+  Memtable,
+} from '../../../core/lsm.ts';
+import { seeded } from '../assembly/raw.ts';
+import type { Version } from '../../vectors/lsm.ts';
+import { type Block, copyBlock, hex, seenBy, someKey, someValue, sorted, writeBlocks } from './lsm_model.ts';
+
+const memory = createLsmMemory();
+const writer = new BlockWriter(memory);
+
+interface File {
+  readonly blocks: readonly Block[];
+  readonly index: Block;
+  readonly filter: { readonly address: number; readonly size: number };
+}
+
+function writeFile(versions: readonly Version[], entriesMax: number): File {
+  writer.reset();
+  const blocks = writeBlocks(memory, writer, versions, entriesMax);
+  const address = memory.slotAlloc();
+  const filter = { address, size: writer.filterInto(address) };
+  blocks.forEach(({ size, finished }, a) => {
+    if (!writer.addIndex(finished.boundKey, finished.boundLsn, { a, b: size, c: 0 })) throw new Error('index is full');
+  });
+  const finished = writer.finish();
+  if (!finished) throw new Error('a file without blocks');
+  return { blocks, index: copyBlock(memory, finished), filter };
+}
+
+function freeFile({ blocks, index, filter }: File): void {
+  for (const { address } of [...blocks, index, filter]) memory.slotFree(address);
+}
+
+/** Looks for what is pending as a tree does, and settles. */
+function findInFile(batch: KeyBatch, file: File): void {
+  const groups = batch.indexSearch(0, batch.pendingCount, file.index.address, file.index.size);
+  for (const { from, to, a, b } of groups ?? []) {
+    expect(b).toBe(file.blocks[a].size);
+    const maybe = batch.filterProbe(from, to, file.filter.address, file.filter.size);
+    const found = batch.blockSearch(from, to, file.blocks[a].address, b);
+    expect(found).toBeLessThanOrEqual(maybe as number);
+  }
+  batch.settle();
+}
+
+const someVersions = (maxLength: number) =>
+  fc.array(fc.record({ key: someKey, lsn: fc.nat(30), value: someValue }), { minLength: 1, maxLength });
+
+test('a batch finds what an LSN sees, in memtables and files', () => {
+  const keys = fc.array(someKey, { maxLength: 60 });
+  fc.assert(
+    fc.property(
+      someVersions(120),
+      keys,
+      fc.nat(32),
+      fc.integer({ min: 1, max: 40 }),
+      (some, asked, lsn, entriesMax) => {
+        const versions = sorted(some);
+        const table = new Memtable(memory);
+        const parts = [21, 11, 0].map((from, i) =>
+          versions.filter((one) => one.lsn >= from && one.lsn < [31, 21, 11][i]),
+        );
+        for (const { key, value, lsn: at } of parts[0]) table.putMany([key], [value], { lsn: at, keepLsn: 30 });
+        const files = parts.slice(1).flatMap((part) => (part.length > 0 ? [writeFile(part, entriesMax)] : []));
+        const batch = KeyBatch.of(memory, asked, lsn);
+        expect(batch.pendingCount).toBe(asked.length);
+        table.find(batch);
+        for (const file of files) findInFile(batch, file);
+        const expected = asked.map((key) => seenBy(versions, key, lsn));
+        expect(batch.pendingCount).toBe(expected.filter((one) => one === undefined).length);
+        expect(batch.values().map(hex)).toEqual(expected.map((one) => hex(one?.value ?? null)));
+        expected.forEach((one, i) => {
+          const kind = one === undefined ? EntryKind.absent : one.value === null ? EntryKind.delete : EntryKind.put;
+          expect([batch.kindOf(i), hex(batch.valueOf(i))]).toEqual([kind, hex(one?.value ?? null)]);
+          if (one) expect(batch.lsnOf(i)).toBe(one.lsn);
+        });
+        batch.free();
+        table.free();
+        files.forEach(freeFile);
+      },
+    ),
+    seeded(200),
+  );
+});
+
+test('groups cover the positions in order, with the entry that covers each key', () => {
+  const bounds = ['b', 'd', 'f'].map((text) => ({ key: Buffer.from(text), lsn: 9, value: Buffer.of(0, 0, 0) }));
+  writer.reset();
+  bounds.forEach(({ key, lsn }, i) => writer.addIndex(key, lsn, { a: i, b: 10 * i, c: 100 * i }));
+  const { address, size } = writer.finish() as { address: number; size: number };
+  const keys = ['f1', 'a', 'c', 'b', 'zz', 'c', 'a'].map((text) => Buffer.from(text));
+  const batch = KeyBatch.of(memory, keys, 9);
+  expect(batch.indexSearch(0, 7, address, size)).toEqual([
+    { from: 2, to: 5, a: 0, b: 0, c: 0 },
+    { from: 5, to: 7, a: 2, b: 20, c: 200 },
+  ]);
+  expect(batch.indexSearch(0, 2, address, size)).toEqual([]);
+  expect(batch.indexSearch(4, 6, address, size)).toEqual([
+    { from: 4, to: 5, a: 0, b: 0, c: 0 },
+    { from: 5, to: 6, a: 2, b: 20, c: 200 },
+  ]);
+  batch.free();
+  // The bound itself covers only what its LSN sees.
+  const older = KeyBatch.of(memory, [Buffer.from('b')], 8);
+  expect(older.indexSearch(0, 1, address, size)).toHaveLength(1);
+  const newer = KeyBatch.of(memory, [Buffer.from('b')], 10);
+  expect(newer.indexSearch(0, 1, address, size)).toEqual([]);
+  older.free();
+  newer.free();
+});
+
+test('large batches are sorted once and answered in the order of the caller', () => {
+  const count = BATCH_KEYS_MAX;
+  const keys = Array.from({ length: count }, (_, i) => Buffer.from(`${'p'.repeat(i % 3)}${(i * 7919) % count}`));
+  const table = new Memtable(memory);
+  table.putMany(
+    keys,
+    keys.map((_, i) => Buffer.from(String(i))),
+    { lsn: 1, keepLsn: 0 },
+  );
+  const batch = KeyBatch.of(memory, keys);
+  expect(table.find(batch)).toBe(0);
+  expect(batch.values().every((value, i) => value && Buffer.from(value).toString() === String(i))).toBe(true);
+  batch.free();
+  table.free();
+  expect(() => KeyBatch.of(memory, [...keys, Buffer.of()])).toThrow(RangeError);
+});
+
+test('an empty batch, and positions that are none', () => {
+  const batch = KeyBatch.of(memory, []);
+  expect([batch.pendingCount, batch.values(), batch.settle()]).toEqual([0, [], 0]);
+  const file = writeFile([{ key: Buffer.from('a'), lsn: 1, value: null }], 1);
+  expect(batch.indexSearch(0, 0, file.index.address, file.index.size)).toEqual([]);
+  expect(batch.indexSearch(0, 1, file.index.address, file.index.size)).toBeNull();
+  expect(batch.filterProbe(0, 1, file.filter.address, file.filter.size)).toBeNull();
+  expect(batch.blockSearch(0, 1, file.blocks[0].address, file.blocks[0].size)).toBeNull();
+  batch.free();
+  freeFile(file);
+  expect(() => KeyBatch.of(memory, [new Uint8Array(256)])).toThrow(RangeError);
+});
+
+test('what a batch takes it gives back, also when memory ends', () => {
+  const small = new LsmMemory(createLsmMemory().raw);
+  const keys = Array.from({ length: 5000 }, (_, i) => Buffer.from(`key ${i}`));
+  for (let i = 0; i < 3; i++) KeyBatch.of(small, keys).free();
+  const { size } = small;
+  for (let i = 0; i < 50; i++) KeyBatch.of(small, keys).free();
+  expect(small.size).toBe(size);
+  small.raw.memory.grow(16_384 - small.size / 65_536);
+  const held: KeyBatch[] = [];
+  expect(() => {
+    for (;;) held.push(KeyBatch.of(small, keys));
+  }).toThrow(LsmMemoryFull);
+  for (const batch of held) batch.free();
+  for (const _batch of held) KeyBatch.of(small, keys).free();
+});
