@@ -4,6 +4,8 @@ import type { HttpListener } from './http/listener.ts';
 import { machine } from './queue/machine.ts';
 import type { MetricSources } from './metrics.ts';
 
+type LabelledValues = readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[];
+
 export function nodeGauges(node: () => Node | null, listener: HttpListener): MetricSources['gauges'] {
   const of = (read: (node: Node) => number) => (): number => {
     const opened = node();
@@ -14,6 +16,17 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
     const partitions = opened === null ? [] : [...opened.parts.state.store.partitions()];
     return partitions.map(({ settings: { name } }) => ({ labels: { partition: name }, value: read(opened!, name) }));
   };
+  const perNode = (read: (opened: Node) => LabelledValues) => () => {
+    const opened = node();
+    return opened === null ? [] : read(opened);
+  };
+  const cached = (what: 'hits' | 'misses' | 'size'): (() => LabelledValues) =>
+    perNode((opened) =>
+      Object.entries(opened.parts.tree.stats.cache).map(([kind, counts]) => ({
+        labels: { kind },
+        value: counts[what],
+      })),
+    );
   return [
     { name: 'tq_ready', help: '1 when recovery is done.', read: of(() => 1) },
     { name: 'tq_connections', help: 'Open connections.', read: () => listener.connectionCount() },
@@ -38,6 +51,43 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
       help: 'Cold blocks that came from disk.',
       read: of(({ parts }) => parts.blocks.misses),
     },
+    {
+      name: 'tq_checkpoint_lsn',
+      help: 'A start replays the journal from here.',
+      read: of(({ checkpoints }) => checkpoints.lsn),
+    },
+    { name: 'tq_snapshots', help: 'Open snapshots.', read: of(({ snapshots }) => snapshots.count) },
+    {
+      name: 'tq_memtable_bytes',
+      help: 'Bytes of the index that are not flushed.',
+      read: of(({ parts }) => parts.tree.activeSize + parts.tree.frozenSize),
+    },
+    {
+      name: 'tq_index_bytes',
+      help: 'Bytes of the files of the index, by level.',
+      labels: ['level'],
+      read: perNode((opened) =>
+        opened.parts.tree.stats.levels.map(({ size }, level) => ({ labels: { level: String(level) }, value: size })),
+      ),
+    },
+    {
+      name: 'tq_index_compacted_bytes',
+      help: 'Bytes that compaction of the index wrote since the start.',
+      read: of(({ parts }) => parts.tree.stats.compactedSize),
+    },
+    {
+      name: 'tq_index_cache_hits',
+      help: 'Blocks of the index that were cached.',
+      labels: ['kind'],
+      read: cached('hits'),
+    },
+    {
+      name: 'tq_index_cache_misses',
+      help: 'Blocks of the index that came from disk.',
+      labels: ['kind'],
+      read: cached('misses'),
+    },
+    { name: 'tq_index_cache_bytes', help: 'Cached blocks of the index.', labels: ['kind'], read: cached('size') },
     { name: 'tq_segments', help: 'Segments in use.', read: of(({ parts }) => [...parts.segments.all()].length) },
     {
       name: 'tq_disk_full',

@@ -1,5 +1,5 @@
 /** `tq verify` and `tq inspect` as an operator runs them: processes, exit codes, and what they print where. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,8 +27,18 @@ beforeAll(async () => {
 });
 afterAll(() => home.remove());
 
-function tq(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 60_000 });
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function tq(...args: string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const text = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].on('data', (part: Buffer) => (text[name] += part.toString()));
+  return new Promise((resolve) => child.once('close', (status) => resolve({ status, ...text })));
 }
 
 /** A copy to damage. */
@@ -47,10 +57,10 @@ function treeHash(path: string): string {
   return hash.digest('hex');
 }
 
-describe('tq verify', () => {
-  test('of a sound directory ends with 0, says so, and changes nothing', () => {
+describe.concurrent('tq verify', () => {
+  test('of a sound directory ends with 0, says so, and changes nothing', async () => {
     const before = treeHash(directory);
-    const { status, stdout, stderr } = tq('verify', directory);
+    const { status, stdout, stderr } = await tq('verify', directory);
     expect(stderr).toBe('');
     expect(stdout).toMatch(/\nrows +40 +0\n/);
     expect(stdout).toMatch(/\nsound\n$/);
@@ -59,7 +69,7 @@ describe('tq verify', () => {
     expect(treeHash(directory)).toBe(before);
   });
 
-  test('of a damaged one ends with 1 and names the file, the partition, the rows and the field', () => {
+  test('of a damaged one ends with 1 and names the file, the partition, the rows and the field', async () => {
     const copy = copyOf('damaged');
     const [name] = readdirSync(join(copy, 'segments')).filter((one) => {
       return readFileSync(join(copy, 'segments', one)).includes('value 7');
@@ -69,12 +79,12 @@ describe('tq verify', () => {
     bytes[bytes.indexOf('value 7')] ^= 1;
     writeFileSync(path, bytes);
     const before = treeHash(copy);
-    const { status, stdout } = tq('verify', copy);
+    const { status, stdout } = await tq('verify', copy);
     expect(stdout).toContain(`segments/${name}`);
     expect(stdout).toMatch(/partition +p\n +rows +7\n +fields +a\n/);
     expect(stdout).toMatch(/\n1 problem\n$/);
     expect(status).toBe(EXIT.problems);
-    const json = tq('verify', copy, '--json');
+    const json = await tq('verify', copy, '--json');
     expect(JSON.parse(json.stdout)).toMatchObject({ sound: false, problems: [{ partition: 'p', rows: [7] }] });
     expect(json.status).toBe(EXIT.problems);
     expect(treeHash(copy)).toBe(before);
@@ -85,42 +95,42 @@ describe('tq verify', () => {
     try {
       const used = join(home.path, 'in-use');
       for (const command of ['verify', 'inspect']) {
-        const { status, stdout, stderr } = tq(command, used);
+        const { status, stdout, stderr } = await tq(command, used);
         expect([status, stdout]).toEqual([EXIT.locked, '']);
         expect(stderr).toBe(`tq: another process uses ${used}: stop it, or look at a copy\n`);
       }
-      expect(tq('inspect', used, '--no-lock').stdout).toMatch(/\np +1 +os +40/);
+      expect((await tq('inspect', used, '--no-lock')).stdout).toMatch(/\np +1 +os +40/);
     } finally {
       await close();
     }
   });
 });
 
-describe('tq inspect', () => {
-  test('shows an overview, and the same as JSON', () => {
-    const { status, stdout } = tq('inspect', directory);
+describe.concurrent('tq inspect', () => {
+  test('shows an overview, and the same as JSON', async () => {
+    const { status, stdout } = await tq('inspect', directory);
     expect(status).toBe(EXIT.sound);
     expect(stdout).toMatch(/\np +trainer +36 +4 +0 +0 +1\n/);
-    expect(JSON.parse(tq('inspect', directory, '--json').stdout)).toMatchObject({
+    expect(JSON.parse((await tq('inspect', directory, '--json')).stdout)).toMatchObject({
       partitions: [{ name: 'p', rows: 40 }],
     });
   });
 
-  test.each(['journal', 'segments', 'levels'])('shows the %s as a table and as JSON', (view) => {
-    const table = tq('inspect', directory, view);
+  test.each(['journal', 'segments', 'levels'])('shows the %s as a table and as JSON', async (view) => {
+    const table = await tq('inspect', directory, view);
     expect([table.status, table.stderr]).toEqual([EXIT.sound, '']);
     expect(table.stdout.length).toBeGreaterThan(20);
-    const json = tq('inspect', directory, view, '--json');
+    const json = await tq('inspect', directory, view, '--json');
     for (const line of json.stdout.trim().split('\n')) expect(() => JSON.parse(line) as unknown).not.toThrow();
     expect(json.status).toBe(EXIT.sound);
   });
 
-  test('shows the history of a row', () => {
-    const { status, stdout } = tq('inspect', directory, 'row', 'p', '0');
+  test('shows the history of a row', async () => {
+    const { status, stdout } = await tq('inspect', directory, 'row', 'p', '0');
     expect(status).toBe(EXIT.sound);
     expect(stdout).toMatch(/insert .*\n(.*\n)*.*claim .*/);
     expect(stdout).toMatch(/trainer +leased/);
-    expect(tq('inspect', directory, 'row', 'p', '999').stdout).toContain('row 999 is not there now');
+    expect((await tq('inspect', directory, 'row', 'p', '999')).stdout).toContain('row 999 is not there now');
   });
 
   test('ends quietly when its reader does', async () => {
@@ -135,7 +145,7 @@ describe('tq inspect', () => {
   });
 });
 
-describe('what cannot be meant', () => {
+describe.concurrent('what cannot be meant', () => {
   test.each([
     ['no directory', ['verify']],
     ['an unknown option', ['verify', '.', '--repair']],
@@ -146,8 +156,8 @@ describe('what cannot be meant', () => {
     ['a directory that is not there', ['verify', join(home.path, 'nowhere')]],
     ['a directory of something else', ['inspect', fileURLToPath(new URL('.', import.meta.url))]],
     ['an event type that there is not', ['inspect', directory, 'journal', '--type', 'update']],
-  ])('%s ends with 64 and a reason', (_, args) => {
-    const { status, stdout, stderr } = tq(...args);
+  ])('%s ends with 64 and a reason', async (_, args) => {
+    const { status, stdout, stderr } = await tq(...args);
     expect([status, stdout]).toEqual([EXIT.usage, '']);
     expect(stderr).not.toBe('');
     expect(stderr).not.toContain('    at ');

@@ -54,17 +54,23 @@ export class TreeFiles {
   /** Throws a `RecoveryError` when something that the manifest promises is not there. */
   static async open(place: TreePlace): Promise<TreeFiles> {
     const files = new TreeFiles(place);
-    const { env, directory } = place;
-    const names = await env.fs.list(directory);
-    if (names.includes(MANIFEST_NAME)) {
-      await files.#recover(await readManifest(place), names);
-    } else {
-      const lost = names.find((name) => sstNumber(name) !== null);
-      if (lost !== undefined) throw new RecoveryError('the tree has files and no manifest', { directory, file: lost });
-      // Named before the first file is written, so that files without a manifest are damage and not a crash's leavings.
-      await files.install((manifest) => manifest);
+    try {
+      await files.#open();
+    } catch (error) {
+      await files.#files.closeAll();
+      throw error;
     }
     return files;
+  }
+
+  async #open(): Promise<void> {
+    const { env, directory } = this;
+    const names = await env.fs.list(directory);
+    if (names.includes(MANIFEST_NAME)) return this.#recover(await readManifest(this), names);
+    const lost = names.find((name) => sstNumber(name) !== null);
+    if (lost !== undefined) throw new RecoveryError('the tree has files and no manifest', { directory, file: lost });
+    // Named before the first file is written, so that files without a manifest are damage and not a crash's leavings.
+    await this.install((manifest) => manifest);
   }
 
   get manifest(): Manifest {

@@ -1,6 +1,9 @@
 /**
- * Made test/vectors/data-v1, the data directory of a node of format version 1 that was killed: `node
- * test/vectors/data_v1.ts DIR`. The directory is frozen: every later version opens it and reads the same from it.
+ * Made the data directories of this folder, which nodes of format version 1 left when they were killed. They are
+ * frozen: every later version opens them and reads the same.
+ *
+ *   node test/compat/make.ts test/compat/v1          all in the journal
+ *   node test/compat/make.ts test/compat/v1-tree     two checkpoints on the way, the journal begins at the second
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,9 +15,11 @@ import { simEnv, SimFs } from '../support/sim_env.ts';
 
 const DIR = '/data';
 const TORN_SIZE = 20;
+const target = process.argv[2];
 
 const env = simEnv(SimFs.withReserve(DIR));
 const { node } = await openTestNode(env, DIR);
+const checkpoint = () => (target.endsWith('-tree') ? node.checkpoints.run() : Promise.resolve());
 
 const matrices = Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]);
 const matrixColumn = {
@@ -30,6 +35,7 @@ await putBody(node, 'train', Buffer.concat(encodeBatch(Float64Array.of(4, 1), [m
 await putText(node, 'train', [9], 'prompt', ['deleted']);
 await deleteRows(node, 'train', { ids: Float64Array.of(9), requestId: 'delete-1' });
 
+await checkpoint();
 await declareTest(node, 'gone');
 await putText(node, 'gone', [1], 'a', ['dropped']);
 await drop(node, 'gone');
@@ -45,6 +51,7 @@ const live = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, requ
 const acked = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, leaseMs: 60_000 });
 const released = await claimOf(node, 'train', { fields: ['prompt'], rowsMax: 1, leaseMs: 60_000 });
 if (live.kind !== 'claimed' || acked.kind !== 'claimed' || released.kind !== 'claimed') throw new Error('not claimed');
+await checkpoint();
 await putText(node, 'train', [1], 'prompt', ['after the claim']);
 await putText(node, 'train', [2], 'response', ['answer'], { claim: acked.token });
 await endClaim(node, released.token, 'release', '');
@@ -53,11 +60,11 @@ await putText(node, 'train', [5], 'prompt', ['above the watermark']);
 
 const files = [...env.fs.files].filter(([path]) => !path.endsWith('/reserve'));
 for (const [path, { current }] of files) {
-  const target = `${process.argv[2]}${path.slice(DIR.length)}`;
-  mkdirSync(dirname(target), { recursive: true });
+  const copy = `${target}${path.slice(DIR.length)}`;
+  mkdirSync(dirname(copy), { recursive: true });
   const torn = path.endsWith('.tqj') ? Buffer.alloc(TORN_SIZE, 0x54) : Buffer.alloc(0);
-  writeFileSync(target, Buffer.concat([current, torn]));
+  writeFileSync(copy, Buffer.concat([current, torn]));
 }
 const facts = { putLsn: first.lsn, liveToken: live.token, ackedToken: acked.token, releasedToken: released.token };
 const all = { ...facts, lsn: node.parts.journal.lsn };
-writeFileSync(`${process.argv[2]}/facts.json`, `${JSON.stringify(all, null, 2)}\n`);
+writeFileSync(`${target}/facts.json`, `${JSON.stringify(all, null, 2)}\n`);

@@ -1,45 +1,26 @@
-/** A data directory that version 1 left when it was killed opens and reads the same, in all later versions. */
-import { cpSync, readFileSync } from 'node:fs';
+/** Data directories that format version 1 left when it was killed open and read the same, in all later versions. */
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { endClaim } from '../../../server/engine/claims.ts';
-import type { Node } from '../../../server/engine/node.ts';
-import type { OpenedNode } from '../../../server/engine/open.ts';
-import { readCell } from '../../../server/engine/read.ts';
-import { realEnv } from '../../../server/env/real.ts';
-import { Holds } from '../../../server/store/extents.ts';
-import { claimOf, openTestNode, putText, readText, valuesOf } from '../../support/node.ts';
-import { temporaryDirectory } from '../../support/process.ts';
-import { quietLog } from '../../support/sim_env.ts';
+import { endClaim } from '../../server/engine/claims.ts';
+import type { Node } from '../../server/engine/node.ts';
+import type { OpenedNode } from '../../server/engine/open.ts';
+import { readCell } from '../../server/engine/read.ts';
+import { realEnv } from '../../server/env/real.ts';
+import { Holds } from '../../server/store/extents.ts';
+import { claimOf, openTestNode, putText, readText, valuesOf } from '../support/node.ts';
+import { temporaryDirectory } from '../support/process.ts';
+import { quietLog } from '../support/sim_env.ts';
 
-const frozen = fileURLToPath(new URL('../../vectors/data-v1', import.meta.url));
-const facts = JSON.parse(readFileSync(join(frozen, 'facts.json'), 'utf8')) as {
+interface Facts {
   readonly putLsn: number;
   readonly lsn: number;
   readonly liveToken: string;
   readonly ackedToken: string;
   readonly releasedToken: string;
-};
+}
 
-const directory = temporaryDirectory('data-v1');
-let opened: OpenedNode;
-let node: Node;
-
-beforeAll(async () => {
-  for (const folder of ['journal', 'segments']) {
-    cpSync(join(frozen, folder), join(directory.path, folder), { recursive: true });
-  }
-  opened = await openTestNode(realEnv(quietLog), directory.path);
-  ({ node } = opened);
-});
-
-afterAll(async () => {
-  await opened.close();
-  directory.remove();
-});
-
-async function matrixOf(id: number): Promise<number[]> {
+async function matrixOf(node: Node, id: number): Promise<number[]> {
   const located = await readCell(node, { partition: 'train', id, field: 'matrix' });
   const [{ field, batches, ordinals }] = located.columns;
   const { extent, regions } = located.batches[batches[0]];
@@ -51,9 +32,34 @@ async function matrixOf(id: number): Promise<number[]> {
   return values;
 }
 
-describe('the directory of version 1', () => {
+const directories = [
+  { name: 'v1', events: 27 },
+  { name: 'v1-tree', events: 6 },
+];
+
+describe.each(directories)('the directory $name', ({ name, events }) => {
+  const frozen = join(import.meta.dirname, name);
+  const facts = JSON.parse(readFileSync(join(frozen, 'facts.json'), 'utf8')) as Facts;
+  const directory = temporaryDirectory(name);
+  let opened: OpenedNode;
+  let node: Node;
+
+  beforeAll(async () => {
+    for (const folder of readdirSync(frozen, { withFileTypes: true })) {
+      if (folder.isDirectory())
+        cpSync(join(frozen, folder.name), join(directory.path, folder.name), { recursive: true });
+    }
+    opened = await openTestNode(realEnv(quietLog), directory.path);
+    ({ node } = opened);
+  });
+
+  afterAll(async () => {
+    await opened.close();
+    directory.remove();
+  });
+
   test('opens: what was torn is cut, nothing is left out', () => {
-    expect(opened.recovery).toMatchObject({ events: 27, partitions: 3, voided: [] });
+    expect(opened.recovery).toMatchObject({ events, partitions: 3, voided: [] });
     expect(opened.recovery.cut).toMatchObject({ size: 20, reason: 'a torn write' });
     expect(node.parts.journal.lsn).toBeGreaterThan(facts.lsn);
   });
@@ -62,7 +68,7 @@ describe('the directory of version 1', () => {
     const prompts = ['after the claim', 'TWO', 'three', '', 'above the watermark'];
     expect(await readText(node, 'train', [1, 2, 3, 4, 5], ['prompt'])).toMatchObject({ prompt: prompts });
     expect(await readText(node, 'train', [2], ['response'])).toMatchObject({ response: ['answer'] });
-    expect([await matrixOf(4), await matrixOf(1)]).toEqual([
+    expect([await matrixOf(node, 4), await matrixOf(node, 1)]).toEqual([
       [1, 2, 3, 4],
       [5, 6, 7, 8],
     ]);
