@@ -1,0 +1,41 @@
+/** Random histories of a tree against a plain map of versions; `TQ_LONG=1` runs more of them. */
+
+import { expect, test } from 'vitest';
+import { SimFs } from '../../support/sim_env.ts';
+import { History } from './history.ts';
+
+const isLong = process.env['TQ_LONG'] === '1';
+const SEEDS = isLong ? 2_000 : 24;
+const STEPS = 400;
+
+/** Sizes that bring out different parts: many runs, deep levels, long files, a cache of a few blocks, zstd. */
+const shapes = [
+  {},
+  { level0Size: 8 << 10, fileSize: 8 << 10 },
+  { level0Size: 4 << 10, level0RunsMax: 2, fileSize: 1 << 10, cacheSize: 1 << 10 },
+  { level0Size: 256 << 10, level0RunsMax: 6, cacheSize: 64 << 10 },
+  { level0Size: 8 << 10, fileSize: 4 << 10, compressed: true },
+] as const;
+
+test.each(shapes.map((shape, i) => [JSON.stringify(shape), i] as const))('%s', async (_, shape) => {
+  for (let seed = shape; seed < SEEDS; seed += shapes.length) {
+    const history = new History(new SimFs(), seed, shapes[shape]);
+    await history.open();
+    try {
+      await history.run(STEPS);
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error });
+    }
+  }
+});
+
+test('the same seed leaves the same bytes', async () => {
+  const bytesAfter = async () => {
+    const fs = new SimFs();
+    const history = new History(fs, 3);
+    await history.open();
+    await history.run(150);
+    return [...fs.files].map(([path, { current }]) => `${path} ${current.toString('base64')}`).sort();
+  };
+  expect(await bytesAfter()).toEqual(await bytesAfter());
+});
