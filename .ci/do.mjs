@@ -29,7 +29,7 @@ const tasks = {
     ],
   },
   generate: { python: [], commands: [[nodeBinary, '.ci/generate.ts']] },
-  bench: { python: everything, commands: [[nodeBinary, '--expose-gc', 'test/bench/index.ts']] },
+  bench: { python: everything, commands: [[nodeBinary, '--expose-gc', 'test/bench/main.ts']] },
   pack: { python: everything, commands: [[nodeBinary, '.ci/pack.ts']] },
 };
 

@@ -19,11 +19,11 @@ export type { FinishedBlock } from './host/lsm_block.ts';
 export { BATCH_KEYS_MAX, KeyBatch } from './host/lsm_keys.ts';
 export type { Group } from './host/lsm_keys.ts';
 export { LsmMemory, LsmMemoryFull, SLOT_SIZE } from './host/lsm_memory.ts';
-export { EntryKind, Memtable } from './host/lsm_memtable.ts';
+export { Memtable } from './host/lsm_memtable.ts';
 export type { RowPut, WriteAt } from './host/lsm_memtable.ts';
 export { Merge, MERGE_RUNS_MAX } from './host/lsm_merge.ts';
 export type { Keep, MergedEntry, MergeOptions, MergeStep } from './host/lsm_merge.ts';
-export { KEY_SIZE_MAX, VALUE_SIZE_MAX } from './host/lsm_pack.ts';
+export { EntryKind, KEY_SIZE_MAX, VALUE_SIZE_MAX } from './host/lsm_pack.ts';
 
 /** A fresh instance of core.wasm for one tree; `source` as for `loadCore`. */
 export function createLsmMemory(source?: BufferSource | WebAssembly.Module): LsmMemory {

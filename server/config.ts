@@ -15,6 +15,8 @@ export interface Settings {
   readonly token: string;
   readonly plaintext: boolean;
   readonly syncIntervalMs: number;
+  /** Bytes a second. */
+  readonly scrubRate: number;
   /** Empty: made of host and port. */
   readonly advertise: string;
   readonly shards: number;
@@ -70,6 +72,15 @@ function indexCacheSize(raw: string): number {
   if (size >= INDEX_CACHE_SIZE_MIN && size <= INDEX_CACHE_SIZE_MAX) return size;
   throw new ConfigError(`"${raw}" is not a size from 4MiB to 512MiB`);
 }
+
+function scrubRate(raw: string): number {
+  const size = parseSize(raw);
+  if (size >= SCRUB_RATE_MIN && size <= SCRUB_RATE_MAX) return size;
+  throw new ConfigError(`"${raw}" is not a size from 1MiB to 1GiB`);
+}
+
+const SCRUB_RATE_MIN = 1 << 20;
+const SCRUB_RATE_MAX = 1 << 30;
 
 /** The index lies in the memory of a WASM instance, which has 1 GiB at most. */
 const INDEX_CACHE_SIZE_MIN = 4 << 20;
@@ -164,6 +175,13 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     fallback: '1000',
     about: 'how often level os is synced to disk',
     parse: integer(10, 60_000),
+  },
+  scrubRate: {
+    flag: '--scrub-rate <size>',
+    env: 'TQ_SCRUB_RATE',
+    fallback: '20MiB',
+    about: 'bytes a second that the check of stored bytes reads',
+    parse: scrubRate,
   },
   advertise: {
     flag: '--advertise <url>',

@@ -90,6 +90,24 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
     { name: 'tq_index_cache_bytes', help: 'Cached blocks of the index.', labels: ['kind'], read: cached('size') },
     { name: 'tq_segments', help: 'Segments in use.', read: of(({ parts }) => [...parts.segments.all()].length) },
     {
+      name: 'tq_segment_bytes',
+      help: 'Bytes that segments take on disk.',
+      read: of(({ parts }) => parts.segments.diskUse().size),
+    },
+    {
+      name: 'tq_segment_live_bytes',
+      help: 'Bytes of extents that live.',
+      read: of(({ parts }) => parts.segments.diskUse().liveSize),
+    },
+    {
+      name: 'tq_moved_bytes',
+      help: 'Bytes that compaction of segments copied since the start.',
+      read: of(({ compaction }) => compaction.movedSize),
+    },
+    { name: 'tq_scrub_passes', help: 'Passes of the scrub since the start.', read: of(({ scrub }) => scrub.passCount) },
+    { name: 'tq_scrubbed_bytes', help: 'Bytes that the scrub read.', read: of(({ scrub }) => scrub.verifiedSize) },
+    { name: 'tq_damaged_blocks', help: 'Blocks that are damaged.', read: of(({ parts }) => parts.damage.all().length) },
+    {
       name: 'tq_disk_full',
       help: '1 while puts are refused for want of space.',
       read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)),

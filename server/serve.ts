@@ -53,6 +53,7 @@ export async function serve(env: Env, settings: Settings): Promise<RunningServer
     memorySize: settings.memory,
     indexCacheSize: settings.indexCache,
     syncIntervalMs: settings.syncIntervalMs,
+    scrubRate: settings.scrubRate,
     memoryWaitMsMax: MEMORY_WAIT_MS_MAX,
     ...sizes,
   });

@@ -57,7 +57,7 @@ function treeHash(path: string): string {
   return hash.digest('hex');
 }
 
-describe.concurrent('tq verify', () => {
+describe('tq verify', () => {
   test('of a sound directory ends with 0, says so, and changes nothing', async () => {
     const before = treeHash(directory);
     const { status, stdout, stderr } = await tq('verify', directory);
@@ -106,7 +106,7 @@ describe.concurrent('tq verify', () => {
   });
 });
 
-describe.concurrent('tq inspect', () => {
+describe('tq inspect', () => {
   test('shows an overview, and the same as JSON', async () => {
     const { status, stdout } = await tq('inspect', directory);
     expect(status).toBe(EXIT.sound);

@@ -6,6 +6,7 @@ import { catalogueError, clientError } from './errors.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
 import { Partition, parseStats, sumStats, type PartitionSettings, type PartitionStats } from './partition.ts';
 import type { PutOptions, PutResult } from './put.ts';
+import { openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 import { retryDefaults, systemRuntime, type RetryPolicy, type Runtime } from './retry.ts';
 import { Wire } from './wire.ts';
 
@@ -124,6 +125,24 @@ export class Client {
       }
     }
     return [...byName.values()];
+  }
+
+  /**
+   * Holds the state of now, so that many reads see the same rows whatever is put or deleted meanwhile. What it holds is
+   * not given back before it is closed or its lease is over.
+   *
+   * Throws WaitForOthersError (`too_many_snapshots`).
+   *
+   * @example
+   * ```ts
+   * await using snapshot = await tq.snapshot({ leaseMs: 60_000 }); // closed at the end of the block
+   * await train.delete([7]);
+   * const batch = await train.get([7], { fields: ['prompt'], lsn: snapshot.lsn }); // as it was
+   * batch.column('prompt').row(0); // '7'
+   * ```
+   */
+  snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+    return openSnapshot(this.#wire, options);
   }
 
   /**

@@ -13,6 +13,8 @@ export type { ColumnInput, Matrix, Nested } from './cells.ts';
 export type { Columns, Ids, PutData } from './encode.ts';
 export type { PutOptions, PutResult } from './put.ts';
 export type { NewestOptions, ReadOptions, ScanOptions } from './read.ts';
+export { Snapshot } from './snapshot.ts';
+export type { SnapshotOptions } from './snapshot.ts';
 export type { CallOptions, WaitOptions } from './options.ts';
 export type { RetryPolicy } from './retry.ts';
 export { bytes, dense, json, ragged, scalar, text } from './layouts.ts';

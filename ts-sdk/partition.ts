@@ -112,10 +112,11 @@ export class Partition {
   }
 
   /**
-   * Reads rows by id, in the order asked. With `waitMs`, waits until all of them have all the fields.
+   * Reads rows by id, in the order asked. With `waitMs`, waits until all of them have all the fields. With `lsn`, reads
+   * the state that a snapshot holds.
    *
    * Throws WaitForOthersError (`rows_missing`, `timed_out`), GiveUpError (`drained`: the partition is sealed and
-   * lacks some of the ids), FixRequestError (`field_unknown`).
+   * lacks some of the ids; `lsn_unknown`), FixRequestError (`field_unknown`).
    */
   get(ids: Ids, options: ReadOptions = {}): Promise<Batch> {
     return readIds(this.#target, ids, options);
@@ -134,7 +135,10 @@ export class Partition {
     return readNewest(this.#target, options);
   }
 
-  /** Reads all rows of a range of ids that have the fields, batch by batch; ids rise, with several nodes on each. */
+  /**
+   * Reads all rows of a range of ids that have the fields, batch by batch; ids rise, with several nodes on each. Each
+   * batch is the state of its moment; with `lsn` all are that of one snapshot.
+   */
   scan(options: ScanOptions = {}): AsyncGenerator<Batch, void, undefined> {
     return scanRows(this.#target, options);
   }

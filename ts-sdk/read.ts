@@ -13,22 +13,29 @@ import { toIds, type Ids } from './encode.ts';
 import { TransferQueueError, clientError } from './errors.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
 import { TURN_MS, type Share } from './shards.ts';
+import { lsnFor, type Snapshot } from './snapshot.ts';
 import type { Answer } from './transport.ts';
 import { answerJson, type Wire } from './wire.ts';
 
-/** What to read of the rows. */
-export interface ReadOptions extends WaitOptions {
+interface FieldOptions {
   /** The fields, in the order wanted. Default: all fields of the partition. */
   readonly fields?: readonly string[];
 }
 
-export interface NewestOptions extends ReadOptions {
+interface StateOptions {
+  /** The state to read, which a snapshot holds; see `client.snapshot`. Not with `waitMs`. Default: that of now. */
+  readonly lsn?: number | Snapshot;
+}
+
+/** What to read of the rows. */
+export interface ReadOptions extends WaitOptions, FieldOptions, StateOptions {}
+
+export interface NewestOptions extends WaitOptions, FieldOptions {
   /** Only a row with a higher LSN, such as that of the batch read last, will do. Default: any. */
   readonly afterLsn?: number;
 }
 
-export interface ScanOptions extends CallOptions {
-  readonly fields?: readonly string[];
+export interface ScanOptions extends CallOptions, FieldOptions, StateOptions {
   /** The first id. Default 0. */
   readonly start?: number;
   /** The id before which to stop. Default: none. */
@@ -51,14 +58,16 @@ const JSON_MARGIN = 1_024;
 
 export async function readIds(target: Target, given: Ids, options: ReadOptions): Promise<Batch> {
   const { wire } = target;
-  const { fields, signal, waitMs = 0 } = options;
+  const { fields, lsn, signal, waitMs = 0 } = options;
   const ids = toIds(given);
   const until = { endMs: wire.runtime.nowMs() + waitMs, waits: waitMs > 0, signal };
   const rowsMax = idsPerCall(await wire.limits(signal), fields);
 
+  const lsnAt = async (url: string): Promise<number | undefined> =>
+    lsnFor(lsn, url, (await wire.shards(signal)).nodes.length);
   const readSome = async (share: Share, positions: Uint32Array): Promise<Part[]> => {
     try {
-      const json = { ids: Array.from(positions, (at) => ids[at]), fields };
+      const json = { ids: Array.from(positions, (at) => ids[at]), fields, lsn: await lsnAt(share.node.url) };
       const batch = await readRowsOf(target, { url: share.node.url, json, until });
       if (batch.rows !== positions.length) throw clientError('answer_invalid', 'The answer lacks rows asked for.');
       return [{ positions, batch }];
@@ -109,11 +118,13 @@ export async function* scanRows(target: Target, options: ScanOptions): AsyncGene
   const { wire, partition } = target;
   const { fields, signal, start = 0, end = ID_END } = options;
   const { readRowsMax } = await wire.limits(signal);
-  for (const { url } of (await wire.shards(signal)).nodes) {
+  const { nodes } = await wire.shards(signal);
+  for (const { url } of nodes) {
+    const lsn = lsnFor(options.lsn, url, nodes.length);
     let rowsMax = Math.min(options.rowsMax ?? 1_024, readRowsMax);
     let at = start;
     while (at < end) {
-      const json = { range: { start: at, end, rows_max: rowsMax }, fields };
+      const json = { range: { start: at, end, rows_max: rowsMax }, fields, lsn };
       let answer: Answer;
       try {
         answer = await wire.send({ url, route: 'read', names: { partition }, json, signal });

@@ -1,7 +1,7 @@
 /**
  * The exports of core.wasm: batched functions over linear memory, no managed objects, no imports.
  *
- *     memory   | 1 KiB reserved: 0 is no address | statics | SCRATCH: windows and arguments | bitmap pages ... |
+ *     memory   | 1 KiB reserved: 0 is no address | statics | SCRATCH: windows, arguments | bitmap pages, regions ... |
  *
  * Hosts place arguments anywhere in SCRATCH and read results from there. Pointers are addresses, lengths and counts are
  * u32. A bad argument is a status (-1), never a trap.

@@ -57,7 +57,11 @@ export const ReadRequest = Type.Object(
     fields: Type.Optional(fieldNames),
     wait_ms: Type.Optional(waitMs),
     lsn: Type.Optional(
-      Type.Integer({ minimum: 0, exclusiveMaximum: ID_END, description: 'The state to read, which a snapshot holds; not with newest or a wait.' }),
+      Type.Integer({
+        minimum: 0,
+        exclusiveMaximum: ID_END,
+        description: 'The state to read, which a snapshot holds; not with newest or a wait.',
+      }),
     ),
   },
   closed,

@@ -75,7 +75,10 @@ export const errors = {
   rows_exist: fix(409, 'Some of the cells are there already, and the put asked for if_absent.'),
   row_too_scattered: fix(400, 'A row would show cells of too many puts; put more of its fields together.'),
   lsn_unknown: giveUp(410, 'No snapshot holds the state of this LSN; open a snapshot and read at its LSN.'),
-  too_many_snapshots: wait(503, 'As many snapshots are open as the server allows; close some, or wait for their expiry.'),
+  too_many_snapshots: wait(
+    503,
+    'As many snapshots are open as the server allows; close some, or wait until they expire.',
+  ),
   ack_level_too_low: fix(
     400,
     'A put may ask for a stronger ack level than its partition declares, never a weaker one.',

@@ -54,6 +54,13 @@ export const routes = {
     body: 'none',
     answer: '200 {"epoch","shards","nodes":[{"id","url"}]}',
   },
+  damage: {
+    method: 'GET',
+    path: '/v1/damage',
+    does: 'Lists blocks of stored bytes that are damaged, with the rows and fields that they hold.',
+    body: 'none',
+    answer: '200 {"damage":[...]}',
+  },
   partitions: {
     method: 'GET',
     path: '/v1/partitions',

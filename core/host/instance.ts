@@ -3,8 +3,8 @@
  *
  *     SCRATCH (512 KiB)  | 0: state | 256: results | 4 KiB: window or arguments ............ |
  *
- * Invariants: a view dies when the memory grows (only `page_alloc` grows it), so views are taken anew for each call and
- * never kept; nothing in SCRATCH outlives the call that wrote it.
+ * Invariants: a view dies when the memory grows (of what stands here, only `page_alloc` grows it), so views are taken
+ * anew for each call and never kept; nothing in SCRATCH outlives the call that wrote it.
  */
 
 import type { LsmExports } from './lsm_exports.ts';

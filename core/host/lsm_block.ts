@@ -69,7 +69,7 @@ export class BlockWriter {
     return this.#writer;
   }
 
-  /** Adds an entry (null deletes), which must follow the one before; false when the block is full and must be finished. */
+  /** Adds an entry (null deletes), which follows the one before; false when the block is full and must be finished. */
   add(key: Uint8Array, value: Uint8Array | null, lsn: number): boolean {
     const { raw, window } = this.#memory;
     packEntry(this.#memory.bytes, window, key, value);

@@ -2,7 +2,7 @@
  * A batch of keys to look up, in the memory of the tree: sorted once, then resolved by memtables and blocks.
  *
  *     keys       in the order of the caller: key i has result i
- *     pending    [ 4 | 0 | 7 | ... ]  keys without a version yet, in order of their bytes; positions are 0 ... pendingCount
+ *     pending    [ 4 | 0 | 7 | ... ]  keys without a version yet, in order of their bytes; a place is a position
  *     results    kind, value (a copy), LSN per key
  *
  *     memtable.find(keys)                                                  newest memtable first
@@ -14,8 +14,7 @@
  * Invariants: positions stay as they are until `settle` or `Memtable.find`; found values are copies in the batch.
  */
 import { LsmMemoryFull, type LsmMemory } from './lsm_memory.ts';
-import { EntryKind } from './lsm_memtable.ts';
-import { packKey } from './lsm_pack.ts';
+import { copyPart, EntryKind, packKey } from './lsm_pack.ts';
 
 /** More keys than this are several batches. */
 export const BATCH_KEYS_MAX = 65_536;
@@ -156,19 +155,20 @@ export class KeyBatch {
   values(): (Uint8Array | null)[] {
     const { words, bytes } = this.#memory;
     const first = this.#resultAt(0) / 4;
-    const words_per_result = RESULT_SIZE / 4;
+    const step = RESULT_SIZE / 4;
     let total = 0;
-    for (let i = 0, at = first; i < this.count; i++, at += words_per_result) {
+    for (let i = 0, at = first; i < this.count; i++, at += step) {
       if (words[at] === EntryKind.put) total += words[at + 2];
     }
     const copies = new Uint8Array(total);
     const values: (Uint8Array | null)[] = new Array<Uint8Array | null>(this.count);
     let next = 0;
-    for (let i = 0, at = first; i < this.count; i++, at += words_per_result) {
+    for (let i = 0, at = first; i < this.count; i++, at += step) {
       values[i] = null;
       if (words[at] !== EntryKind.put) continue;
-      const [from, size] = [words[at + 1], words[at + 2]];
-      copies.set(bytes.subarray(from, from + size), next);
+      const from = words[at + 1];
+      const size = words[at + 2];
+      copyPart(copies, next, bytes, from, size);
       values[i] = copies.subarray(next, next + size);
       next += size;
     }

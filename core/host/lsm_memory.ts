@@ -7,6 +7,7 @@
  * anew after anything that may allocate; nothing in the window outlives the call that wrote it.
  */
 import type { CoreExports } from './instance.ts';
+import { copyBytes } from './lsm_pack.ts';
 
 /** A slot of the block cache: one data block, index block or filter. */
 export const SLOT_SIZE = 16 << 10;
@@ -80,7 +81,7 @@ export class LsmMemory {
 
   /** Copies bytes of the host to an address, a slot for instance. */
   write(address: number, bytes: Uint8Array): void {
-    this.bytes.set(bytes, address);
+    copyBytes(this.bytes, address, bytes);
   }
 
   /** Copies numbers `from` to `from + count` of a list to an address, as f64. */

@@ -9,9 +9,7 @@
  */
 import type { KeyBatch } from './lsm_keys.ts';
 import { LsmMemoryFull, type LsmMemory } from './lsm_memory.ts';
-import { packedSize, packEntry } from './lsm_pack.ts';
-
-export const EntryKind = { absent: 0, put: 1, delete: 2 } as const;
+import { EntryKind, packedSize, packEntry } from './lsm_pack.ts';
 
 /** Which version is written, and which older ones may go. */
 export interface WriteAt {

@@ -8,8 +8,9 @@ export const KEY_SIZE_MAX = 255;
 export const VALUE_SIZE_MAX = 8 << 10;
 export const ENTRY_HEAD_SIZE = 4;
 
-const PUT = 1;
-const DELETE = 2;
+/** What the version of a key does; the numbers are those of packed entries. */
+export const EntryKind = { absent: 0, put: 1, delete: 2 } as const;
+
 /** Below this a loop is quicker than `set`. */
 const LOOP_SIZE_MAX = 48;
 
@@ -23,7 +24,7 @@ export function packEntry(out: Uint8Array, at: number, key: Uint8Array, value: U
   if (key.length > KEY_SIZE_MAX) throw new RangeError(`a key of ${key.length} bytes`);
   if (valueSize > VALUE_SIZE_MAX) throw new RangeError(`a value of ${valueSize} bytes`);
   out[at] = key.length;
-  out[at + 1] = value === null ? DELETE : PUT;
+  out[at + 1] = value === null ? EntryKind.delete : EntryKind.put;
   out[at + 2] = valueSize & 0xff;
   out[at + 3] = valueSize >> 8;
   copyBytes(out, at + ENTRY_HEAD_SIZE, key);
@@ -39,10 +40,20 @@ export function packKey(out: Uint8Array, at: number, key: Uint8Array): number {
   return at + 1 + key.length;
 }
 
-function copyBytes(out: Uint8Array, at: number, bytes: Uint8Array): void {
+/** Copies bytes to a place. */
+export function copyBytes(out: Uint8Array, at: number, bytes: Uint8Array): void {
   if (bytes.length > LOOP_SIZE_MAX) {
     out.set(bytes, at);
     return;
   }
   for (let i = 0; i < bytes.length; i++) out[at + i] = bytes[i];
+}
+
+/** Copies `size` bytes from a place in other bytes. */
+export function copyPart(out: Uint8Array, at: number, bytes: Uint8Array, from: number, size: number): void {
+  if (size > LOOP_SIZE_MAX) {
+    out.set(bytes.subarray(from, from + size), at);
+    return;
+  }
+  for (let i = 0; i < size; i++) out[at + i] = bytes[from + i];
 }

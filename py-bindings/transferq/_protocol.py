@@ -346,7 +346,7 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
     "too_many_snapshots": (
         "wait",
         503,
-        "As many snapshots are open as the server allows; close some, or wait for their expiry.",
+        "As many snapshots are open as the server allows; close some, or wait until they expire.",
     ),
     "ack_level_too_low": (
         "fix_request",

@@ -17,6 +17,7 @@ import type { Reserve } from '../journal/reserve.ts';
 import { machine } from '../queue/machine.ts';
 import type { Records } from '../index/records.ts';
 import type { Segments } from '../segment/segments.ts';
+import type { Damage } from '../store/damage.ts';
 import type { ExtentReader } from '../store/extents.ts';
 import type { Partition } from '../store/partition.ts';
 import type { Tree } from '../tree/api.ts';
@@ -26,6 +27,9 @@ import type { NodeState } from './state.ts';
 import type { ClaimTokens } from './tokens.ts';
 import { claimNumber } from './tokens.ts';
 import { Checkpoints, type CheckpointLimits } from './checkpoint.ts';
+import { ExtentRewrite } from './extent_rewrite.ts';
+import { Scrub } from './scrub.ts';
+import { SegmentCompaction } from './segment_compaction.ts';
 import { SnapshotLeases } from './snapshots.ts';
 import { Waits } from './waits.ts';
 
@@ -40,6 +44,7 @@ export interface NodeParts {
   readonly arena: Arena;
   readonly blocks: BlockCache;
   readonly reader: ExtentReader;
+  readonly damage: Damage;
   readonly tokens: ClaimTokens;
   readonly tokenKey: Uint8Array;
   readonly epoch: number;
@@ -49,6 +54,8 @@ export interface NodeParts {
   readonly checkpointLsn: number;
   readonly checkpointLimits: CheckpointLimits;
   readonly syncIntervalMs: number;
+  /** Bytes a second that the scrub reads. */
+  readonly scrubRate: number;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
 }
@@ -58,6 +65,9 @@ export class Node {
   readonly waits: Waits;
   readonly checkpoints: Checkpoints;
   readonly snapshots: SnapshotLeases;
+  readonly compaction: SegmentCompaction;
+  readonly scrub: Scrub;
+  readonly rewrite: ExtentRewrite;
   #claimCounter = 0;
   #leaseTimer: Timer | null = null;
   #leaseTimerMs = Infinity;
@@ -70,7 +80,16 @@ export class Node {
     this.parts = parts;
     this.waits = new Waits({ state: parts.state, clock: parts.env.clock });
     this.checkpoints = this.#createCheckpoints();
-    this.snapshots = new SnapshotLeases(this);
+    this.snapshots = new SnapshotLeases(parts);
+    const { env, core, segments, damage, arena, scrubRate } = parts;
+    const commit = (event: JournalEvent): Promise<Commit> => this.commit(event, 'os').commit;
+    this.compaction = new SegmentCompaction({ env, core, segments, damage, largeSize: arena.frameSize, commit });
+    this.scrub = new Scrub({ env, segments, damage, bytesPerSecond: scrubRate });
+    this.rewrite = new ExtentRewrite({
+      ...{ env, core, arena, segments, damage, commit },
+      extents: () => parts.state.store.extents(),
+      unready: (partition, lists) => parts.state.unready(partition, lists),
+    });
     this.#tickLater();
     this.#armLeases();
   }
@@ -129,6 +148,9 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#leaseTimer?.cancel();
     await this.#ticking;
+    await this.compaction.stop();
+    await this.rewrite.stop();
+    await this.scrub.stop();
     if (this.checkpoints.isDue) await this.checkpoints.run();
     await this.checkpoints.idle();
     this.#stopped = true;
@@ -175,6 +197,9 @@ export class Node {
     else await segments.reclaim(journal.durableLsn);
     if (!reserve.intact) await segments.files.removeRecycled();
     await reserve.restore();
+    this.compaction.tick();
+    this.rewrite.tick();
+    this.scrub.tick();
     if (this.checkpoints.isDue) void this.checkpoints.run();
   }
 

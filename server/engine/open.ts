@@ -31,8 +31,9 @@ import { machine } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import { Records } from '../index/records.ts';
 import { Segments } from '../segment/segments.ts';
+import { Damage } from '../store/damage.ts';
 import { ExtentReader } from '../store/extents.ts';
-import type { LiveExtent } from '../store/partition.ts';
+import type { LiveExtent, Partition } from '../store/partition.ts';
 import { Store } from '../store/store.ts';
 import { Arena } from '../tier/arena.ts';
 import { BlockCache } from '../tier/block_cache.ts';
@@ -52,6 +53,8 @@ export interface NodeOptions {
   readonly frameSize: number;
   readonly blockCacheSize: number;
   readonly syncIntervalMs: number;
+  /** Bytes a second that the scrub reads; `SCRUB_RATE` without it. */
+  readonly scrubRate?: number;
   readonly memoryWaitMsMax: number;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
@@ -78,6 +81,7 @@ export interface Recovery {
 
 const TOKEN_KEY_SIZE = 32;
 const DONE = Promise.resolve();
+const SCRUB_RATE = 20 << 20;
 /** A memtable takes half of what the cache of the index does, within these bounds. */
 const MEMTABLE_SIZE_MIN = 1 << 20;
 const MEMTABLE_SIZE_MAX = 32 << 20;
@@ -85,8 +89,7 @@ const MEMTABLE_SIZE_MAX = 32 << 20;
 /** Rejects with a `RecoveryError`, or an `FsError` of code `ELOCKED`. */
 export async function openNode(options: NodeOptions): Promise<OpenedNode> {
   const { env, core, directory } = options;
-  for (const folder of ['journal', 'segments', 'tree']) await env.fs.makeDirectory(`${directory}/${folder}`);
-  await env.fs.syncDirectory(directory);
+  for (const folder of ['', '/journal', '/segments', '/tree']) await env.fs.makeDirectory(`${directory}${folder}`);
   const lock = await env.fs.lock(directory);
   try {
     const { clock } = env;
@@ -95,7 +98,8 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
     const tree = await openTree({ env, directory: `${directory}/tree`, ...treeSizes(options) });
     const replay = await replayUntilSound(options, arena, tree);
     const { segments, state, end, lost, mark } = replay;
-    const reader = new ExtentReader({ segments, arena, blocks });
+    const damage = new Damage({ env, core, segments, source: state.store });
+    const reader = new ExtentReader({ segments, arena, blocks, damage });
     const reserve = new Reserve({ env, directory });
     await reserve.find();
     const tokenKey = replay.tokenKey ?? env.rng.bytes(TOKEN_KEY_SIZE);
@@ -121,12 +125,13 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
     await reserve.restore();
     for (const queue of state.queues()) machine.restartLeases(queue, clock.nowMs());
     const node = new Node({
-      ...{ env, core, state, journal, reserve, segments, arena, blocks, reader, epoch, tokenKey, tree },
+      ...{ env, core, state, journal, reserve, segments, arena, blocks, reader, damage, epoch, tokenKey, tree },
       records: replay.records,
       tokens: new ClaimTokens(tokenKey),
       checkpointLsn: mark?.lsn ?? 0,
       checkpointLimits: { ...checkpointLimits, memtableSize: treeSizes(options).memtableSize, ...options.checkpoints },
       syncIntervalMs: options.syncIntervalMs,
+      scrubRate: options.scrubRate ?? SCRUB_RATE,
       putBodySizeMax: options.putBodySizeMax,
       answerSizeMax: options.answerSizeMax,
     });
@@ -246,8 +251,15 @@ function replayEvent(
   };
   const lists = rowsOf(event);
   const partition = lists.length === 0 ? undefined : state.store.partitionById((event as InsertEvent).partition);
-  const ids = partition === undefined ? null : state.unready(partition, lists);
-  return ids === null ? apply() : partition!.index.load(ids).then(apply);
+  if (partition === undefined) return apply();
+  const ids = state.unready(partition, lists);
+  return ids === null ? apply() : loadAll(state, partition, lists).then(apply);
+}
+
+async function loadAll(state: NodeState, partition: Partition, lists: readonly Float64Array[]): Promise<void> {
+  for (let ids = state.unready(partition, lists); ids !== null; ids = state.unready(partition, lists)) {
+    await partition.index.load(ids);
+  }
 }
 
 /** The rows that an event needs in memory if they are there. */

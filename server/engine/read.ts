@@ -62,7 +62,7 @@ async function idsAt(node: Node, past: Past, ids: Float64Array): Promise<ReadOut
 async function rangeAt(node: Node, past: Past, range: RangeSelection): Promise<ReadOutcome> {
   const { partition, lsn } = past;
   const rowsMax = range.rowsMax + 1;
-  const ids = await partition.index.scan({ ...range, rowsMax, lsn: lsnToRead(node, partition, lsn) });
+  const ids = await partition.index.scan({ ...range, rowsMax, lsn: lsnToRead(node.parts, partition, lsn) });
   const next = ids.length > range.rowsMax ? ids[range.rowsMax] : null;
   const page = ids.slice(0, range.rowsMax);
   const cells = await locateAt(node, past, page);
@@ -76,7 +76,7 @@ async function rangeAt(node: Node, past: Past, range: RangeSelection): Promise<R
 /** Each step of a read asks anew whether its state can still be had. */
 function locateAt(node: Node, { partition, fields, lsn }: Past, ids: Float64Array): Promise<Located> {
   if (partition.dropped) throw new StoreError('partition_unknown', { dropped: true });
-  return locate(node.parts.state.store, partition, { ids, fields, lsn: lsnToRead(node, partition, lsn) });
+  return locate(node.parts.state.store, partition, { ids, fields, lsn: lsnToRead(node.parts, partition, lsn) });
 }
 
 type RangeSelection = Extract<Selection, { by: 'range' }>;

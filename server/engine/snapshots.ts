@@ -7,10 +7,19 @@
  * it. A read that began while the snapshot was open ends well. Snapshots end with the process.
  */
 import { limits } from '@transfer-queue/core/protocol';
-import type { Timer } from '../env/env.ts';
+import type { Env, Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
+import type { Journal } from '../journal/journal.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
-import type { Node } from './node.ts';
+import type { NodeState } from './state.ts';
+
+/** What is needed of a node. */
+interface SnapshotParts {
+  readonly env: Env;
+  readonly state: NodeState;
+  readonly journal: Journal;
+  readonly epoch: number;
+}
 
 interface Lease {
   readonly lsn: number;
@@ -18,12 +27,12 @@ interface Lease {
 }
 
 export class SnapshotLeases {
-  readonly #node: Node;
+  readonly #parts: SnapshotParts;
   readonly #leases = new Map<string, Lease>();
   #count = 0;
 
-  constructor(node: Node) {
-    this.#node = node;
+  constructor(parts: SnapshotParts) {
+    this.#parts = parts;
   }
 
   get count(): number {
@@ -33,7 +42,7 @@ export class SnapshotLeases {
   /** The state of now; the answer waits until all of it is with the operating system. */
   async open(leaseMs: number): Promise<{ snapshot: string; lsn: number; lease_ms: number }> {
     if (this.#leases.size >= limits.snapshotsMax) throw new StoreError('too_many_snapshots', { open: this.count });
-    const { state, journal, epoch } = this.#node.parts;
+    const { state, journal, epoch } = this.#parts;
     const { lsn } = journal;
     const snapshot = `${epoch}-${++this.#count}`;
     state.store.snapshots.open(lsn);
@@ -72,13 +81,13 @@ export class SnapshotLeases {
   }
 
   #expiry(snapshot: string, leaseMs: number): Timer {
-    return this.#node.parts.env.clock.after(leaseMs, () => this.#end(snapshot));
+    return this.#parts.env.clock.after(leaseMs, () => this.#end(snapshot));
   }
 
   #end(snapshot: string): void {
     const { lsn } = this.#leases.get(snapshot)!;
     this.#leases.delete(snapshot);
-    this.#node.parts.state.store.snapshots.close(lsn);
+    this.#parts.state.store.snapshots.close(lsn);
   }
 }
 
@@ -86,8 +95,7 @@ export class SnapshotLeases {
  * How the index is asked for the state of an LSN in this turn: undefined when that is the state of now. Throws
  * `lsn_unknown`.
  */
-export function lsnToRead(node: Node, partition: Partition, lsn: number): number | undefined {
-  const { journal, state } = node.parts;
+export function lsnToRead({ journal, state }: SnapshotParts, partition: Partition, lsn: number): number | undefined {
   if (lsn > journal.lsn) throw new StoreError('lsn_unknown', { lsn, newest: journal.lsn, reason: 'it is yet to come' });
   if (partition.lsn <= lsn) return undefined;
   if (state.store.snapshots.has(lsn) && isSaved(partition)) return lsn;

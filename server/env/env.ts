@@ -45,6 +45,7 @@ export interface Fs {
   /** Opens for reading and writing; `create` makes the file when it is not there. */
   open(path: string, options?: { create?: boolean }): Promise<File>;
   list(directory: string): Promise<string[]>;
+  /** Makes a directory, and those above it, when it is not there; durable when it resolves. */
   makeDirectory(directory: string): Promise<void>;
   unlink(path: string): Promise<void>;
   /** Gives a file another name in one step; a file of that name is replaced. Durable after `syncDirectory`. */

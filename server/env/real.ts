@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
 import { mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Clock, Env, Fs, Log } from './env.ts';
 import { failpointFiles, FAILPOINTS_VARIABLE } from './failpoint_files.ts';
@@ -22,22 +23,30 @@ const clock: Clock = {
   soon: (action) => void setImmediate(action),
 };
 
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 const fs: Fs = {
   open: (path, options) => openRealFile(path, options?.create === true),
   list: (directory) => readdir(directory),
   async makeDirectory(directory) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const path = resolve(directory);
+    const highest = await mkdir(path, { recursive: true, mode: 0o700 });
+    // One that is there may have been made by a process that was killed before it synced.
+    await syncDirectory(dirname(path));
+    for (let made = path; highest !== undefined && made !== highest; made = dirname(made)) {
+      await syncDirectory(dirname(dirname(made)));
+    }
   },
   unlink: (path) => unlink(path),
   rename: (from, to) => rename(from, to),
-  async syncDirectory(directory) {
-    const handle = await open(directory, constants.O_RDONLY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
+  syncDirectory,
   async freeBytes(directory) {
     const stat = await statfs(directory);
     return stat.bavail * stat.bsize;

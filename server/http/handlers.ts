@@ -49,6 +49,11 @@ export const nodeHandlers: { readonly [Name in NodeRoute]: NodeHandler } = {
     respondJson(exchange, { partitions });
   },
 
+  async damage(node, exchange) {
+    const { damage } = node.parts;
+    respondJson(exchange, { damage: await Promise.all(damage.all().map((one) => damage.describe(one))) });
+  },
+
   partition(node, exchange, { partition }) {
     respondJson(exchange, describe(node, node.partition(partition)));
   },

@@ -84,7 +84,7 @@ export class MemoryIndex implements RowIndex {
       for (let entry = this.#heads[lookUp(this.#table, id)]; entry !== 0; entry = this.#next[entry]!) {
         if (this.#batches[entry] !== batch) continue;
         ids.push(id);
-        ordinals.push(this.#ordinals[entry]!);
+        ordinals.push(this.#ordinals[entry]);
       }
     });
     return Promise.resolve({ ids: Float64Array.from(ids), ordinals: Float64Array.from(ordinals) });

@@ -3,9 +3,9 @@
  *
  *   row (id)  ->  [ (batch, ordinal) of the newest put, ... of the oldest that still matters ]
  *
- * Lookups are batched and asynchronous, since the index may lie on disk. Changes are synchronous, since they are applied
- * in the turn in which the journal took them: what a row had before must be in memory by then. `ready` says whether it
- * is, `load` brings it there.
+ * Lookups are batched and asynchronous, since the index may lie on disk. Changes are synchronous, since they are
+ * applied in the turn in which the journal took them: what a row had before must be in memory by then. `ready` says
+ * whether it is, `load` brings it there.
  *
  * Batches are numbers that the store gives; the index knows nothing of fields, and asks through `BatchOrder` which of a
  * row's puts still matter.

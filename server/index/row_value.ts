@@ -3,7 +3,8 @@
  *
  *   value   { varint batch | varint ordinal } ...        varint: 7 bits a byte, low bits first, high bit: more follow
  *
- * Invariants: at least one put, at most `limits.putsPerRowMax`, which fit a value of the tree; a value is read to its last byte or refused.
+ * Invariants: at least one put, at most `limits.putsPerRowMax`, which fit a value of the tree; a value is read to its
+ * last byte or refused.
  */
 import { limits } from '@transfer-queue/core/protocol';
 import { StoreError } from '../errors.ts';

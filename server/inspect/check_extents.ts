@@ -9,6 +9,7 @@ import { StoreError } from '../errors.ts';
 import type { Segment } from '../segment/segment.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { LiveExtent } from '../store/partition.ts';
+import { blockCount, blockSize, isIntact } from '../tier/blocks.ts';
 import type { Meter } from './meter.ts';
 
 /** A range of an extent whose bytes are not those that were put. Offsets are relative to the extent. */
@@ -23,8 +24,6 @@ export interface ExtentsCheck {
   readonly damages: readonly Damage[];
   readonly segments: number;
 }
-
-const HASH_SIZE = 8;
 
 /** Resolves when all were read; never rejects for bytes that are wrong or cannot be read. */
 export async function checkExtents(
@@ -62,31 +61,21 @@ export async function* damagedBlocks(
   extent: LiveExtent,
   { segments, core }: { segments: Pick<Segments, 'read'>; core: Core },
 ): AsyncGenerator<Damage, void> {
-  const count = Math.ceil(extent.length / CHECKSUM_BLOCK_SIZE);
-  if (extent.blocks.length !== count * HASH_SIZE) {
-    yield wholly(extent, 'it has not one checksum for each of its blocks');
-    return;
-  }
-  const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(Math.min(CHECKSUM_BLOCK_SIZE, extent.length)));
-  const hash = Buffer.alloc(HASH_SIZE);
+  const count = blockCount(extent);
+  if (count === 0) return;
+  const buffers = [0, 1].map(() => Buffer.allocUnsafeSlow(blockSize(extent, 0)));
   let open = null as Damage | null;
-  let reading = count === 0 ? null : readBlock(extent, 0, buffers[0], segments);
+  let reading = readBlock(extent, 0, buffers[0], segments);
   for (let block = 0; block < count; block++) {
-    const read: { bytes: Buffer; failure: string | null } = await reading!;
-    reading = block + 1 < count ? readBlock(extent, block + 1, buffers[(block + 1) % 2], segments) : null;
-    let what = read.failure;
-    if (what === null) {
-      core.xxh64Into(read.bytes, hash);
-      const isRight = hash.equals(extent.blocks.subarray(HASH_SIZE * block, HASH_SIZE * (block + 1)));
-      what = isRight ? null : 'its bytes fail their checksum';
-    }
-    const from = block * CHECKSUM_BLOCK_SIZE;
-    const to = Math.min(from + CHECKSUM_BLOCK_SIZE, extent.length);
+    const { bytes, failure } = await reading;
+    if (block + 1 < count) reading = readBlock(extent, block + 1, buffers[(block + 1) % 2], segments);
+    const what = failure ?? (isIntact(core, extent, block, bytes) ? null : 'its bytes fail their checksum');
     if (open !== null && open.what !== what) {
       yield open;
       open = null;
     }
-    if (what !== null) open = { extent, from: open?.from ?? from, to, what };
+    const from = block * CHECKSUM_BLOCK_SIZE;
+    if (what !== null) open = { extent, from: open?.from ?? from, to: from + bytes.length, what };
   }
   if (open !== null) yield open;
 }
@@ -99,7 +88,7 @@ async function readBlock(
   segments: Pick<Segments, 'read'>,
 ): Promise<{ bytes: Buffer; failure: string | null }> {
   const from = block * CHECKSUM_BLOCK_SIZE;
-  const bytes = into.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, extent.length - from));
+  const bytes = into.subarray(0, blockSize(extent, block));
   try {
     const count = await segments.read(extent.place.segment, bytes, extent.place.offset + from);
     return { bytes, failure: count === bytes.length ? null : 'the file of its segment ends before it does' };

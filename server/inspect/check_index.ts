@@ -35,21 +35,19 @@ export interface IndexCheck {
 const ROWS_PER_STEP = 4_096;
 const ID_END = 2 ** 53;
 
+export interface IndexContext {
+  readonly queue: PartitionQueue;
+  /** The batch of a number, when it lives. */
+  readonly batch: (number: number) => StoredBatch | undefined;
+  /** Batches whose rows are to be named. */
+  readonly wanted: ReadonlySet<StoredBatch>;
+  /** Hears how many rows were looked at. */
+  readonly looked: (rows: number) => void;
+}
+
 /** Rejects with `data_corrupt` when the index itself cannot be read. */
-export async function checkIndex(
-  partition: Partition,
-  {
-    queue,
-    batch,
-    wanted,
-  }: {
-    queue: PartitionQueue;
-    /** The batch of a number, when it lives. */
-    batch: (number: number) => StoredBatch | undefined;
-    wanted: ReadonlySet<StoredBatch>;
-  },
-): Promise<IndexCheck> {
-  const check = new PartitionCheck(partition, { queue, batch, wanted });
+export async function checkIndex(partition: Partition, context: IndexContext): Promise<IndexCheck> {
+  const check = new PartitionCheck(partition, context);
   for (let start = 0; ;) {
     const ids = await partition.index.scan({ start, end: ID_END, rowsMax: ROWS_PER_STEP });
     if (ids.length === 0) break;
@@ -57,6 +55,7 @@ export async function checkIndex(
     for (const [i, id] of ids.entries()) {
       check.row(id, batches.subarray(starts[i], starts[i + 1]), ordinals.subarray(starts[i], starts[i + 1]));
     }
+    context.looked(ids.length);
     start = ids[ids.length - 1] + 1;
   }
   check.end();
@@ -69,17 +68,13 @@ class PartitionCheck implements IndexCheck {
   rows = 0;
   puts = 0;
   readonly #partition: Partition;
-  readonly #queue: PartitionQueue;
-  readonly #batch: (number: number) => StoredBatch | undefined;
-  readonly #wanted: ReadonlySet<StoredBatch>;
+  readonly #context: IndexContext;
   readonly #rowsOfBatch = new Map<StoredBatch, number>();
   readonly #bits: Uint32Array;
 
-  constructor(partition: Partition, given: Pick<Parameters<typeof checkIndex>[1], 'queue' | 'batch' | 'wanted'>) {
+  constructor(partition: Partition, context: IndexContext) {
     this.#partition = partition;
-    this.#queue = given.queue;
-    this.#batch = given.batch;
-    this.#wanted = given.wanted;
+    this.#context = context;
     this.#bits = new Uint32Array(Math.ceil((partition.fields.length + 1) / 32));
   }
 
@@ -109,12 +104,12 @@ class PartitionCheck implements IndexCheck {
         this.#regions(batch);
       }
     }
-    const { rows } = machine.stats(this.#queue);
+    const { rows } = machine.stats(this.#context.queue);
     if (rows !== this.rows) this.#wrong(`the queue has ${rows} rows, the index ${this.rows}`);
   }
 
   #put(id: number, number: number, ordinal: number): void {
-    const batch = this.#batch(number);
+    const batch = this.#context.batch(number);
     if (batch === undefined) return this.#wrong('a row shows a batch that is not there', id, number);
     if (batch.extent.partition !== this.#partition) {
       return this.#wrong('a row shows a batch of another partition', id, number);
@@ -122,7 +117,7 @@ class PartitionCheck implements IndexCheck {
     if (ordinal >= batch.rows) return this.#wrong(`row ${ordinal} of a batch of ${batch.rows} is shown`, id, number);
     this.#rowsOfBatch.set(batch, (this.#rowsOfBatch.get(batch) ?? 0) + 1);
     addBits(this.#bits, batch.fieldBits);
-    if (!this.#wanted.has(batch)) return;
+    if (!this.#context.wanted.has(batch)) return;
     const shown = this.shown.get(batch);
     if (shown === undefined) this.shown.set(batch, [{ id, ordinal }]);
     else shown.push({ id, ordinal });
@@ -130,7 +125,7 @@ class PartitionCheck implements IndexCheck {
 
   /** What the queue thinks that the row has. */
   #readiness(id: number): void {
-    const status = machine.rowStatus(this.#queue, id);
+    const status = machine.rowStatus(this.#context.queue, id);
     if (status === undefined) return this.#wrong('a row is in the index and not in the queue', id);
     const fields = new Set(status.fields);
     for (const field of this.#partition.fields) {

@@ -3,7 +3,7 @@
  * resolves to the exit code of the process.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
-import type { Env } from '../env/env.ts';
+import { FsError, type Env } from '../env/env.ts';
 import { eventTypes, type JournalEvent } from '../journal/events.ts';
 import { oldestStart } from '../journal/scan.ts';
 import { EXIT_PROBLEMS, EXIT_SOUND, EXIT_USAGE, filesOf, InspectError, withDirectory } from './directory.ts';
@@ -95,7 +95,9 @@ export function journal(
     const names = new Names();
     // A directory that cannot be started from has a journal all the same.
     if (lsnBefore > 0) await withState(env, directory, (started) => learnNames(names, started)).catch(unlessRefused);
-    const events = listEvents(source, { filter: { ...filter, type }, names, listing });
+    const start = await journalStart(env, directory).catch(unlessRefused);
+    const bootId = start instanceof InspectError ? undefined : start.bootId;
+    const events = listEvents(source, { filter: { ...filter, type }, names, listing, bootId });
     if (options.json) await printEventsAsJson(events, { names, output: out });
     else await printEvents(events, { names, output: out, listing });
     if (!options.json && lsnBefore > 0) out.write(goneText(lsnBefore));
@@ -115,7 +117,7 @@ export function row(console: Console, options: Options, asked: { partition: stri
       return partition === undefined ? null : rowNow(started, partition, asked.id);
     }).catch(unlessRefused);
     const events: RowEvent[] = [];
-    const puts = now === null || now instanceof InspectError ? [] : now.puts.map(({ put }) => put);
+    const puts = now === null || now instanceof InspectError ? [] : now.puts.map(({ extent }) => extent);
     for await (const event of rowEvents(source, { ...asked, names, puts })) events.push(event);
     const { lsn: lsnBefore } = await oldestStart(source);
     if (json) {
@@ -184,8 +186,9 @@ async function looking({ env, err }: Console, options: Options, look: () => Prom
   try {
     return await withDirectory(env, options, look);
   } catch (error) {
-    if (!(error instanceof InspectError)) throw error;
-    err.write(`tq: ${error.message}\n`);
-    return error.exitCode;
+    if (error instanceof FsError) err.write(`tq: cannot ${error.message}\n`);
+    else if (error instanceof InspectError) err.write(`tq: ${error.message}\n`);
+    else throw error;
+    return error instanceof InspectError ? error.exitCode : EXIT_PROBLEMS;
   }
 }

@@ -21,6 +21,14 @@ export interface ListedEvent {
   readonly offset: number;
 }
 
+export interface ListOptions {
+  readonly filter: JournalFilter;
+  readonly names: Names;
+  readonly listing: JournalListing;
+  /** Of the run that made the checkpoint, whose descriptor may be gone. */
+  readonly bootId?: string;
+}
+
 /** What a listing learned by the way. */
 export interface JournalListing {
   /** Why it ended where it did; undefined while the end was not reached. */
@@ -30,10 +38,10 @@ export interface JournalListing {
 /** Also what a checkpoint has made superfluous, as long as its file is there. */
 export async function* listEvents(
   source: Omit<JournalSource, 'from'>,
-  { filter, names, listing }: { filter: JournalFilter; names: Names; listing: JournalListing },
+  { filter, names, listing, bootId }: ListOptions,
 ): AsyncGenerator<ListedEvent, void> {
   const { from = 0, to = Infinity, limit = Infinity } = filter;
-  const scan = new JournalScan({ ...source, from: await oldestStart(source) });
+  const scan = new JournalScan({ ...source, from: { ...(await oldestStart(source)), bootId } });
   let count = 0;
   for await (const file of scan.files()) {
     for (const { event, header, offset } of file.records()) {

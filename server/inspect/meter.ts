@@ -69,10 +69,9 @@ class BarMeter implements Meter {
     const format = '{stage} {bar} {percent} %  {done} of {all}  {rate}/s  {left} left';
     const stream = output as NodeJS.WritableStream;
     this.#bar = new SingleBar(
-      { stream, format, barsize: 24, fps: REDRAWS_PER_SECOND, hideCursor: true, clearOnComplete: true },
+      { stream, format, barsize: 24, fps: REDRAWS_PER_SECOND, hideCursor: false, clearOnComplete: true },
       Presets.shades_grey,
     );
-    this.#bar.start(1, 0, this.#shown());
   }
 
   total(bytes: number): void {
@@ -87,7 +86,8 @@ class BarMeter implements Meter {
 
   stage(name: string): void {
     this.#pace.stage = name;
-    this.#bar.update(this.#shown());
+    if (this.#bar.isActive) this.#bar.update(this.#shown());
+    else this.#bar.start(Math.max(1, this.#pace.total), 0, this.#shown());
   }
 
   end(): void {

@@ -32,6 +32,8 @@ export class OverlayFs implements Fs {
   readonly #base: Fs;
   /** Files that differ from the ones below, or were looked at; null for those that are gone. */
   readonly #files = new Map<string, Inode | null>();
+  /** Paths that were found below. */
+  readonly #below = new Set<string>();
   readonly #directories = new Set<string>();
   readonly #open = new Set<File>();
 
@@ -44,7 +46,8 @@ export class OverlayFs implements Fs {
     const removed: string[] = [];
     const changed: string[] = [];
     for (const [path, inode] of this.#files) {
-      if (inode === null) removed.push(path);
+      if (inode === null && this.#below.has(path)) removed.push(path);
+      else if (inode === null) continue;
       else if (inode.base !== path) created.push(path);
       else if (inode.isChanged) changed.push(path);
     }
@@ -62,6 +65,7 @@ export class OverlayFs implements Fs {
       if (!isMissing) throw error;
       return this.#openHere(path, null, options?.create === true);
     }
+    this.#below.add(known?.base ?? path);
     const size = await below.size();
     const inode = this.#files.get(path) ?? inodeOf(path, size);
     this.#files.set(path, inode);
@@ -137,6 +141,7 @@ export class OverlayFs implements Fs {
     if (known === null) throw new FsError('ENOENT', path, action);
     if (known !== undefined) return known;
     const file = await this.#base.open(path);
+    this.#below.add(path);
     const size = await file.size();
     await file.close();
     return inodeOf(path, size);

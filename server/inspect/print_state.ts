@@ -122,7 +122,7 @@ export function printRowEvents(events: readonly RowEvent[], { names, output }: {
 
 export function printRowNow(row: RowNow, output: Output): void {
   const putColumns: Column<PutOfRow>[] = [
-    { head: 'put', align: 'right', text: ({ put }) => String(put) },
+    { head: 'put', align: 'right', text: ({ put, extent }) => (put === extent ? String(put) : `${put} (${extent})`) },
     { head: 'shows', text: ({ shows }) => namesText(shows) },
     { head: 'hidden', text: ({ hides }) => namesText(hides) },
     { head: 'row', align: 'right', text: ({ batch, ordinal }) => `${batch}:${ordinal}` },

@@ -26,7 +26,11 @@ export function addInspectCommands(program: Command, env: Env): void {
   const console: Console = { env, out: process.stdout, err: process.stderr };
   program
     .command('verify')
-    .description('check a data directory whose server is stopped, and change nothing; exit code 1 when it has problems')
+    .summary('check a data directory whose server is stopped')
+    .description(
+      'check all of a data directory whose server is stopped, and change nothing\n\n' +
+        'exit codes: 0 sound, 1 problems found, 64 not used as meant, 75 in use',
+    )
     .argument('<dir>', 'data directory')
     .option('--json', 'print one JSON object')
     .action(async (directory: string, { json }: { json?: true }) => {

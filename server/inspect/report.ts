@@ -11,7 +11,7 @@ export const checked = {
   records: 'journal records',
   treeFiles: 'tree files',
   treeEntries: 'tree entries',
-  start: 'starts tried',
+  start: 'events replayed',
   partitions: 'partitions',
   rows: 'rows',
   puts: 'puts of rows',

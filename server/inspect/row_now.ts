@@ -1,12 +1,14 @@
 /** Where a row stands now: which put shows each of its fields, whether the bytes are sound, and what tasks did with it. */
 import { machine, type RowTaskStatus } from '../queue/machine.ts';
-import { lsnOfBatch, placeOfBatch, type Partition } from '../store/partition.ts';
+import { placeOfBatch, type Partition } from '../store/partition.ts';
 import { damagedBlocks } from './check_extents.ts';
 import type { Started } from './start.ts';
 
 export interface PutOfRow {
-  /** LSN of the put, or of the rewrite that wrote it anew. */
+  /** LSN of the put. */
   readonly put: number;
+  /** LSN of the event that wrote its bytes: the put, or a rewrite that left out dead rows. */
+  readonly extent: number;
   readonly batch: number;
   readonly ordinal: number;
   /** Fields of the put that the row shows; newer puts have the others. */
@@ -37,7 +39,7 @@ export async function rowNow({ node }: Started, partition: Partition, id: number
   const seen = new Set<number>();
   const puts: PutOfRow[] = [];
   for (let i = starts[0]; i < starts[1]; i++) {
-    const { number, extent, regions } = state.store.batch(batches[i]);
+    const { number, lsn, extent, regions } = state.store.batch(batches[i]);
     const fields = partition.fields.filter((field) => regions[field.id] !== undefined);
     const shown = fields.filter((field) => !seen.has(field.id));
     for (const field of fields) seen.add(field.id);
@@ -45,7 +47,7 @@ export async function rowNow({ node }: Started, partition: Partition, id: number
     for await (const { from, to, what } of damagedBlocks(extent, { segments, core }))
       wrong.push(`${from}-${to}: ${what}`);
     puts.push({
-      ...{ put: lsnOfBatch(number), batch: placeOfBatch(number), ordinal: ordinals[i] },
+      ...{ put: lsn, extent: extent.key, batch: placeOfBatch(number), ordinal: ordinals[i] },
       shows: shown.map(({ name }) => name),
       hides: fields.filter((field) => !shown.includes(field)).map(({ name }) => name),
       ...{ segment: extent.place.segment.id, offset: extent.place.offset, length: extent.length, level: extent.level },

@@ -7,21 +7,16 @@
  *
  * A journal that a start would refuse is read as far as it goes, so that the rest is checked all the same.
  */
-import { FsError, type Env } from '../env/env.ts';
-import { InvariantError, StoreError } from '../errors.ts';
+import type { Env } from '../env/env.ts';
 import { segmentName } from '../segment/files.ts';
-import type { Partition, StoredBatch } from '../store/partition.ts';
-import type { Store } from '../store/store.ts';
-import { checkExtents } from './check_extents.ts';
-import { checkIndex, type IndexProblem, type RowPut } from './check_index.ts';
 import { checkJournal } from './check_journal.ts';
+import { checkState } from './check_state.ts';
 import { checkTree } from './check_tree.ts';
 import { filesOf, type FoundFile } from './directory.ts';
 import type { Meter } from './meter.ts';
 import { tryStart, type JournalReading, type Refusal } from './reading.ts';
 import { Report, RESTORE, type Problem } from './report.ts';
 import type { Started } from './start.ts';
-import { batchesHit, damageProblem } from './where.ts';
 import { namesText } from './words.ts';
 
 /** What was looked at and what is wrong with it. Rejects only when the disk does. */
@@ -58,7 +53,7 @@ async function start(
   report: Report,
 ): Promise<Started | null> {
   const { started, refusals } = await tryStart(env, directory, journal);
-  report.add('start', 1);
+  report.add('start', started?.recovery.events ?? 0);
   for (const { message, details } of refusals) {
     report.problem('start', { what: `a start is refused: ${message}`, ...placeOf(details), details, advice: RESTORE });
   }
@@ -83,83 +78,6 @@ async function start(
 function placeOf(details: Refusal['details']): Pick<Problem, 'file'> {
   const { segment } = details ?? {};
   return typeof segment === 'number' ? { file: `segments/${segmentName(segment)}` } : {};
-}
-
-async function checkState(
-  { node }: Started,
-  { report, meter, sizeBefore }: { report: Report; meter: Meter; sizeBefore: number },
-): Promise<void> {
-  const { state, segments, core } = node.parts;
-  const extents = [...state.store.extents()].filter(({ level }) => level !== 'memory');
-  const liveSize = extents.reduce((sum, { length }) => sum + length, 0);
-  meter.total(sizeBefore + liveSize);
-  meter.stage('puts');
-  const { damages, segments: segmentCount } = await checkExtents(extents, { segments, core, meter });
-  report.add('extents', extents.length, liveSize);
-  report.add('segments', segmentCount);
-  meter.stage('rows');
-  const wanted = new Set(damages.flatMap(batchesHit));
-  const shown = new Map<StoredBatch, readonly RowPut[]>();
-  for (const partition of state.store.partitions()) {
-    const queue = state.queue(partition);
-    await checkRows(partition, { report, shown, given: { queue, wanted, batch: (n) => liveBatch(state.store, n) } });
-  }
-  for (const damage of damages) report.problem('extents', damageProblem(damage, shown));
-}
-
-async function checkRows(
-  partition: Partition,
-  {
-    report,
-    shown,
-    given,
-  }: {
-    report: Report;
-    shown: Map<StoredBatch, readonly RowPut[]>;
-    given: Parameters<typeof checkIndex>[1];
-  },
-): Promise<void> {
-  report.add('partitions', 1);
-  report.add('batches', countBatches(partition));
-  try {
-    const found = await checkIndex(partition, given);
-    report.add('rows', found.rows);
-    report.add('puts', found.puts);
-    for (const [batch, puts] of found.shown) shown.set(batch, puts);
-    for (const problem of found.problems) reportRow(report, problem);
-  } catch (error) {
-    if (!(error instanceof StoreError) && !(error instanceof FsError)) throw error;
-    const { details } = error as { details?: Record<string, unknown> };
-    report.problem('rows', {
-      what: `the index cannot be read: ${error.message}`,
-      ...{ partition: partition.settings.name, details, advice: RESTORE },
-    });
-  }
-}
-
-function reportRow(report: Report, { what, partition, row, batch }: IndexProblem): void {
-  report.problem('rows', {
-    what,
-    partition: partition.settings.name,
-    ...(row === undefined ? {} : { rows: [row], rowCount: 1 }),
-    ...(batch === undefined ? {} : { details: { batch } }),
-    advice: 'No file is damaged, so this is a fault of the server: keep the directory, and report it.',
-  });
-}
-
-function countBatches({ extents }: Partition): number {
-  let count = 0;
-  for (const { refs } of extents) count += refs;
-  return count;
-}
-
-function liveBatch(store: Store, number: number): StoredBatch | undefined {
-  try {
-    return store.batch(number);
-  } catch (error) {
-    if (error instanceof InvariantError) return undefined;
-    throw error;
-  }
 }
 
 /** Files that a start would remove, since nothing that lives is in them. */

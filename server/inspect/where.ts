@@ -1,6 +1,6 @@
 /** Puts damage into the words of users: the partition, its rows and its fields. */
-import type { FieldLayout } from '@transfer-queue/core/layout';
 import { segmentName } from '../segment/files.ts';
+import { touchedRows } from '../store/damage.ts';
 import type { StoredBatch } from '../store/partition.ts';
 import type { Damage } from './check_extents.ts';
 import type { RowPut } from './check_index.ts';
@@ -9,31 +9,41 @@ import type { Problem } from './report.ts';
 const ROWS_NAMED_MAX = 20;
 
 /** The batches that have a part in the damaged range. */
-export function batchesHit({ extent, from, to }: Damage): StoredBatch[] {
-  return extent.batches.filter(
-    (batch) => batch !== undefined && fieldsHit(batch, { from, to }).length > 0,
+export function batchesHit(damage: Damage): StoredBatch[] {
+  return damage.extent.batches.filter(
+    (batch) => batch !== undefined && cellsHit(batch, damage).length > 0,
   ) as StoredBatch[];
 }
 
-/** Field ids whose parts the range touches. */
-function fieldsHit(batch: StoredBatch, range: { from: number; to: number }): number[] {
-  return [...batch.regions.keys()].filter((field) => touches(batch.regions[field] ?? [], range));
+interface Cells {
+  readonly field: string;
+  /** By ordinal in the batch. */
+  readonly first: number;
+  readonly end: number;
 }
 
-function touches(regions: readonly number[], { from, to }: { from: number; to: number }): boolean {
-  for (let i = 0; i < regions.length; i += 2) {
-    if (regions[i] < to && regions[i] + regions[i + 1] > from) return true;
-  }
-  return false;
+function cellsHit({ regions, rows }: StoredBatch, { extent, from, to }: Damage): Cells[] {
+  return extent.partition.fields.flatMap(({ id, name, layout }) => {
+    const parts = regions[id];
+    const hit = parts === undefined ? null : touchedRows({ layout, regions: parts, rows }, from, to);
+    return hit === null ? [] : [{ field: name, ...hit }];
+  });
 }
 
-export function damageProblem(damage: Damage, shown: ReadonlyMap<StoredBatch, readonly RowPut[]>): Problem {
+/** `shown` says which rows show the batches; null when the index could not be read. */
+export function damageProblem(damage: Damage, shown: ReadonlyMap<StoredBatch, readonly RowPut[]> | null): Problem {
   const { extent, from, to, what } = damage;
   const { partition, place } = extent;
-  const hit = batchesHit(damage);
-  const fieldIds = new Set(hit.flatMap((batch) => fieldsHit(batch, damage)));
-  const rows = hit.flatMap((batch) => rowsHit(batch, partition.fields, damage, shown.get(batch) ?? []));
-  const ids = [...new Set(rows)].sort((a, b) => a - b);
+  const fields = new Set<string>();
+  const ids = new Set<number>();
+  for (const batch of batchesHit(damage)) {
+    for (const { field, first, end } of cellsHit(batch, damage)) {
+      fields.add(field);
+      for (const { id, ordinal } of shown?.get(batch) ?? []) if (ordinal >= first && ordinal < end) ids.add(id);
+    }
+  }
+  const rows = [...ids].sort((a, b) => a - b);
+  const isDead = shown !== null && rows.length === 0;
   return {
     what: `${what}; reads of these cells fail with data_corrupt`,
     file: `segments/${segmentName(place.segment.id)}`,
@@ -41,37 +51,10 @@ export function damageProblem(damage: Damage, shown: ReadonlyMap<StoredBatch, re
     length: to - from,
     lsn: extent.key,
     partition: partition.settings.name,
-    rows: ids.slice(0, ROWS_NAMED_MAX),
-    rowCount: ids.length,
-    fields: [...fieldIds].map((id) => partition.fields[id].name),
-    advice:
-      ids.length === 0
-        ? 'No row shows it any more: nothing is lost. Look for disk errors.'
-        : 'Put these cells anew or delete the rows, or restore the directory from a copy. Look for disk errors.',
+    ...(shown === null ? {} : { rows: rows.slice(0, ROWS_NAMED_MAX), rowCount: rows.length }),
+    fields: [...fields],
+    advice: isDead
+      ? 'No row shows these bytes any more; at most the retry of a claim needs them. Look for disk errors.'
+      : 'Put these cells anew or delete the rows, or restore the directory from a copy. Look for disk errors.',
   };
-}
-
-/** Values of equal size show which rows are hit; else all rows of the batch may be. */
-function rowsHit(
-  batch: StoredBatch,
-  fields: readonly { readonly id: number; readonly layout: FieldLayout }[],
-  { from, to }: Damage,
-  puts: readonly RowPut[],
-): number[] {
-  const touched = fieldsHit(batch, { from, to });
-  return puts
-    .filter(({ ordinal }) => touched.some((field) => isCellHit(batch, fields[field], ordinal, { from, to })))
-    .map(({ id }) => id);
-}
-
-function isCellHit(
-  batch: StoredBatch,
-  { id, layout }: { readonly id: number; readonly layout: FieldLayout },
-  ordinal: number,
-  { from, to }: { from: number; to: number },
-): boolean {
-  if (layout.layout !== 'dense' && layout.layout !== 'scalar') return true;
-  const [offset, length] = batch.regions[id]!;
-  const size = length / batch.rows;
-  return offset + ordinal * size < to && offset + (ordinal + 1) * size > from;
 }

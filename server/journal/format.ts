@@ -67,7 +67,7 @@ export type FileHeaderCheck =
   | { readonly ok: true; readonly number: number; readonly lsnBefore: number }
   | { readonly ok: false; readonly reason: 'torn' | 'damaged' | 'other_version'; readonly version?: number };
 
-/** Only a header that was never written whole (short or zero) counts as torn. */
+/** Only a header that was never written whole (short or zero) counts as torn, whatever stands behind it. */
 export function checkFileHeader(core: Core, bytes: Buffer): FileHeaderCheck {
   if (bytes.length < FILE_HEADER_SIZE || bytes.subarray(0, FILE_HEADER_SIZE).every((byte) => byte === 0)) {
     return { ok: false, reason: 'torn' };

@@ -314,6 +314,7 @@ export class Journal {
     await this.#env.fail('journal.roll.header');
     await this.#pwrite(fileHeader(this.#core, number, this.#writtenLsn));
     this.#offset = FILE_HEADER_SIZE;
+    await this.#syncFile(file);
     await this.#env.fail('journal.roll.syncdir');
     await this.#env.fs.syncDirectory(this.#directory);
   }

@@ -6,7 +6,7 @@
  * file. The checkpoint is the LSN up to which everything is durable elsewhere: its file is the first that is needed.
  *
  *   what is found                                   outcome  reason
- *   the last file's header is short or zero         cut      it was never synced; the file goes, a roll makes it anew
+ *   the last file has a torn header                 cut      it was never synced; the file goes, a roll makes it anew
  *   a file's header is wrong otherwise              refuse   headers are synced before the file is used
  *   another format version                          refuse   this build would misread it
  *   a file number is missing                        refuse   only files below the checkpoint are removed
@@ -149,7 +149,7 @@ function judgeBad(scan: JournalScan, bad: { what: 'record_bad' | 'header_torn' }
   }
   const isTorn = later === null;
   if (bad.what === 'header_torn') {
-    const found = "the last file's header is short or zero";
+    const found = 'the last file has a torn header';
     return { outcome: 'cut', found, cut: { file, offset, size, reason: 'an interrupted roll' }, removesFile: true };
   }
   return {

@@ -158,7 +158,8 @@ export class JournalScan {
       this.#finding = { what: 'file_strange', file: name, lsnBefore: header.lsnBefore };
     } else if (header.reason === 'other_version') {
       this.#finding = { what: 'version_other', file: name, version: header.version! };
-    } else if (header.reason === 'torn' && isLast) {
+    } else if (isLast && (header.reason === 'torn' || bytes.length <= FILE_HEADER_SIZE)) {
+      // Nothing stands behind a header before it is synced; until then a power cut may leave any bytes of it.
       this.#finding = { what: 'header_torn', ...this.#badBytes(bytes, 0, { name, isLast }) };
     } else {
       this.#finding = { what: 'header_wrong', file: name };

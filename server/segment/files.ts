@@ -2,17 +2,18 @@
  * The files of segments: numbered, recycled, removed. Names never come from outside: a segment is a number.
  *
  * A recycled file keeps its number and its pages, since the first write of a new page costs three to five times a later
- * one; files that nobody wanted for a while are removed, so that space comes back.
+ * one; a file that nobody wanted for a while is removed, so that space comes back.
  */
 import type { Env, File, Timer } from '../env/env.ts';
 
 const RECYCLED_COUNT_MAX = 64;
-const RECYCLED_MS_MAX = 20_000;
+const RECYCLED_MS_MAX = 10_000;
 
 interface Recycled {
   readonly id: number;
   readonly file: File;
   readonly size: number;
+  readonly sinceMs: number;
 }
 
 export function segmentName(id: number): string {
@@ -29,13 +30,19 @@ export class SegmentFiles {
   readonly #directory: string;
   readonly #recycledSizeMax: number;
   #numberNext = 1;
+  /** Longest here first. */
   #recycled: Recycled[] = [];
-  #trim: Timer | null = null;
+  #aging: Timer | null = null;
 
   constructor(options: { env: Env; directory: string; recycledSizeMax: number }) {
     this.#env = options.env;
     this.#directory = options.directory;
     this.#recycledSizeMax = options.recycledSizeMax;
+  }
+
+  /** Bytes of the files that wait to be used again. */
+  get recycledSize(): number {
+    return this.#recycled.reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Numbers of the files that are there; later ones are numbered above them. */
@@ -59,11 +66,16 @@ export class SegmentFiles {
       this.#recycled = this.#recycled.filter((file) => file !== best);
       return { id: best.id, file: best.file, fileSize: best.size };
     }
-    const id = this.#numberNext++;
     await this.#env.fail('segment.create');
+    const id = this.#numberNext++;
     const file = await this.#env.fs.open(this.#path(id), { create: true });
-    await this.#env.fail('segment.create.syncdir');
-    await this.#env.fs.syncDirectory(this.#directory);
+    try {
+      await this.#env.fail('segment.create.syncdir');
+      await this.#env.fs.syncDirectory(this.#directory);
+    } catch (error) {
+      await this.#discard(id, file);
+      throw error;
+    }
     return { id, file, fileSize: 0 };
   }
 
@@ -73,28 +85,22 @@ export class SegmentFiles {
   }
 
   async recycle(id: number, file: File | null, size: number): Promise<void> {
-    await this.#env.fail('segment.recycle');
-    const held = this.#recycled.reduce((sum, recycled) => sum + recycled.size, 0);
-    const isWanted = held + size <= this.#recycledSizeMax && this.#recycled.length < RECYCLED_COUNT_MAX;
-    if (file === null || !isWanted) {
-      await file?.close();
-      return this.remove(id);
-    }
-    this.#recycled.push({ id, file, size });
-    this.#trim?.cancel();
-    this.#trim = this.#env.clock.after(RECYCLED_MS_MAX, () => {
-      this.removeRecycled().catch((error: unknown) => this.#env.log.warn({ err: error }, 'recycled files remain'));
-    });
+    const isWanted = this.recycledSize + size <= this.#recycledSizeMax && this.#recycled.length < RECYCLED_COUNT_MAX;
+    if (file === null || size === 0 || !isWanted) return this.#discard(id, file);
+    this.#recycled.push({ id, file, size, sinceMs: this.#env.clock.nowMs() });
+    this.#ageLater();
+  }
+
+  /** Bytes that may still be written here. */
+  freeBytes(): Promise<number> {
+    return this.#env.fs.freeBytes(this.#directory);
   }
 
   /** Gives the space of recycled files back at once. */
   async removeRecycled(): Promise<void> {
     const unwanted = this.#recycled;
     this.#recycled = [];
-    for (const { id, file } of unwanted) {
-      await file.close();
-      await this.remove(id);
-    }
+    for (const { id, file } of unwanted) await this.#discard(id, file);
   }
 
   async remove(id: number): Promise<void> {
@@ -103,8 +109,32 @@ export class SegmentFiles {
   }
 
   async close(): Promise<void> {
-    this.#trim?.cancel();
+    this.#aging?.cancel();
     await this.removeRecycled();
+  }
+
+  async #discard(id: number, file: File | null): Promise<void> {
+    await file?.close();
+    await this.remove(id);
+  }
+
+  /** One timer stands at the time when the file that is here longest has been here long enough. */
+  #ageLater(): void {
+    const [oldest] = this.#recycled;
+    if (this.#aging !== null || oldest === undefined) return;
+    const { clock, log } = this.#env;
+    this.#aging = clock.after(Math.max(0, oldest.sinceMs + RECYCLED_MS_MAX - clock.nowMs()), () => {
+      this.#aging = null;
+      this.#removeAged().catch((error: unknown) => log.warn({ err: error }, 'recycled files remain'));
+      this.#ageLater();
+    });
+  }
+
+  async #removeAged(): Promise<void> {
+    const deadlineMs = this.#env.clock.nowMs() - RECYCLED_MS_MAX;
+    const aged = this.#recycled.filter(({ sinceMs }) => sinceMs <= deadlineMs);
+    this.#recycled = this.#recycled.filter(({ sinceMs }) => sinceMs > deadlineMs);
+    for (const { id, file } of aged) await this.#discard(id, file);
   }
 
   #path(id: number): string {

@@ -4,7 +4,8 @@
  * A segment is born with its file open. Once nobody writes, syncs or reads it, the file may be closed to make room for
  * others, the least recently used first; the next reader opens it again.
  *
- * Invariants: a file that is written, synced or read is not closed; readers that come together share one opening.
+ * Invariants: a file that is written, synced or used is not closed, and its segment is not given to others; users that
+ * come together share one opening.
  */
 import type { File } from '../env/env.ts';
 import { FsError } from '../env/env.ts';
@@ -19,7 +20,7 @@ export class OpenFiles {
   /** Least recently used first. */
   readonly #open = new Set<Segment>();
   readonly #opening = new Map<Segment, Promise<File>>();
-  readonly #readers = new Map<Segment, number>();
+  readonly #users = new Map<Segment, number>();
 
   constructor(options: { open: (id: number) => Promise<File>; max?: number }) {
     this.#openFile = options.open;
@@ -60,15 +61,20 @@ export class OpenFiles {
     }
   }
 
-  async read(segment: Segment, into: Uint8Array, position: number): Promise<number> {
-    this.#readers.set(segment, (this.#readers.get(segment) ?? 0) + 1);
+  /** Whether a call of `use` is under way. */
+  isUsed(segment: Segment): boolean {
+    return this.#users.has(segment);
+  }
+
+  /** Does something with the file, which belongs to the segment from this turn on until it is done. */
+  async use<T>(segment: Segment, action: (file: File) => Promise<T>): Promise<T> {
+    this.#users.set(segment, (this.#users.get(segment) ?? 0) + 1);
     try {
-      const file = await this.open(segment);
-      return await file.pread(into, position);
+      return await action(await this.open(segment));
     } finally {
-      const left = this.#readers.get(segment)! - 1;
-      if (left > 0) this.#readers.set(segment, left);
-      else this.#readers.delete(segment);
+      const left = this.#users.get(segment)! - 1;
+      if (left > 0) this.#users.set(segment, left);
+      else this.#users.delete(segment);
       await this.trim();
     }
   }
@@ -87,6 +93,6 @@ export class OpenFiles {
 
   #isIdle(segment: Segment): boolean {
     const isWritten = !segment.sealed || segment.filling > 0 || segment.dirty || segment.syncing !== null;
-    return !isWritten && !this.#readers.has(segment) && !this.#opening.has(segment);
+    return !isWritten && !this.isUsed(segment) && !this.#opening.has(segment);
   }
 }

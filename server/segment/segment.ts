@@ -3,6 +3,23 @@ import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { File } from '../env/env.ts';
 import type { Run } from '../tier/arena.ts';
 
+/** Where an extent begins. Never changed: an extent that moves gets another place. */
+export interface Place {
+  readonly segment: Segment;
+  readonly offset: number;
+}
+
+/** An extent as its segment sees it. */
+export interface SegmentExtent {
+  /** LSN of its insert; never used again for other bytes. */
+  readonly key: number;
+  place: Place;
+  readonly length: number;
+  /** xxh64 of each 1 MiB block, 8 bytes each. */
+  readonly blocks: Uint8Array;
+  readonly partition: { readonly id: number; readonly bytes: number };
+}
+
 export interface Segment {
   readonly id: number;
   readonly level: AckLevel;
@@ -13,16 +30,36 @@ export interface Segment {
   sealed: boolean;
   /** Reservations that are still being filled or written. */
   filling: number;
-  /** Extents that the store still needs. */
+  /** Extents that the store still needs, and those of them that an event has named already. */
   live: number;
+  readonly extents: Set<SegmentExtent>;
+  /** Bytes that live extents take in the file. */
   liveSize: number;
   /** LSN of the event that killed an extent last. */
   killedLsn: number;
   /** Bytes that the file takes; it may have been a larger segment's before. */
   fileSize: number;
+  /** Monotonic time of the last reservation. */
+  reservedMs: number;
   /** Written since the last sync. */
   dirty: boolean;
   syncing: Promise<void> | null;
+}
+
+/** Where the bytes of the disk are. */
+export interface DiskUse {
+  /** Files of segments that are not dead. */
+  readonly size: number;
+  /** What live extents take of them. */
+  readonly liveSize: number;
+  /** Files of dead segments, not given back yet. */
+  readonly deadSize: number;
+  readonly recycledSize: number;
+}
+
+/** Whether an extent lives and has not moved away. */
+export function isAt(extent: SegmentExtent, place: Place): boolean {
+  return extent.place === place && place.segment.extents.has(extent);
 }
 
 export function newSegment(given: { id: number; level: AckLevel; capacity: number; sealed: boolean }): Segment {
@@ -37,9 +74,11 @@ export function newSegment(given: { id: number; level: AckLevel; capacity: numbe
     end: 0,
     filling: 0,
     live: 0,
+    extents: new Set(),
     liveSize: 0,
     killedLsn: 0,
     fileSize: 0,
+    reservedMs: 0,
     dirty: false,
     syncing: null,
   };

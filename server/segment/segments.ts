@@ -5,36 +5,32 @@
  *
  *   reserve -> fill (from the socket) -> write (pwrite of what was filled) -> the journal names it -> live
  *
- * An extent is the body of one put, verbatim. A segment takes extents at its end only; an active segment is held in the
- * arena at the same offsets, so that a reservation is a range of memory and of the file alike. A segment is sealed when
- * it is full, and recycled when the last of its extents is dead and the events that killed them are durable: before
- * that, a power cut could bring the dead extent back to life over other bytes.
+ * An extent is the body of one put, verbatim. A segment takes extents at its end only. One that takes puts is held in
+ * the arena at the same offsets while it is active, so that a reservation is a range of memory and of the file alike;
+ * one that takes copies of extents has only its file. A segment is sealed when it is full, and recycled when all its
+ * extents are dead, no call uses its file, and the events that killed them are durable: before that, a power cut could
+ * bring a dead extent back to life over other bytes.
  *
  * A segment that is not being filled may be evicted from the arena, which seals it when it was active.
- *
- * Lanes keep apart what must not share a segment: ack levels, since one `disk` put must not pay for its neighbours'
- * dirty bytes, and large partitions, so that dropping one frees whole files.
  */
-import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
+import type { AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
-import type { Env } from '../env/env.ts';
+import type { Env, File } from '../env/env.ts';
 import type { Arena } from '../tier/arena.ts';
 import { SegmentFiles } from './files.ts';
+import { Lanes } from './lanes.ts';
 import { OpenFiles } from './open_files.ts';
-import { newSegment, type Segment } from './segment.ts';
+import { newSegment, type DiskUse, type Place, type Segment, type SegmentExtent } from './segment.ts';
+import { Tails } from './tails.ts';
 
 export const EXTENT_ALIGNMENT = 64;
 
-/**
- * One frame in four may be the active segment of a large partition; further such partitions share the lanes of their
- * ack levels. With more, lanes that take turns would evict each other, and each put would begin a file.
- */
-const FRAMES_PER_OWN_LANE = 4;
-
-export interface Reservation {
-  readonly segment: Segment;
-  readonly offset: number;
+/** Room for an extent that is to come. */
+export interface Room extends Place {
   readonly length: number;
+}
+
+export interface Reservation extends Room {
   /** Where the body goes. */
   readonly bytes: Buffer;
 }
@@ -48,24 +44,27 @@ export interface SegmentsOptions {
 }
 
 export class Segments {
+  readonly #env: Env;
   readonly #arena: Arena;
   readonly #files: SegmentFiles;
   readonly #open: OpenFiles;
   readonly #memoryWaitMsMax: number;
   readonly #segments = new Map<number, Segment>();
-  /** Active segments by lane. */
-  readonly #lanes = new Map<string, Segment>();
+  readonly #lanes: Lanes;
   readonly #opening = new Map<string, Promise<Segment>>();
-  readonly #reservedOfPartition = new Map<number, number>();
   /** Segments without live extents; each is recycled once its `killedLsn` is durable. */
   readonly #dead = new Set<Segment>();
+  readonly #tails: Tails;
 
   constructor(options: SegmentsOptions) {
+    this.#env = options.env;
     this.#arena = options.arena;
+    this.#lanes = new Lanes(options.arena);
     this.#memoryWaitMsMax = options.memoryWaitMsMax;
     const { env, directory, arena } = options;
     this.#files = new SegmentFiles({ env, directory, recycledSizeMax: arena.size });
     this.#open = new OpenFiles({ open: (id) => this.#files.open(id), max: options.openFilesMax });
+    this.#tails = new Tails(this.#open, options.env.log);
   }
 
   get files(): SegmentFiles {
@@ -85,41 +84,85 @@ export class Segments {
     const { level, partition, length } = place;
     if (length > this.#arena.frameSize / 4) {
       const own = await this.#openSegment(level, length);
-      return this.#carve(this.#seal(own), length);
+      return this.#reservation(this.#seal(own), length);
     }
-    const lane = this.#laneOf(level, partition, length);
+    const lane = this.#lanes.choose({ level, partition, length }, this.#opening);
     for (;;) {
-      const active = this.#lanes.get(lane);
-      if (active !== undefined && active.capacity - active.end >= length) return this.#carve(active, length);
+      const active = this.#lanes.active.get(lane);
+      if (active !== undefined && active.capacity - active.end >= length) return this.#reservation(active, length);
       await this.#openLane(lane, level);
     }
   }
 
   /** Hands the bytes `[from, to)` of a reservation to the system. */
-  async write(reservation: Reservation, from: number, to: number): Promise<void> {
-    const { segment, offset, bytes } = reservation;
+  write(reservation: Reservation, from: number, to: number): Promise<void> {
+    return this.writeAt(reservation, reservation.bytes.subarray(from, to), from);
+  }
+
+  /** Writes to the file of a room that is not committed yet, `from` bytes behind its beginning. */
+  async writeAt({ segment, offset }: Place, bytes: Uint8Array, from: number): Promise<void> {
     if (segment.file === null) return;
-    segment.fileSize = Math.max(segment.fileSize, offset + to);
-    await segment.file.pwrite(bytes.subarray(from, to), offset + from);
+    segment.fileSize = Math.max(segment.fileSize, offset + from + bytes.length);
+    await this.#env.fail('segment.write');
+    await segment.file.pwrite(bytes, offset + from);
     segment.dirty = true;
   }
 
-  /** The first `length` bytes of the reservation are filled, written and live: a `drop` must follow one day. */
-  commit(reservation: Reservation, length: number): void {
-    reservation.segment.live++;
-    reservation.segment.liveSize += length;
-    this.#filled(reservation.segment);
+  /** A segment for copies of extents: a file without an image in the arena. It is active until `seal`. */
+  async openForCopies(level: AckLevel, size: number): Promise<Segment> {
+    const capacity = Math.max(aligned(size), this.#arena.frameSize);
+    const { id, file, fileSize } = await this.#files.create(capacity);
+    const segment = newSegment({ id, level, capacity, sealed: false });
+    Object.assign(segment, { file, fileSize });
+    this.#open.add(segment);
+    this.#segments.set(id, segment);
+    return segment;
   }
 
-  /** The reservation came to nothing; the room is given back when nothing was reserved after it. */
-  cancel(reservation: Reservation): void {
-    const { segment, offset, length } = reservation;
+  /** Room in an active segment, or null when it is full. */
+  carve(segment: Segment, length: number): Room | null {
+    if (segment.sealed || segment.capacity - segment.end < length) return null;
+    return this.#carve(segment, length);
+  }
+
+  /** Nothing is reserved in the segment any more. */
+  seal(segment: Segment): void {
+    this.#buryIfDead(this.#seal(segment));
+  }
+
+  /**
+   * The first `length` bytes of the room are filled, written and live: the event that names them, and with it
+   * `register` or `move`, must follow in the same turn.
+   */
+  commit(room: Room, length: number): void {
+    const { segment, offset } = room;
+    if (segment.end === offset + aligned(room.length)) segment.end = offset + aligned(length);
+    segment.live++;
+    segment.liveSize += aligned(length);
+    this.#filled(segment);
+  }
+
+  /** The room came to nothing; it is given back when nothing was reserved after it. */
+  cancel(room: Room): void {
+    const { segment, offset, length } = room;
     if (segment.end === offset + aligned(length)) segment.end = offset;
     this.#filled(segment);
     this.#buryIfDead(segment);
   }
 
-  /** Recovery found an extent that is live. */
+  /** The event that names an extent is applied: its segment, which counts it since `commit` or `adopt`, knows it. */
+  register(extent: SegmentExtent): void {
+    extent.place.segment.extents.add(extent);
+  }
+
+  /** The event `lsn` says that an extent lies at `to`, whose segment counts it since `commit` or `adopt`. */
+  move(extent: SegmentExtent, to: Place, lsn: number): void {
+    this.#leave(extent.place.segment, extent, lsn);
+    extent.place = to;
+    this.register(extent);
+  }
+
+  /** Recovery found an extent that is live: by an insert, or at the place to which an event moved it. */
   adopt(extent: { segment: number; offset: number; length: number }, level: AckLevel): Segment {
     let segment = this.#segments.get(extent.segment);
     if (segment === undefined || this.#dead.delete(segment)) {
@@ -129,34 +172,62 @@ export class Segments {
     segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
     segment.fileSize = segment.end;
     segment.live++;
-    segment.liveSize += extent.length;
+    segment.liveSize += aligned(extent.length);
+    if (level !== 'memory') this.#tails.add(segment);
     return segment;
   }
 
   /** An extent died by the event `lsn`. */
-  drop(extent: { segment: number; length: number }, lsn: number): void {
-    const segment = this.#segments.get(extent.segment);
-    invariant(segment !== undefined && segment.live > 0, `segment ${extent.segment} has a live extent to drop`);
-    segment.live--;
-    segment.liveSize -= extent.length;
-    segment.killedLsn = Math.max(segment.killedLsn, lsn);
-    this.#cacheIfIdle(segment);
-    this.#buryIfDead(segment);
+  drop(extent: SegmentExtent, lsn: number): void {
+    this.#leave(extent.place.segment, extent, lsn);
   }
 
-  /** Recycles the dead segments that no power cut can bring back. */
+  /** Recycles the dead segments that no power cut can bring back, and cuts off what files hold behind sealed ones. */
   async reclaim(durableLsn: number): Promise<void> {
     for (const segment of [...this.#dead]) {
-      if (segment.level !== 'memory' && segment.killedLsn > durableLsn) continue;
+      const isKilled = segment.level === 'memory' || segment.killedLsn <= durableLsn;
+      if (!isKilled || this.#open.isUsed(segment)) continue;
       // Another call may have taken it meanwhile.
-      if (!this.#dead.delete(segment)) continue;
-      await this.#free(segment);
+      if (this.#dead.delete(segment)) await this.#free(segment);
+    }
+    await this.#tails.cut();
+  }
+
+  /** Closes the lanes that nothing was reserved in for a while, and that hold more dead bytes than live ones. */
+  sealMostlyDead(idleMs: number): void {
+    const deadlineMs = this.#env.clock.nowMs() - idleMs;
+    for (const [lane, segment] of [...this.#lanes.active]) {
+      const isIdle = segment.filling === 0 && segment.reservedMs <= deadlineMs;
+      if (isIdle && segment.level !== 'memory' && 2 * segment.liveSize < segment.end) this.#closeLane(lane, segment);
     }
   }
 
-  /** Reads from the file of a segment; resolves to the number of bytes read. */
+  diskUse(): DiskUse {
+    const use = { size: 0, liveSize: 0, deadSize: 0, recycledSize: this.#files.recycledSize };
+    for (const segment of this.#segments.values()) {
+      if (segment.level === 'memory') continue;
+      if (this.#dead.has(segment)) use.deadSize += segment.fileSize;
+      else use.size += segment.fileSize;
+      use.liveSize += segment.liveSize;
+    }
+    return use;
+  }
+
+  /**
+   * Reads from the file of a segment; resolves to the number of bytes read. The file belongs to the segment from this
+   * turn on until the read is done, whatever becomes of its extents.
+   */
   read(segment: Segment, into: Uint8Array, position: number): Promise<number> {
-    return this.#open.read(segment, into, position);
+    return this.#open.use(segment, (file) => file.pread(into, position));
+  }
+
+  /** Puts good bytes back over damaged ones of a live extent, durably. */
+  async repair({ segment, offset }: Place, bytes: Uint8Array, from: number): Promise<void> {
+    await this.#open.use(segment, async (file) => {
+      await file.pwrite(bytes, offset + from);
+      segment.dirty = true;
+    });
+    await this.sync(segment);
   }
 
   /** The run before may have ended without a sync of this segment. */
@@ -177,7 +248,7 @@ export class Segments {
     while (segment.syncing !== null) await segment.syncing;
     if (!segment.dirty || segment.file === null) return;
     segment.dirty = false;
-    segment.syncing = segment.file.datasync().finally(() => {
+    segment.syncing = this.#datasync(segment.file).finally(() => {
       segment.syncing = null;
     });
     await segment.syncing;
@@ -192,27 +263,19 @@ export class Segments {
     }
   }
 
+  async #datasync(file: File): Promise<void> {
+    await this.#env.fail('segment.sync');
+    await file.datasync();
+  }
+
   async close(): Promise<void> {
     for (const segment of this.#segments.values()) await segment.file?.close();
     await this.#files.close();
   }
 
-  #laneOf(level: AckLevel, partition: number, length: number): string {
-    const reserved = (this.#reservedOfPartition.get(partition) ?? 0) + length;
-    this.#reservedOfPartition.set(partition, reserved);
-    const own = `${level}:${partition}`;
-    const hasOwn = this.#lanes.has(own) || this.#opening.has(own);
-    const lanesMax = ackLevels.length + Math.floor(this.#arena.frameCount / FRAMES_PER_OWN_LANE);
-    const isRoom = this.#lanes.size + this.#opening.size < lanesMax;
-    return reserved > this.#arena.frameSize && (hasOwn || isRoom) ? own : level;
-  }
-
   /** A dropped partition needs its lane no more: the segment can be recycled with what it holds. */
   forgetPartition(partition: number): void {
-    this.#reservedOfPartition.delete(partition);
-    for (const [lane, segment] of [...this.#lanes]) {
-      if (lane.endsWith(`:${partition}`)) this.#closeLane(lane, segment);
-    }
+    for (const lane of this.#lanes.forget(partition)) this.#closeLane(lane, this.#lanes.active.get(lane)!);
   }
 
   /** Callers that need the same lane share one opening. */
@@ -226,17 +289,16 @@ export class Segments {
   }
 
   async #replaceLane(lane: string, level: AckLevel): Promise<Segment> {
-    const full = this.#lanes.get(lane);
+    const full = this.#lanes.active.get(lane);
     if (full !== undefined) this.#closeLane(lane, full);
     const segment = await this.#openSegment(level, this.#arena.frameSize);
-    this.#lanes.set(lane, segment);
+    this.#lanes.active.set(lane, segment);
     return segment;
   }
 
   #closeLane(lane: string, segment: Segment): void {
-    this.#lanes.delete(lane);
-    this.#seal(segment);
-    this.#cacheIfIdle(segment);
+    this.#lanes.active.delete(lane);
+    this.#cacheIfIdle(this.#seal(segment));
     this.#buryIfDead(segment);
   }
 
@@ -257,15 +319,31 @@ export class Segments {
 
   #seal(segment: Segment): Segment {
     segment.sealed = true;
+    if (segment.file !== null) this.#tails.add(segment);
     return segment;
   }
 
-  #carve(segment: Segment, length: number): Reservation {
+  #reservation(segment: Segment, length: number): Reservation {
+    const room = this.#carve(segment, length);
+    this.#arena.hold(segment.run!);
+    return { ...room, bytes: segment.run!.bytes.subarray(room.offset, room.offset + length) };
+  }
+
+  #carve(segment: Segment, length: number): Room {
     const offset = segment.end;
     segment.end = offset + aligned(length);
     segment.filling++;
-    this.#arena.hold(segment.run!);
-    return { segment, offset, length, bytes: segment.run!.bytes.subarray(offset, offset + length) };
+    segment.reservedMs = this.#env.clock.nowMs();
+    return { segment, offset, length };
+  }
+
+  #leave(segment: Segment, extent: SegmentExtent, lsn: number): void {
+    invariant(segment.extents.delete(extent), `segment ${segment.id} has the extent ${extent.key}`);
+    segment.live--;
+    segment.liveSize -= aligned(extent.length);
+    segment.killedLsn = Math.max(segment.killedLsn, lsn);
+    this.#cacheIfIdle(segment);
+    this.#buryIfDead(segment);
   }
 
   #filled(segment: Segment): void {
@@ -283,7 +361,8 @@ export class Segments {
     if (segment.run.onEvict !== null) return;
     this.#arena.cache(segment.run, () => {
       segment.run = null;
-      for (const [lane, active] of this.#lanes) if (active === segment) this.#closeLane(lane, segment);
+      const lane = this.#lanes.of(segment);
+      if (lane !== undefined) this.#closeLane(lane, segment);
     });
   }
 
@@ -298,6 +377,8 @@ export class Segments {
   async #free(segment: Segment): Promise<void> {
     this.#segments.delete(segment.id);
     this.#open.forget(segment);
+    this.#tails.forget(segment);
+    await this.#env.fail('segment.recycle');
     while (segment.syncing !== null) await segment.syncing;
     const { file } = segment;
     segment.file = null;

@@ -10,7 +10,7 @@ import type { FieldLayout } from '@transfer-queue/core/layout';
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import type { PartitionSettings } from '../journal/events.ts';
 import type { RowIndex } from '../index/row_index.ts';
-import type { Segment } from '../segment/segment.ts';
+import type { SegmentExtent } from '../segment/segment.ts';
 
 export interface Field {
   readonly id: number;
@@ -20,20 +20,8 @@ export interface Field {
   readonly lsn: number;
 }
 
-/** Where the bytes of an extent lie. A move replaces it; whoever reads holds on to the one that it began with. */
-export interface Place {
-  readonly segment: Segment;
-  readonly offset: number;
-}
-
-export interface LiveExtent {
-  /** LSN of its insert: never another extent's. */
-  readonly key: number;
+export interface LiveExtent extends SegmentExtent {
   readonly partition: Partition;
-  place: Place;
-  readonly length: number;
-  /** xxh64 of each 1 MiB block, 8 bytes each. */
-  readonly blocks: Uint8Array;
   readonly level: AckLevel;
   /** By place in the put; undefined for one that is dead. */
   readonly batches: (StoredBatch | undefined)[];

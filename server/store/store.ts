@@ -200,6 +200,7 @@ export class Store {
     const extent: LiveExtent = { ...given, partition, batches: [], refs: 0, saved: false, savedCounts: null };
     partition.extents.add(extent);
     this.#extents.set(extent.key, extent);
+    this.segments.register(extent);
     partition.bytes += extent.length;
     return extent;
   }
@@ -234,10 +235,8 @@ export class Store {
     if (extent === undefined) return false;
     const segment = this.segments.get(event.segment);
     invariant(segment !== undefined, 'the segment that an extent moves to is there');
-    const from = extent.place;
-    extent.place = { segment, offset: event.offset };
+    this.segments.move(extent, { segment, offset: event.offset }, this.#lsn);
     this.#noteExtent(extent);
-    this.segments.drop({ segment: from.segment.id, length: extent.length }, this.#lsn);
     return true;
   }
 
@@ -380,12 +379,12 @@ export class Store {
   }
 
   #dropExtent(extent: LiveExtent): void {
-    const { partition, place, length } = extent;
+    const { partition, length } = extent;
     partition.extents.delete(extent);
     this.#extents.delete(extent.key);
     partition.bytes -= length;
     if (extent.saved) this.dirty.extents.add(extent);
     else this.dirty.extents.delete(extent);
-    this.segments.drop({ segment: place.segment.id, length }, this.#lsn);
+    this.segments.drop(extent, this.#lsn);
   }
 }

@@ -10,6 +10,7 @@ import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import { invariant, StoreError } from '../errors.ts';
 import type { Arena } from './arena.ts';
+import { blockSize, isIntact } from './blocks.ts';
 
 /** An extent as the cache sees it: `key` is never used again for other bytes. */
 export interface BlockSource {
@@ -97,13 +98,10 @@ export class BlockCache {
 
   async #load(slot: Slot, source: BlockSource, block: number): Promise<void> {
     const from = block * CHECKSUM_BLOCK_SIZE;
-    const bytes = slot.memory.subarray(0, Math.min(CHECKSUM_BLOCK_SIZE, source.length - from));
+    const bytes = slot.memory.subarray(0, blockSize(source, block));
     const count = await source.read(bytes, source.offset + from);
-    const hash = Buffer.alloc(8);
-    this.#core.xxh64Into(bytes, hash);
-    if (count < bytes.length || !hash.equals(source.blocks.subarray(8 * block, 8 * block + 8))) {
-      const where = { segment: source.segmentId, offset: source.offset + from, length: bytes.length };
-      throw new StoreError('data_corrupt', where);
-    }
+    if (isIntact(this.#core, source, block, bytes.subarray(0, count))) return;
+    const where = { segment: source.segmentId, offset: source.offset + from, length: bytes.length };
+    throw new StoreError('data_corrupt', where);
   }
 }

@@ -62,18 +62,29 @@ class EntryReader {
   }
 
   next(): BlockEntry | null {
-    const [shared, unshared, stamp] = [this.varint(), this.varint(), this.varint()];
-    const isDeletion = stamp % 2 === 1;
+    const [shared, unshared, stamp] = [this.varint(), this.varint(), this.#stamp()];
+    const isDeletion = (stamp & 1n) === 1n;
     const [valueShared, valueUnshared] = isDeletion ? [0, 0] : [this.varint(), this.varint()];
-    if (Math.min(shared, unshared, stamp, valueShared, valueUnshared) < 0) return null;
+    if (stamp < 0n || Math.min(shared, unshared, valueShared, valueUnshared) < 0) return null;
     const key = this.#take(this.#key, shared, unshared);
     const value = isDeletion ? Buffer.alloc(0) : this.#take(this.#value, valueShared, valueUnshared);
     if (key === null || value === null) return null;
-    const zigzag = Math.floor(stamp / 2);
-    this.#lsn += zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+    const zigzag = stamp >> 1n;
+    this.#lsn += Number((zigzag >> 1n) ^ -(zigzag & 1n));
     this.#key = key;
     this.#value = value.length <= SHARING_SIZE_MAX ? value : Buffer.alloc(0);
     return { key, lsn: this.#lsn, value: isDeletion ? null : value };
+  }
+
+  /** A varint of up to 56 bits; -1 when there is none. */
+  #stamp(): bigint {
+    let value = 0n;
+    for (let shift = 0n; this.at < this.#bytes.length; shift += 7n) {
+      const byte = this.#bytes[this.at++];
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+    return -1n;
   }
 
   /** -1 when there is none. */

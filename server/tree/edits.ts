@@ -1,7 +1,7 @@
 /** How the manifest changes: pure functions from one to the next, so that every change is one atomic edit. */
 import type { Checkpoint } from './api.ts';
-import { compareEnds, compareKeys, joinRanges, type KeyRange } from './keys.ts';
-import { mayHold } from './levels.ts';
+import { compareEnds, compareKeys, isEmpty, type KeyRange } from './keys.ts';
+import { heldOf } from './levels.ts';
 import type { Dropped, Manifest, SstRecord } from './manifest.ts';
 import type { Merging } from './picking.ts';
 import type { SstFacts } from './sst_writer.ts';
@@ -37,14 +37,18 @@ export function merged(manifest: Manifest, { inputs, range, round }: Merging, ou
 
 /** Ranges that overlap or touch become one, as young as the youngest of them. */
 function joinDropped(ranges: readonly Dropped[]): Dropped[] {
-  return joinRanges(ranges).map((joined) => {
-    const parts = ranges.filter(({ start, end }) => isWithin({ start, end }, joined));
-    return { ...joined, edit: Math.max(...parts.map(({ edit }) => edit)) };
-  });
-}
-
-function isWithin(inner: KeyRange, outer: KeyRange): boolean {
-  return compareKeys(inner.start, outer.start) >= 0 && compareEnds(inner.end, outer.end) <= 0;
+  const sorted = ranges.filter((range) => !isEmpty(range)).sort((a, b) => compareKeys(a.start, b.start));
+  const joined: Dropped[] = [];
+  for (const range of sorted) {
+    const last = joined.at(-1);
+    if (last === undefined || compareEnds(last.end, range.start) < 0) {
+      joined.push(range);
+      continue;
+    }
+    const end = compareEnds(last.end, range.end) < 0 ? range.end : last.end;
+    joined[joined.length - 1] = { start: last.start, end, edit: Math.max(last.edit, range.edit) };
+  }
+  return joined;
 }
 
 function without(files: readonly SstRecord[], gone: readonly SstRecord[]): SstRecord[] {
@@ -56,6 +60,7 @@ function without(files: readonly SstRecord[], gone: readonly SstRecord[]): SstRe
 function settled(manifest: Manifest): Manifest {
   const { files, round } = manifest;
   const goesOn = files.some(({ level, run }) => level === 0 && round !== null && run <= round);
-  const dropped = manifest.dropped.filter((range) => files.some((file) => mayHold(file, range)));
+  const held = new Set(files.flatMap((file) => heldOf(file, manifest.dropped)));
+  const dropped = manifest.dropped.filter((range) => held.has(range));
   return { ...manifest, round: goesOn ? round : null, dropped };
 }

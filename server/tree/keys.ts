@@ -33,7 +33,7 @@ export function joinRanges(ranges: readonly KeyRange[]): KeyRange[] {
   const joined: KeyRange[] = [];
   for (const range of ranges.filter((one) => !isEmpty(one)).sort((a, b) => compareKeys(a.start, b.start))) {
     const last = joined.at(-1);
-    if (last === undefined || (last.end !== null && compareKeys(last.end, range.start) < 0)) joined.push(range);
+    if (last === undefined || compareEnds(last.end, range.start) < 0) joined.push(range);
     else if (compareEnds(last.end, range.end) < 0) joined[joined.length - 1] = { start: last.start, end: range.end };
   }
   return joined;

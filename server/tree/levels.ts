@@ -87,9 +87,18 @@ export function isInside(file: SstRecord, { start, end }: KeyRange): boolean {
   return compareKeys(file.first, start) >= 0 && compareEnds(file.last, end) < 0;
 }
 
-/** Whether a file may hold keys of a dropped range. */
-export function mayHold(file: SstRecord, dropped: Dropped): boolean {
-  return file.cleanEdit < dropped.edit && overlaps(file, dropped);
+/** The ranges of a sorted, disjoint list of which a file may hold keys. */
+export function heldOf(file: SstRecord, dropped: readonly Dropped[]): readonly Dropped[] {
+  let low = 0;
+  let high = dropped.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareEnds(dropped[middle].end, file.first) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  let to = low;
+  while (to < dropped.length && compareKeys(dropped[to].start, file.last) <= 0) to++;
+  return dropped.slice(low, to).filter(({ edit }) => file.cleanEdit < edit);
 }
 
 export function sizeOf(files: readonly SstRecord[]): number {

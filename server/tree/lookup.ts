@@ -10,13 +10,19 @@
  * Invariants: a key is taken from the newest stratum that has it; a damaged block fails the batches that need it, and
  * no other.
  */
-import type { KeyBatch } from '@transfer-queue/core/lsm';
+import type { Group, KeyBatch } from '@transfer-queue/core/lsm';
 import type { BlockCache, Frame } from './block_cache.ts';
 import type { SstTable } from './sst_table.ts';
 import type { Stratum, Version } from './version.ts';
 
 /** Blocks that one lookup reads at a time. */
 const READS_MAX = 32;
+
+/** Of pending keys, `to` exclusive. */
+interface Positions {
+  readonly from: number;
+  readonly to: number;
+}
 
 /** A block that keys of the batch wait for. */
 interface Missing {
@@ -75,38 +81,46 @@ export class Lookup {
   }
 
   #searchStratum({ tables, index }: Stratum, missing: Missing[]): void {
-    index.search(this.#batch, (file, from, to) => {
-      const table = tables[file];
-      this.#with(missing, { table, block: table.indexBlock }, (frame, more) => {
-        const groups = this.#batch.indexSearch(from, to, frame.address, frame.size);
-        if (groups === null) throw table.corrupt(table.indexBlock, 'its entries are out of order');
-        for (const group of groups) this.#searchGroup(table, group, more);
-      });
-    });
+    index.search(this.#batch, (file, from, to) => this.#searchFile(tables[file], { from, to }, missing));
   }
 
-  #searchGroup(
-    table: SstTable,
-    { from, to, a, b }: { from: number; to: number; a: number; b: number },
-    missing: Missing[],
-  ): void {
-    if (a >= table.dataCount || b >= table.filterCount) throw table.corrupt(table.indexBlock, 'it names other blocks');
-    this.#with(missing, { table, block: table.filterBlock(b) }, (filter, more) => {
-      const left = this.#batch.filterProbe(from, to, filter.address, filter.size);
-      if (left === null) throw table.corrupt(table.filterBlock(b), 'it is no filter');
-      if (left === 0) return;
-      this.#with(more, { table, block: a }, (data) => {
-        if (this.#batch.blockSearch(from, to, data.address, data.size) === null) {
-          throw table.corrupt(a, 'its entries are out of order');
-        }
-      });
-    });
+  #searchFile(table: SstTable, positions: Positions, missing: Missing[]): void {
+    const block = table.indexBlock;
+    const frame = this.#cache.find(table, block);
+    if (frame !== null) return this.#searchIndex(table, positions, frame, missing);
+    missing.push({ table, block, search: (loaded, more) => this.#searchIndex(table, positions, loaded, more) });
   }
 
-  /** Searches a block now when it is in the cache, later when it is not. */
-  #with(missing: Missing[], place: Omit<Missing, 'search'>, search: (frame: Frame, missing: Missing[]) => void): void {
-    const frame = this.#cache.find(place.table, place.block);
-    if (frame === null) missing.push({ ...place, search });
-    else search(frame, missing);
+  #searchIndex(table: SstTable, { from, to }: Positions, { address, size }: Frame, missing: Missing[]): void {
+    const groups = this.#batch.indexSearch(from, to, address, size);
+    if (groups === null) throw table.corrupt(table.indexBlock, 'its entries are out of order');
+    for (const group of groups) {
+      if (group.a >= table.dataCount || group.b >= table.filterCount) {
+        throw table.corrupt(table.indexBlock, 'it names blocks that are not there');
+      }
+      this.#searchGroup(table, group, missing);
+    }
+  }
+
+  #searchGroup(table: SstTable, group: Group, missing: Missing[]): void {
+    const block = table.filterBlock(group.b);
+    const frame = this.#cache.find(table, block);
+    if (frame !== null) return this.#probe(table, group, frame, missing);
+    missing.push({ table, block, search: (loaded, more) => this.#probe(table, group, loaded, more) });
+  }
+
+  #probe(table: SstTable, group: Group, { address, size }: Frame, missing: Missing[]): void {
+    const left = this.#batch.filterProbe(group.from, group.to, address, size);
+    if (left === null) throw table.corrupt(table.filterBlock(group.b), 'it is no filter');
+    if (left === 0) return;
+    const block = group.a;
+    const frame = this.#cache.find(table, block);
+    if (frame !== null) return this.#searchData(table, group, frame);
+    missing.push({ table, block, search: (loaded) => this.#searchData(table, group, loaded) });
+  }
+
+  #searchData(table: SstTable, { from, to, a }: Group, { address, size }: Frame): void {
+    const found = this.#batch.blockSearch(from, to, address, size);
+    if (found === null) throw table.corrupt(a, 'its entries are out of order');
   }
 }

@@ -19,7 +19,7 @@ import {
   filesOfLevel,
   isInside,
   LEVELS_MAX,
-  mayHold,
+  heldOf,
   overlapping,
   overlaps,
   sizeOf,
@@ -34,6 +34,8 @@ export interface LevelSizes {
   readonly level0RunsMax: number;
   /** A file that reaches it is finished. */
   readonly fileSize: number;
+  /** Files of level 1 in one piece of a round. */
+  readonly pieceFilesMax: number;
 }
 
 export interface Merging {
@@ -62,8 +64,6 @@ export interface TreeView {
 }
 
 export const LEVEL_RATIO = 10;
-/** Files of level 1 in one piece of a round. */
-const PIECE_FILES_MAX = 8;
 const MOVES_MAX = 64;
 /** Smaller files are not moved along: level 1 would fill with crumbs. */
 const MOVED_SHARE_MIN = 1 / 8;
@@ -73,9 +73,7 @@ export const DROPPED_RANGES_MAX = 32;
 /** Null when nothing is due. */
 export function pickCompaction(tree: TreeView, sizes: LevelSizes): Picked | null {
   const { levels, dropped } = tree;
-  const gone = allFiles(levels).filter((file) =>
-    dropped.some((range) => mayHold(file, range) && isInside(file, range)),
-  );
+  const gone = allFiles(levels).filter((file) => heldOf(file, dropped).some((range) => isInside(file, range)));
   if (gone.length > 0) return { kind: 'drop', files: gone };
   const level = mostUrgentLevel(tree, sizes);
   if (level === 0) return pickLevel0(tree, sizes);
@@ -137,7 +135,7 @@ function pickPiece(levels: Levels, newest: number, sizes: LevelSizes): Picked {
   if (moved.length > 0) return { kind: 'move', files: moved, level: 1 };
   const { start } = hull(files);
   const below = overlapping(level1, { start, end: null });
-  const end = below.length > PIECE_FILES_MAX ? below[PIECE_FILES_MAX].first : null;
+  const end = below.length > sizes.pieceFilesMax ? below[sizes.pieceFilesMax].first : null;
   const piece = { start, end };
   const inputs = [...files.filter((file) => overlaps(file, piece)), ...overlapping(level1, piece)];
   if (inputs.length === 1 && !inputs[0].trimmed) return { kind: 'move', files: inputs, level: 1 };
@@ -167,7 +165,7 @@ function pickDeeper(levels: Levels, level: number): Picked {
 
 function rewriteOldest({ levels, dropped, blocked }: TreeView): Merging | null {
   const touched = allFiles(levels).filter(
-    (file) => !file.trimmed && !blocked?.has(file.level) && dropped.some((range) => mayHold(file, range)),
+    (file) => !file.trimmed && !blocked?.has(file.level) && heldOf(file, dropped).length > 0,
   );
   if (touched.length === 0) return null;
   const oldest = touched.reduce((a, b) => (b.number < a.number ? b : a));

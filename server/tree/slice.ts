@@ -3,7 +3,7 @@ import type { Clock } from '../env/env.ts';
 
 const SLICE_MS = 2;
 /** A slice ends after so many looks, whatever the clock says. */
-const LOOKS_MAX = 64;
+const LOOKS_MAX = 4;
 
 export class Slice {
   readonly #clock: Clock;

@@ -34,6 +34,8 @@ export interface TreeOptions {
   readonly level0Size?: number;
   readonly level0RunsMax?: number;
   readonly fileSize?: number;
+  /** Files of level 1 that one job of level 0 takes. */
+  readonly pieceFilesMax?: number;
   /** Bytes a second that compaction writes, as long as level 0 is not too full. */
   readonly compactionRate?: number;
   /** zstd for blocks of new files. */
@@ -45,6 +47,7 @@ const defaults = {
   level0Size: 64 << 20,
   level0RunsMax: 8,
   fileSize: 8 << 20,
+  pieceFilesMax: 8,
   compactionRate: 64 << 20,
   compressed: false,
 };

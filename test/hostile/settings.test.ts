@@ -64,6 +64,8 @@ describe('which one wins', () => {
     token: ['', 'file', 'env', 'flag'],
     plaintext: ['false', 'true', 'false', 'true'],
     syncIntervalMs: ['1000', '11', '12', '13'],
+    scrubRate: ['20971520', '1048576', '1048577', '1048578'],
+    scrubRate: ['20971520', '1048576', '1048577', '1048578'],
     advertise: ['', 'http://file', 'http://env', 'http://flag'],
     shards: ['64', '1', '2', '3'],
   };
@@ -114,6 +116,10 @@ describe('a wrong one is named, with what would do', () => {
       /^tq: --index-cache: "4095KiB" is not a size from 4MiB to 512MiB$/,
     ],
     'much cache': [{ env: { TQ_INDEX_CACHE: '513MiB' } }, /^tq: TQ_INDEX_CACHE: .* 4MiB to 512MiB$/],
+    'little scrub': [
+      { arguments: ['--scrub-rate', '1023KiB'] },
+      /^tq: --scrub-rate: "1023KiB" is not a size from 1MiB to 1GiB$/,
+    ],
     'much memory': [{ arguments: ['--memory', '9999999999999GiB'] }, /^tq: --memory: .* 32MiB to 64GiB$/],
     'log level': [{ arguments: ['--log-level', 'loud'] }, /^tq: --log-level: "loud" is not one of debug, info/],
     plaintext: [{ env: { TQ_PLAINTEXT: 'maybe' } }, /^tq: TQ_PLAINTEXT: "maybe" is not true or false$/],
@@ -161,7 +167,7 @@ describe('a wrong one is named, with what would do', () => {
   test('an unknown flag', async () => {
     const { code, out, log } = await run({ arguments: ['--bogus'] });
     expect(log).toMatch(/^error: unknown option '--bogus'/);
-    expect([code, out]).toEqual([EXIT_FAILED, '']);
+    expect([code, out]).toEqual([EXIT_USAGE, '']);
   });
 
   test('a host beyond loopback is served with both', async () => {

@@ -33,7 +33,13 @@ const wrong: Readonly<Record<string, string | null>> = {
 /** A head that announces a body where the route takes one; nothing follows it. */
 function headOfRoute(name: RouteName, authorization: string | null): Buffer {
   const { method, path, body } = routes[name];
-  const parameters: Readonly<Record<string, string>> = { partition: 'p', id: '0', field: 'f', claim: 'c', snapshot: 's' };
+  const parameters: Readonly<Record<string, string>> = {
+    partition: 'p',
+    id: '0',
+    field: 'f',
+    claim: 'c',
+    snapshot: 's',
+  };
   const target = path.replace(/\{(\w+)\}/g, (_, parameter: string) => parameters[parameter]);
   const type = body === 'arrow' ? 'application/vnd.apache.arrow.stream' : 'application/json';
   const takes: Record<string, string> = body === 'none' ? {} : { 'content-length': '100000', 'content-type': type };

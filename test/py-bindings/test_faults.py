@@ -18,8 +18,11 @@ def call(tq: Client, case: dict[str, Any]) -> None:
         rows = case.get("rows", 1)
         put = partition.put({"x": np.full(rows, 1.5, np.float32)}, index_ids=np.arange(7, 7 + rows))
         assert put.lsn == 5
-    elif case["call"] == "get":
-        batch = partition.get([7], fields=["x"])
+    elif case["call"] == "snapshot":
+        snapshot = tq.snapshot(lease_s=30)
+        assert (snapshot.lsn, snapshot.lease_s) == (5, 30)
+    elif case["call"] in ("get", "get_at"):
+        batch = partition.get([7], fields=["x"], lsn=5 if case["call"] == "get_at" else None)
         assert (batch.index_ids.tolist(), batch["x"].list(), batch.lsn) == ([7], [1.5], 5)
     else:
         claimed = partition.claim(task="t", fields=["x"], batch_size=1)

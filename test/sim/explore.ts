@@ -8,11 +8,12 @@
  *
  * Some starts are themselves cut short at each of their changes, and so on. Everything follows from the seed.
  */
+import { createHash } from 'node:crypto';
 import { seededRandom, simEnv, SimFs, type DiskOp } from '../support/sim_env.ts';
 import { crashImages, signature, type CrashImage } from '../support/sim/crash_images.ts';
 import { carried, isPossible, isRequired, removes, type Crash, type History, type Note } from './history.ts';
 import { judge, type FindingKind, type Observation } from './judge.ts';
-import { live, type Life, type Plant } from './life.ts';
+import { FAULTS, live, type Faults, type Life, type Plant } from './life.ts';
 import { observe } from './observe.ts';
 import { abandon, DIR, openSimNode } from './open.ts';
 
@@ -27,6 +28,7 @@ export interface ExploreOptions {
   readonly stopsAtFirst?: boolean;
   /** How often a start is itself cut short. */
   readonly nestedChance?: number;
+  readonly faults?: Partial<Faults>;
   readonly plant?: Plant;
 }
 
@@ -51,6 +53,8 @@ export interface Exploration {
   readonly counters: Counters;
   /** The first violations, in words that lead back to them. */
   readonly violations: string[];
+  /** Of every op and every image, in order: equal for equal seeds. */
+  readonly digest: string;
 }
 
 const LIVES = 3;
@@ -85,10 +89,16 @@ export function newCounters(): Counters {
   };
 }
 
+/** Adds the counters of one exploration to those of others. */
+export function addCounters(sum: Counters, more: Counters): void {
+  for (const name of Object.keys(sum) as (keyof Counters)[]) sum[name] += more[name];
+}
+
 export async function explore(options: ExploreOptions): Promise<Exploration> {
   const explorer = new Explorer(options);
   await explorer.run();
-  return explorer.result;
+  const { counters, violations } = explorer;
+  return { counters, violations, digest: explorer.digest() };
 }
 
 /** Where the images of one moment belong. */
@@ -104,7 +114,9 @@ interface Place {
 }
 
 class Explorer {
-  readonly result: Exploration = { counters: newCounters(), violations: [] };
+  readonly counters = newCounters();
+  readonly violations: string[] = [];
+  readonly #trail = createHash('sha256');
   readonly #options: ExploreOptions;
   readonly #random: () => number;
   readonly #plant: Plant;
@@ -119,8 +131,12 @@ class Explorer {
 
   get #isOver(): boolean {
     const { statesMax = Infinity, stopsAtFirst = false } = this.#options;
-    const { counters, violations } = this.result;
+    const { counters, violations } = this;
     return counters.states >= statesMax || (stopsAtFirst && violations.length > 0);
+  }
+
+  digest(): string {
+    return this.#trail.digest('hex');
   }
 
   async run(): Promise<void> {
@@ -129,8 +145,9 @@ class Explorer {
     let fs = SimFs.withReserve(DIR);
     let notes: Note[] = [];
     let allDurable = true;
+    const faults = { ...FAULTS, ...this.#options.faults };
     for (let life = 0; life < lives && !this.#isOver; life++) {
-      const lived = await live({ fs, random, life, steps, notes, allDurable, plant: this.#plant });
+      const lived = await live({ fs, random, life, steps, notes, allDurable, plant: this.#plant, faults });
       if (lived.crash !== null) this.#report('crashes', `seed ${this.#options.seed}, life ${life}: ${lived.crash}`);
       const next = await this.#crashEverywhere(lived, fs.boot);
       if (next === null) return;
@@ -142,13 +159,14 @@ class Explorer {
 
   /** Tries the crashes of a life; returns one of them, in its later half, for the next life to start from. */
   async #crashEverywhere({ disk, trace, history }: Life, boot: string): Promise<{ fs: SimFs; crash: Crash } | null> {
-    const { counters } = this.result;
+    const { counters } = this;
     counters.lives++;
     this.#shown.clear();
     const chosen = Math.floor(trace.length * (0.5 + 0.5 * this.#random()));
     let next: { fs: SimFs; crash: Crash } | null = null;
     for (const [index, op] of trace.entries()) {
       disk.apply(op);
+      this.#trail.update(`${named(op)} ${'bytes' in op ? op.bytes.toString('latin1') : ''}`);
       counters.ops++;
       const flying = flyingAt(trace, index + 1, disk.opCount);
       const images = crashImages({ disk, boot, flying, random: this.#random, cutsMax: CUTS_MAX });
@@ -177,13 +195,14 @@ class Explorer {
 
   /** Starts from one image and judges what it shows. */
   async #check(image: CrashImage, place: Place): Promise<void> {
-    const { counters } = this.result;
+    const { counters } = this;
     const { history, at } = place;
     const where = `${place.where}, ${image.label}`;
     const fs = image.make();
     const key = signature(fs);
     if (place.tried.has(key)) return;
     place.tried.add(key);
+    this.#trail.update(key);
     counters.states++;
     // A start after a power cut found nothing that was not synced: whatever ends it, only that must be there.
     const crash: Crash = { kind: place.kind ?? image.kind, at };
@@ -202,7 +221,7 @@ class Explorer {
   async #start(fs: SimFs, crash: Crash, place: Place): Promise<Observation | string> {
     const { history, depth } = place;
     const { nestedChance = NESTED_CHANCE } = this.#options;
-    this.result.counters.starts++;
+    this.counters.starts++;
     fs.pace = () => Promise.resolve();
     const nests = depth < NESTED_DEPTH && this.#random() < (depth === 0 ? nestedChance : NESTED_CHANCE_AGAIN);
     const disk = nests ? fs.record() : null;
@@ -254,8 +273,8 @@ class Explorer {
   }
 
   #report(kind: FindingKind | 'opens_failed' | 'crashes', what: string): void {
-    this.result.counters[kind]++;
-    if (this.result.violations.length < VIOLATIONS_KEPT) this.result.violations.push(what);
+    this.counters[kind]++;
+    if (this.violations.length < VIOLATIONS_KEPT) this.violations.push(what);
   }
 }
 

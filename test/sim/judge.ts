@@ -163,22 +163,31 @@ function judgeClaims(scene: Scene, partition: string, shown: SeenPartition): voi
     if (seen.cells.get(cell) === shown.first.values[place]) continue;
     report('unexpected', `a claim shows ${brief(shown.first.values[place])} in ${cell}`);
   }
-  // Since its grant: a row that was taken away and put again is another one.
   const isStill = (note: Note, id: number): boolean =>
     !possible.some((one) => removes(one, partition, id) && !wasOver(one, note));
+  // A row that was taken away since it was granted, or whose put was not safe, is another one when it is put again.
+  const isSameRow = (grant: Note, id: number): boolean =>
+    isStill(grant, id) &&
+    [...required].some(
+      (one) =>
+        typeof one.cells.get(cellOf(partition, id, CLAIMED_FIELD)) === 'string' &&
+        isBefore(one, grant) &&
+        isStill(one, id),
+    );
   const own = possible.filter((note) => note.partition === partition);
   const acks = own.filter((note) => isAck(note));
   for (const ack of acks) {
     if (!required.has(ack) && !(ack.kind === 'put' && shows(seen, ack))) continue;
     for (const id of ackedBy(ack)) {
       const isGranted = shown.drained?.has(id) ?? shown.first.ids.includes(id);
-      if (isGranted && isStill(ack.claim ?? ack, id)) report('lost', `row ${id} of ${partition} is granted again after its ack`);
+      if (isGranted && isSameRow(ack.claim ?? ack, id))
+        report('lost', `row ${id} of ${partition} is granted again after its ack`);
     }
   }
   for (const claim of own) {
     if (claim.kind !== 'claim' || !required.has(claim) || hasEnded(possible, claim, crash)) continue;
     for (const id of claim.ids) {
-      if (shown.first.ids.includes(id) && isStill(claim, id))
+      if (shown.first.ids.includes(id) && isSameRow(claim, id))
         report('duplicate', `row ${id} of ${partition} is granted while it is leased`);
     }
   }

@@ -22,7 +22,21 @@ export interface LifeOptions {
   /** Whether the disk holds nothing that was not synced. */
   readonly allDurable: boolean;
   readonly plant: Plant;
+  readonly faults: Faults;
 }
+
+/** How likely a life is to meet what goes wrong with disks. */
+export interface Faults {
+  /** A sync fails, and the pages count as clean. */
+  readonly sync: number;
+  /** A write fails, and leaves a part of itself. */
+  readonly write: number;
+  readonly read: number;
+  /** The disk is full for a while. */
+  readonly full: number;
+}
+
+export const FAULTS: Faults = { sync: 0.15, write: 0.1, read: 0.2, full: 0.2 };
 
 export interface Life {
   /** The disk as it was before. */
@@ -90,12 +104,13 @@ function seen(
 }
 
 /** Acts, several at once, and what goes wrong with the disk meanwhile. */
-async function work(workload: Workload, { fs, crashes }: SimEnv, { random, steps }: LifeOptions): Promise<void> {
+async function work(workload: Workload, { fs, crashes }: SimEnv, options: LifeOptions): Promise<void> {
+  const { random, steps, faults } = options;
   const chance = (probability: number): number => (random() < probability ? Math.floor(random() * steps) : -1);
-  const syncFailsAt = chance(0.15);
-  const writeFailsAt = chance(0.1);
-  const readFailsAt = chance(0.2);
-  const fullFrom = chance(0.2);
+  const syncFailsAt = chance(faults.sync);
+  const writeFailsAt = chance(faults.write);
+  const readFailsAt = chance(faults.read);
+  const fullFrom = chance(faults.full);
   await workload.declareAll();
   const flying: Promise<void>[] = [];
   for (let step = 0; step < steps && crashes.length === 0; step++) {

@@ -2,6 +2,7 @@
  * Planted bugs that the exploration must find: if it does not, it proves nothing. Each is planted from outside, into the
  * disk that the node sees or into a part of the node, so that the product has no switches for them.
  */
+import { Merge } from '@transfer-queue/core/lsm';
 import { vi } from 'vitest';
 import type { File } from '../../server/env/env.ts';
 import { Journal } from '../../server/journal/journal.ts';
@@ -62,7 +63,7 @@ export const mutations: readonly Mutation[] = [
     bug: 'short write ignored',
     plantIn: ({ fs }) =>
       patchFiles(fs, (file) => ({ pwrite: (bytes, position) => file.pwrite(bytes, position).catch(ignore) })),
-    options: { imagesMax: 6 },
+    options: { faults: { write: 1 } },
   },
   {
     bug: 'refcount off by one',
@@ -77,7 +78,28 @@ export const mutations: readonly Mutation[] = [
   {
     bug: 'sync retried after failure',
     plantIn: ({ fs }) => patchFiles(fs, (file) => ({ datasync: () => file.datasync().catch(() => file.datasync()) })),
-    options: { imagesMax: 6 },
+    options: { faults: { sync: 1 } },
+  },
+  {
+    bug: 'tombstone dropped too early',
+    plant: () => {
+      const { keep } = Merge.prototype;
+      vi.spyOn(Merge.prototype, 'keep').mockImplementation(function (this: Merge, what) {
+        keep.call(this, { ...what, bottom: true });
+      });
+    },
+  },
+  {
+    bug: 'checkpoint before flush: the manifest names files that are not synced',
+    plantIn: ({ fs }) =>
+      patchFiles(fs, (file) => (file.path.endsWith('.sst') ? { datasync: () => Promise.resolve() } : {})),
+  },
+  {
+    bug: 'journal trimmed before the manifest is durable',
+    plantIn: ({ fs }) => {
+      const syncDirectory = fs.syncDirectory.bind(fs);
+      fs.syncDirectory = (path) => (path.endsWith('/tree') ? Promise.resolve() : syncDirectory(path));
+    },
   },
   {
     bug: 'segments recycled before the events that killed their extents are durable',

@@ -3,12 +3,13 @@ import { loadCore } from '@transfer-queue/core/wasm';
 import { openNode, type OpenedNode } from '../../server/engine/open.ts';
 import type { SimEnv } from '../support/sim_env.ts';
 
-export const DIR = '/data';
+/** Two levels, so that the directory itself has to be made durable. */
+export const DIR = '/srv/data';
 export const SYNC_INTERVAL_MS = 1_000;
 
 /** Small frames, so that few puts fill a segment. */
 const FRAME_SIZE = 64 << 10;
-const FRAMES = 32;
+const FRAMES = 24;
 
 /** One for all: nodes give their pages back when they end. */
 const core = loadCore();

@@ -9,6 +9,7 @@ import { sameLayout, type FieldLayout } from '@transfer-queue/core/layout';
 import { Column, joinColumns, sliceRows } from '../../ts-sdk/column.ts';
 import { decodeInput } from '../../ts-sdk/decode.ts';
 import { encodeRows } from '../../ts-sdk/encode.ts';
+import { FakeSnapshots } from './fake_snapshots.ts';
 
 interface Cell {
   readonly column: Column;
@@ -62,6 +63,7 @@ export interface ActCall {
 export class FakeStore {
   readonly claims = new Map<string, FakeClaim>();
   readonly partitions = new Map<string, FakePartition>();
+  readonly snapshots = new FakeSnapshots();
   readonly limits: Record<string, number> = {};
   nodes: { id: string; url: string }[] = [];
   #lsn = 0;
@@ -101,7 +103,7 @@ export class FakeStore {
       case 'put':
         return this.#put(this.#partition(names.partition), call);
       case 'read':
-        return this.#read(this.#partition(names.partition), json(), call.gone);
+        return this.#read(this.#partition(names.partition, json().lsn), json(), call.gone);
       case 'delete': {
         const { rows } = this.#partition(names.partition);
         const deleted = (json().ids as number[]).filter((id) => rows.delete(id)).length;
@@ -113,6 +115,12 @@ export class FakeStore {
       case 'release':
       case 'renew':
         return this.#endClaim(route, names.claim);
+      case 'openSnapshot':
+        return jsonAnswer(this.snapshots.open(++this.#lsn, this.partitions, Number(json().lease_ms)));
+      case 'renewSnapshot':
+        return orGone(this.snapshots.renew(names.snapshot, Number(json().lease_ms)));
+      case 'closeSnapshot':
+        return orGone(this.snapshots.close(names.snapshot));
       default:
         throw new Refusal('route_unknown');
     }
@@ -312,8 +320,10 @@ export class FakeStore {
     return { status: 200, headers: { 'content-type': 'application/vnd.apache.arrow.stream', ...all }, body };
   }
 
-  #partition(name: string): FakePartition {
-    const partition = this.partitions.get(name);
+  #partition(name: string, lsn?: unknown): FakePartition {
+    const past = lsn === undefined ? undefined : this.snapshots.at(name, Number(lsn));
+    if (lsn !== undefined && past === undefined) throw new Refusal('lsn_unknown', { lsn });
+    const partition = past ?? this.partitions.get(name);
     if (partition === undefined) throw new Refusal('partition_unknown', { partition: name });
     return partition;
   }
@@ -348,6 +358,11 @@ export class FakeStore {
 export function jsonAnswer(json: object, status = 200, headers: Record<string, string> = {}): FakeAnswer {
   const body = new TextEncoder().encode(JSON.stringify(json));
   return { status, headers: { 'content-type': 'application/json', ...headers }, body };
+}
+
+function orGone(json: object | undefined): FakeAnswer {
+  if (json === undefined) throw new Refusal('lsn_unknown');
+  return jsonAnswer(json);
 }
 
 function outcomeAnswer(outcome: string, counts: object): FakeAnswer {

@@ -25,7 +25,7 @@ interface ScriptAnswer {
 
 interface Case {
   readonly name: string;
-  readonly call: 'put' | 'get' | 'claim';
+  readonly call: 'put' | 'get' | 'claim' | 'snapshot' | 'get_at';
   readonly answers: readonly ScriptAnswer[];
   readonly expect: string;
   readonly attempts: number;
@@ -164,8 +164,11 @@ async function call(tq: Client, { call: kind, rows = 1 }: Case): Promise<void> {
     const ids = rows === 1 ? [7] : Array.from({ length: rows }, (_, id) => id);
     const result = await partition.put({ x: new Float32Array(rows).fill(1.5) }, { ids });
     expect(result).toMatchObject({ lsn: 5, lsns: [5] });
-  } else if (kind === 'get') {
-    const batch = await partition.get([7], { fields: ['x'] });
+  } else if (kind === 'snapshot') {
+    const { lsn, leaseMs } = await tq.snapshot({ leaseMs: 30_000 });
+    expect([lsn, leaseMs]).toEqual([5, 30_000]);
+  } else if (kind === 'get' || kind === 'get_at') {
+    const batch = await partition.get([7], { fields: ['x'], ...(kind === 'get_at' && { lsn: 5 }) });
     expect([batch.ids, batch.column('x').row(0), batch.lsn]).toEqual([[7], 1.5, 5]);
   } else {
     const result = await partition.claim({ task: 't', fields: ['x'], batchSize: 1, leaseMs: 30_000 });

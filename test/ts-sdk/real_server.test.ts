@@ -193,14 +193,14 @@ describe('matrices', () => {
   });
 });
 
-describe('claims', () => {
-  async function filled(name: string, count: number, groupSize = 1): Promise<Partition> {
-    const train = await tq.partition(name, { fields: { x: scalar('int32'), y: scalar('int32') }, groupSize });
-    const ids = Array.from({ length: count }, (_, i) => i);
-    await train.put({ x: ids }, { ids });
-    return train;
-  }
+async function filled(name: string, count: number, groupSize = 1): Promise<Partition> {
+  const train = await tq.partition(name, { fields: { x: scalar('int32'), y: scalar('int32') }, groupSize });
+  const ids = Array.from({ length: count }, (_, i) => i);
+  await train.put({ x: ids }, { ids });
+  return train;
+}
 
+describe('claims', () => {
   it('give every row once, and end when the partition is drained', async () => {
     const train = await filled('consumed', 10);
     await train.seal();
@@ -259,5 +259,29 @@ describe('claims', () => {
     expect((await waiting).message).toBe('enough');
     await train.drop();
     expect(await rejection(train.stats())).toMatchObject({ code: 'partition_unknown' });
+  });
+});
+
+describe('snapshots', () => {
+  it('show rows as they were, page by page, until they are closed', async () => {
+    const train = await filled('snapshots', 100);
+    const snapshot = await tq.snapshot({ leaseMs: 30_000 });
+    await train.put({ x: Array.from({ length: 50 }, () => -1) }, { ids: Array.from({ length: 50 }, (_, id) => id) });
+    await train.delete([98, 99]);
+    const seen: number[] = [];
+    for await (const batch of train.scan({ fields: ['x'], rowsMax: 30, lsn: snapshot.lsn })) {
+      expect([...batch.column('x')]).toEqual(batch.ids);
+      seen.push(...batch.ids);
+    }
+    expect(seen.length).toBe(100);
+    expect([...(await train.get([99, 3], { fields: ['x'], lsn: snapshot })).column('x')]).toEqual([99, 3]);
+    await snapshot.renew({ leaseMs: 60_000 });
+    const waiting = train.get([3], { lsn: snapshot, waitMs: 5 });
+    expect(await rejection(waiting)).toMatchObject({ code: 'json_invalid' });
+    await snapshot.close();
+    const gone = { code: 'lsn_unknown', details: { lsn: snapshot.lsn } };
+    expect(await rejection(train.get([3], { lsn: snapshot }))).toMatchObject(gone);
+    expect(await rejection(snapshot.renew())).toMatchObject({ code: 'lsn_unknown' });
+    expect([...(await train.get([3], { fields: ['x'] })).column('x')]).toEqual([-1]);
   });
 });

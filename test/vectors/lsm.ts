@@ -1,6 +1,6 @@
 /**
- * The vectors of blocks and filters, from encoders that know nothing of core.wasm: they follow the grammar at the top of
- * core/assembly/lsm/block.ts and filter.ts as it reads. Bytes are hex; a value of null is a deletion.
+ * The vectors of blocks and filters, from encoders that know nothing of core.wasm: they follow the grammar at the top
+ * of core/assembly/lsm/block.ts and filter.ts as it reads. Bytes are hex; a value of null is a deletion.
  */
 import xxhash from 'xxhash-wasm';
 
@@ -55,6 +55,82 @@ export function blockOf(entries: readonly Version[]): Buffer {
   trailer.writeBigUInt64LE(BigInt(entries[0].lsn), 4);
   const starts = restarts.flatMap((start) => [start % 256, start >> 8]);
   return Buffer.concat([Buffer.from(bytes), Buffer.from(starts), trailer]);
+}
+
+/** Reads varints of at most so many bytes within [at, end); throws behind it. */
+class Reader {
+  at = 0;
+  readonly bytes: Uint8Array;
+  readonly end: number;
+
+  constructor(bytes: Uint8Array, end: number) {
+    this.bytes = bytes;
+    this.end = end;
+  }
+
+  take(count: number): Uint8Array {
+    if (this.at + count > this.end) throw new Error('behind the end');
+    return this.bytes.subarray(this.at, (this.at += count));
+  }
+
+  varint(sizeMax: number): bigint {
+    const [byte] = this.take(1);
+    if (byte < 128) return BigInt(byte);
+    if (sizeMax === 1) throw new Error('a varint too long');
+    return BigInt(byte - 128) + 128n * this.varint(sizeMax - 1);
+  }
+
+  size(): number {
+    return Number(this.varint(2));
+  }
+}
+
+function readEntry(reader: Reader, before: Version): Version {
+  const [shared, unshared, stamp] = [reader.size(), reader.size(), reader.varint(8)];
+  const isPut = stamp % 2n === 0n;
+  const [valueShared, valueUnshared] = isPut ? [reader.size(), reader.size()] : [0, 0];
+  const key = Buffer.concat([before.key.subarray(0, shared), reader.take(unshared)]);
+  const valueBefore = before.value ?? Buffer.of();
+  const value = Buffer.concat([valueBefore.subarray(0, valueShared), reader.take(valueUnshared)]);
+  const zigzag = stamp / 2n;
+  const lsn = BigInt(before.lsn) + (zigzag % 2n === 0n ? zigzag / 2n : -(zigzag + 1n) / 2n);
+  const shares = valueShared > 0;
+  const fits =
+    shared <= before.key.length &&
+    key.length <= 255 &&
+    valueShared <= valueBefore.length &&
+    value.length <= (shares ? SHARING_SIZE_MAX : 8192) &&
+    (!shares || valueBefore.length <= SHARING_SIZE_MAX) &&
+    lsn >= 0n &&
+    lsn <= BigInt(Number.MAX_SAFE_INTEGER);
+  if (!fits) throw new Error('an entry that does not fit to the one before');
+  return { key, lsn: Number(lsn), value: isPut ? value : null };
+}
+
+/** The entries of a block, in strict order and sharing all they can; throws when the bytes are no block. */
+export function entriesOf(bytes: Uint8Array): Version[] {
+  const view = Buffer.from(bytes);
+  const [count, groups] = [view.readUInt16LE(view.length - 12), view.readUInt16LE(view.length - 10)];
+  const base = view.readBigUInt64LE(view.length - 8);
+  const end = view.length - 12 - 2 * groups;
+  if (count === 0 || groups !== Math.ceil(count / GROUP_ENTRIES) || end < 0) throw new Error('counts');
+  if (base > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error('base LSN');
+  const reader = new Reader(view, end);
+  const entries: Version[] = [];
+  for (let i = 0; i < count; i++) {
+    const restart = i % GROUP_ENTRIES === 0;
+    if (restart && view.readUInt16LE(end + (i / GROUP_ENTRIES) * 2) !== reader.at) throw new Error('restart');
+    const before = restart ? { key: Buffer.of(), lsn: Number(base), value: null } : entries[i - 1];
+    const { at } = reader;
+    const entry = readEntry(reader, before);
+    const last = entries.at(-1);
+    const order = last ? Buffer.compare(last.key, entry.key) || entry.lsn - last.lsn : -1;
+    if (order >= 0) throw new Error('order');
+    if (view[at] % 128 !== commonOf(before.key, entry.key) % 128) throw new Error('shares less than it can');
+    entries.push(entry);
+  }
+  if (reader.at !== end) throw new Error('bytes that belong to nothing');
+  return entries;
 }
 
 /** The value of an index entry. */

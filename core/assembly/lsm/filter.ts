@@ -24,6 +24,12 @@ function bitOf(hash: u64, i: u32, bits: u32): u32 {
   return <u32>((<u64>mixed * <u64>bits) >> 32);
 }
 
+/** The bit in its byte. */
+function maskOf(bit: u32): u8 {
+  const mask: u32 = 1 << (bit & 7);
+  return <u8>mask;
+}
+
 /** Writes the filter of n hashes (u64 array) to `out`, at most a slot; returns its size. */
 export function buildFilter(hashes: usize, n: u32, out: usize): u32 {
   const size = max<u32>((n * BITS_PER_KEY + 63) >> 6, 1) << 3;
@@ -33,7 +39,7 @@ export function buildFilter(hashes: usize, n: u32, out: usize): u32 {
     for (let probe: u32 = 0; probe < PROBES; probe++) {
       const bit = bitOf(hash, probe, size << 3);
       const at = out + (bit >> 3);
-      store<u8>(at, load<u8>(at) | ((<u8>1) << (<u8>(bit & 7))));
+      store<u8>(at, load<u8>(at) | maskOf(bit));
     }
   }
   store<u32>(out + size, n);
@@ -44,7 +50,7 @@ export function buildFilter(hashes: usize, n: u32, out: usize): u32 {
 function mayHold(filter: usize, bits: u32, probes: u32, hash: u64): bool {
   for (let i: u32 = 0; i < probes; i++) {
     const bit = bitOf(hash, i, bits);
-    if ((load<u8>(filter + (bit >> 3)) & (1 << (bit & 7))) == 0) return false;
+    if ((load<u8>(filter + (bit >> 3)) & maskOf(bit)) == 0) return false;
   }
   return true;
 }

@@ -5,8 +5,8 @@
  *     merge     | arena ... | run | written | read count | read size | cuts key | cursors | run count | ...
  *     order     cursors with a current version, the one that comes next first
  *
- * Steps return MORE (call again), NEEDS (a run needs its next block: `run`), FULL (of the writer), DONE, or DAMAGED (the
- * block of `run` is none).
+ * Steps return MORE (call again), NEEDS (a run needs its next block: `run`), FULL (of the writer), DONE, or DAMAGED
+ * (the block of `run` is none).
  *
  * Invariants: no step takes a version while a run needs a block; `order` is right whenever a step takes one.
  */

@@ -3,8 +3,8 @@
  *
  *     out       | key size u8 | kind u8 | value size u16 | key | value |  one behind the other, as many as fit
  *
- * Forward the newest version that the LSN sees comes first, and what follows of the same key is passed over. Backward it
- * comes last: each version that the LSN sees replaces the candidate, which is an entry once another key comes.
+ * Forward the newest version that the LSN sees comes first, and what follows of the same key is passed over. Backward
+ * it comes last: each version that the LSN sees replaces the candidate, which is an entry once another key comes.
  *
  * Invariants: a step that stops for want of room has taken nothing of the version that did not fit.
  */

@@ -78,7 +78,7 @@ function judge(merge: usize, cursor: usize): u32 {
   const lsn = stamp >> 1;
   if (isLastKey(merge, cursor)) {
     const newerLsn = load<u64>(merge, NEWER_LSN);
-    // The same version may come from two runs.
+    // The same version may come from two runs; and runs out of order must not fill HELD beyond its room.
     if (lsn >= newerLsn) return DROP;
     store<u64>(merge, lsn, NEWER_LSN);
     if (!isSeen(merge, lsn, newerLsn)) return DROP;

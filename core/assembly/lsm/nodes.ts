@@ -26,10 +26,10 @@ const BEFORE: usize = 8;
 const LOW: usize = 12;
 const PREFIX: usize = 16;
 const HEADS: usize = 40;
-const ENTRIES: usize = 40 + 64 * 8;
-const CHILDREN: usize = 40 + 64 * 12;
-export const LEAF_SIZE: u32 = 40 + 64 * 12;
-export const INNER_SIZE: u32 = 40 + 64 * 16;
+const ENTRIES: usize = HEADS + FANOUT * 8;
+const CHILDREN: usize = ENTRIES + FANOUT * 4;
+export const LEAF_SIZE: u32 = <u32>CHILDREN;
+export const INNER_SIZE: u32 = <u32>CHILDREN + FANOUT * 4;
 
 /** Of an entry: its key is a size byte and the bytes behind its first word. */
 const ENTRY_KEY_SIZE: usize = 4;
@@ -208,7 +208,7 @@ export function splitLeaf(leaf: usize, right: usize, from: u32): void {
   learnPrefix(right);
 }
 
-/** Moves what is behind entry `middle` of an inner node to the empty node `right`; returns that entry, which goes up. */
+/** Moves what is behind entry `middle` of an inner node to the node `right`; returns that entry, which goes up. */
 export function splitInner(node: usize, right: usize, middle: u32): usize {
   const entry = entryAt(node, middle);
   const moved = nodeCount(node) - middle - 1;

@@ -64,6 +64,15 @@ export function begin(at: usize, size: u32): bool {
   return !damaged && enter(0);
 }
 
+/** Begins a walk at the last group that begins before (key, LSN), or at the first; false when the block is damaged. */
+export function beginBefore(at: usize, size: u32, key: usize, keyLen: u32, lsn: u64): bool {
+  block = at;
+  damaged = !openBlock(at, size);
+  if (damaged) return false;
+  const low = lastBefore(0, groupCount, key, keyLen, lsn);
+  return !damaged && enter(low);
+}
+
 /** Goes to the next entry; false at the end, or when it is `damaged`. */
 export function step(): bool {
   if (read == groupEntries(group)) return group + 1 < groupCount && enter(group + 1);
@@ -104,21 +113,26 @@ function orderOfGroup(which: u32, key: usize, keyLen: u32, lsn: u64): i32 {
   return lsnThere == lsn ? 0 : lsnThere > lsn ? -1 : 1;
 }
 
-/** Goes on to the last group that begins before (key, LSN), if that is a later one; false when one is damaged. */
-export function skipGroups(key: usize, keyLen: u32, lsn: u64): bool {
-  let low = group;
-  let step: u32 = 1;
-  // Keys of a batch are often close together, so the distance doubles before it is halved.
-  while (low + step < groupCount && orderOfGroup(low + step, key, keyLen, lsn) < 0) {
-    low += step;
-    step <<= 1;
-  }
-  let high = min<u32>(low + step, groupCount);
+/** The last of the groups from `low` (which is taken for one) to before `high` that begins before (key, LSN). */
+function lastBefore(low: u32, high: u32, key: usize, keyLen: u32, lsn: u64): u32 {
   while (high - low > 1 && !damaged) {
     const middle = (low + high) >> 1;
     if (orderOfGroup(middle, key, keyLen, lsn) < 0) low = middle;
     else high = middle;
   }
+  return low;
+}
+
+/** Goes on to the last group that begins before (key, LSN), if that is a later one; false when one is damaged. */
+export function skipGroups(key: usize, keyLen: u32, lsn: u64): bool {
+  let low = group;
+  let distance: u32 = 1;
+  // Keys of a batch are often close together, so the distance doubles before it is halved.
+  while (low + distance < groupCount && orderOfGroup(low + distance, key, keyLen, lsn) < 0) {
+    low += distance;
+    distance <<= 1;
+  }
+  low = lastBefore(low, min<u32>(low + distance, groupCount), key, keyLen, lsn);
   return !damaged && (low == group || enter(low));
 }
 

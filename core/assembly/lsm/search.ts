@@ -8,7 +8,7 @@ import { DAMAGED } from './block';
 import { compareKeys } from './bytes';
 import { arePositions, isMaybe, isResolved, keyAt, keySizeAt, lsnOf, NO_MEMORY, pendingAt, resolve } from './lookup';
 import {
-  begin,
+  beginBefore,
   damaged,
   KEY,
   keySizeRead,
@@ -25,22 +25,25 @@ import {
  * found, DAMAGED or NO_MEMORY.
  */
 export function block_search(keys: usize, from: u32, to: u32, block: usize, size: u32): i32 {
-  if (!arePositions(keys, from, to) || !begin(block, size)) return DAMAGED;
+  if (!arePositions(keys, from, to)) return DAMAGED;
   const lsn = lsnOf(keys);
   let found = 0;
+  let begun = false;
   for (let position = from; position < to; position++) {
     const i = pendingAt(keys, position);
     if (!isMaybe(keys, position) || isResolved(keys, i)) continue;
     const key = keyAt(keys, i);
     const keyLen = keySizeAt(keys, i);
-    if (order(key, keyLen, lsn) < 0) {
-      if (!skipGroups(key, keyLen, lsn)) return DAMAGED;
-      let more = true;
-      while (order(key, keyLen, lsn) < 0 && (more = step()));
-      if (damaged) return DAMAGED;
-      // All that follow are behind the block, too.
-      if (!more) return found;
-    }
+    const ready = begun
+      ? order(key, keyLen, lsn) >= 0 || skipGroups(key, keyLen, lsn)
+      : beginBefore(block, size, key, keyLen, lsn);
+    if (!ready) return DAMAGED;
+    begun = true;
+    let more = true;
+    while (order(key, keyLen, lsn) < 0 && (more = step()));
+    if (damaged) return DAMAGED;
+    // All that follow are behind the block, too.
+    if (!more) return found;
     if (compareKeys(KEY, keySizeRead, key, keyLen) != 0) continue;
     const value = resolve(keys, i, stampRead, valueSizeRead());
     if (value == 0) return NO_MEMORY;

@@ -1,11 +1,12 @@
 /**
  * Builds blocks (see block.ts) entry by entry, and collects the hashes of their keys for a filter.
  *
- *     writer    | arena ... | block | size | open count | filter keys | sizes of first, last, bound key | LSNs: first,
- *               | last, min, max, bound (f64) | entries of the finished block | ... | first key | last key | bound key |
+ *     writer    | arena ... | block | size | open count | filter keys | sizes of first, last and bound key |
+ *               | LSNs: first, last, min, max, bound (f64) | entries of the finished block | - |
+ *               | first key | last key | bound key | value before | next | ... |
  *
  * bound    lower bound of the block: the shortest key above the last one of the block before and not above the first
- *          one, at the highest LSN; the first entry itself when the block before ends with the same key
+ *          one, at the highest LSN; when the block before ends with the same key, this key at the LSN below its last
  *
  * Invariants: an entry that does not fit changes nothing; a finished block stays until the next entry; all that hosts
  * read of it is filled in by `writer_finish`.
@@ -82,6 +83,7 @@ function beginBlock(writer: usize, key: usize, keyLen: u32, lsn: f64, common: u3
   store<u32>(writer, keyLen, FIRST_KEY_SIZE);
   copyBytes(writer + FIRST_KEY, key, keyLen);
   store<f64>(writer, lsn, FIRST_LSN);
+  const before = load<f64>(writer, LAST_LSN);
   store<f64>(writer, lsn, LAST_LSN);
   store<f64>(writer, lsn, LSN_MIN);
   store<f64>(writer, lsn, LSN_MAX_SEEN);
@@ -90,7 +92,7 @@ function beginBlock(writer: usize, key: usize, keyLen: u32, lsn: f64, common: u3
   const boundSize = repeats ? keyLen : hasBefore ? common + 1 : 0;
   store<u32>(writer, boundSize, BOUND_KEY_SIZE);
   copyBytes(writer + BOUND_KEY, key, boundSize);
-  store<f64>(writer, repeats ? lsn : <f64>LSN_MAX, BOUND_LSN);
+  store<f64>(writer, repeats ? before - 1 : <f64>LSN_MAX, BOUND_LSN);
 }
 
 /** Collects the hash of a key that is not the one before. */

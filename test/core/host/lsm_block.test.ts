@@ -18,7 +18,7 @@ import {
 import { seeded } from '../assembly/raw.ts';
 import vectors from '../../vectors/lsm.json' with { type: 'json' };
 import { blockOf, filterOf, mayHold, numbersOf, rowKeyOf, type Version } from '../../vectors/lsm.ts';
-import { hex, inOrder, someKey, someValue, sorted, writeBlocks } from './lsm_model.ts';
+import { hex, inOrder, oneOfFewKeys, someKey, someValue, sorted, writeBlocks } from './lsm_model.ts';
 
 const memory = createLsmMemory();
 const writer = new BlockWriter(memory);
@@ -28,8 +28,13 @@ const place = (bytes: Uint8Array) => {
   memory.write(slot, bytes);
   return [slot, bytes.length] as const;
 };
+const key = fc.oneof(someKey, oneOfFewKeys);
 const versions = (lsnMax: number) =>
-  fc.array(fc.record({ key: someKey, lsn: fc.nat(lsnMax), value: someValue }), { minLength: 1, maxLength: 60 });
+  fc.array(fc.record({ key, lsn: fc.nat(lsnMax), value: someValue }), {
+    minLength: 1,
+    maxLength: 60,
+    size: 'max',
+  });
 
 test('blocks have the frozen bytes', () => {
   for (const { name, entries, bytes } of vectors.blocks) {
@@ -170,7 +175,7 @@ test('an index tells its numbers, and which entry covers a key', () => {
   const number = fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 2 ** 32 - 1 }));
   const bound = fc.record({ key: someKey, lsn: fc.nat(3), numbers: fc.tuple(number, number, number) });
   fc.assert(
-    fc.property(fc.array(bound, { minLength: 1, maxLength: 50 }), someKey, fc.nat(4), (some, key, lsn) => {
+    fc.property(fc.array(bound, { minLength: 1, maxLength: 50, size: 'max' }), someKey, fc.nat(4), (some, key, lsn) => {
       const bounds = sorted(some.map((one) => ({ ...one, value: numbersOf(one.numbers) })));
       writer.reset();
       for (const entry of bounds) {
@@ -203,6 +208,8 @@ test('what is no block is told from one', () => {
     'LSNs out of order': blockOf([entry('a', 1), entry('a', 2)]),
     'the same version twice': blockOf([entry('a', 1), entry('a', 1)]),
     'out of order between groups': blockOf(Array.from({ length: 17 }, (_, i) => entry(`${i % 16}`.padStart(2), 1))),
+    'an LSN below 0': blockOf([entry('a', 1), entry('b', -1)]),
+    'an LSN that is no safe integer': blockOf([entry('a', 1), entry('b', 2 ** 53)]),
     'a byte too many': Buffer.concat([good, Buffer.of(0)]),
     'a byte too few': good.subarray(1),
     'a key that is too long': blockOf([entry('x'.repeat(256), 1)]),

@@ -14,13 +14,14 @@ import {
   type MergeStep,
 } from '../../../core/lsm.ts';
 import { seeded } from '../assembly/raw.ts';
-import type { Version } from '../../vectors/lsm.ts';
+import { entriesOf, type Version } from '../../vectors/lsm.ts';
 import {
   type Block,
   copyBlock,
   entriesAt,
   hex,
   namesOf,
+  oneOfFewKeys,
   someKey,
   someValue,
   sorted,
@@ -113,42 +114,11 @@ function write(sources: Sources, keep: { snapshots: number[]; bottom: boolean },
 
 const cutsSeen: boolean[] = [];
 
-/** The versions of blocks, read at every LSN there is. */
 function readBlocks(blocks: readonly Block[]): Version[] {
-  const versions: Version[] = [];
-  for (const { address, size, finished } of blocks) {
+  return blocks.flatMap(({ address, size }) => {
     expect(checkBlock(memory, address, size)).toBe(true);
-    versions.push(...decode(memory.read(address, size), finished.entryCount));
-  }
-  return versions;
-}
-
-/** A naive decoder of the grammar in core/assembly/lsm/block.ts. */
-function decode(bytes: Uint8Array, count: number): Version[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const base = Number(view.getBigUint64(bytes.length - 8, true));
-  let at = 0;
-  const varint = (): bigint => {
-    const byte = BigInt(bytes[at++]);
-    return byte < 128n ? byte : byte - 128n + 128n * varint();
-  };
-  const versions: Version[] = [];
-  for (let i = 0; i < count; i++) {
-    const before = i % 16 === 0 ? { key: Buffer.of(), lsn: base, value: Buffer.of() } : versions[i - 1];
-    const [shared, unshared, stamp] = [Number(varint()), Number(varint()), varint()];
-    const isPut = stamp % 2n === 0n;
-    const [valueShared, valueUnshared] = isPut ? [Number(varint()), Number(varint())] : [0, 0];
-    const zigzag = stamp / 2n;
-    const lsn = before.lsn + Number(zigzag % 2n === 0n ? zigzag / 2n : -(zigzag + 1n) / 2n);
-    const key = Buffer.concat([before.key.subarray(0, shared), bytes.subarray(at, at + unshared)]);
-    at += unshared;
-    const value = isPut
-      ? Buffer.concat([(before.value ?? Buffer.of()).subarray(0, valueShared), bytes.subarray(at, at + valueUnshared)])
-      : null;
-    at += valueUnshared;
-    versions.push({ key, lsn, value });
-  }
-  return versions;
+    return entriesOf(memory.read(address, size));
+  });
 }
 
 /** Which versions a compaction must write, as merge_write.ts says. */
@@ -164,10 +134,9 @@ function neededOf(versions: readonly Version[], snapshots: readonly number[], bo
   });
 }
 
-const someParts = fc.array(
-  fc.array(fc.record({ key: someKey, lsn: fc.nat(20), value: someValue }), { maxLength: 40 }),
-  { minLength: 1, maxLength: 5 },
-);
+const key = fc.oneof(someKey, oneOfFewKeys);
+const someVersions = fc.array(fc.record({ key, lsn: fc.nat(20), value: someValue }), { maxLength: 40, size: 'max' });
+const someParts = fc.array(someVersions, { minLength: 1, maxLength: 5, size: 'max' });
 /** The same (key, LSN) in two sources is the same version. */
 const agreeing = (parts: readonly (readonly Version[])[]): Version[][] => {
   const all = sorted(parts.flat());

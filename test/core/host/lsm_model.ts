@@ -1,4 +1,4 @@
-/** What the tests of the LSM primitives share: versions of short, colliding keys, and what a reader must see of them. */
+/** What the tests of the LSM primitives share: versions of short, colliding keys, and what readers must see of them. */
 
 import fc from 'fast-check';
 
@@ -18,6 +18,9 @@ export const someKey = fc
     fc.uint8Array({ maxLength: 3 }),
   )
   .map(([prefix, rest]) => Buffer.concat([Buffer.from(prefix), rest.map((byte) => (byte < 128 ? byte % 3 : byte))]));
+
+/** Few keys, of which there are then many versions. */
+export const oneOfFewKeys = fc.constantFrom('', 'a', 'ab', 'b'.repeat(40)).map((text) => Buffer.from(text));
 
 export const someValue = fc.oneof(
   { weight: 8, arbitrary: fc.uint8Array({ maxLength: 12 }) },
@@ -49,13 +52,12 @@ export function entriesAt(
   lsn: number,
   { start, end }: { start?: Uint8Array; end?: Uint8Array } = {},
 ): string[] {
-  const keys = [...new Set(sorted(versions).map(({ key }) => hex(key) as string))];
-  return keys
-    .map((key) => Buffer.from(key, 'hex'))
-    .filter((key) => (!start || Buffer.compare(key, start) >= 0) && (!end || Buffer.compare(key, end) < 0))
-    .map((key) => seenBy(versions, key, lsn))
-    .filter((version) => version !== undefined && version.value !== null)
-    .map((version) => `${hex(version?.key)}=${hex(version?.value)}`);
+  const seen = sorted(versions.filter((version) => version.lsn <= lsn));
+  const newest = seen.filter(({ key }, i) => i === 0 || Buffer.compare(seen[i - 1].key, key) !== 0);
+  return newest
+    .filter(({ key }) => (!start || Buffer.compare(key, start) >= 0) && (!end || Buffer.compare(key, end) < 0))
+    .filter(({ value }) => value !== null)
+    .map(({ key, value }) => `${hex(key)}=${hex(value)}`);
 }
 
 export const namesOf = (entries: readonly MergedEntry[]) =>

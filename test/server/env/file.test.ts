@@ -2,7 +2,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { FsError, type File } from '../../../server/env/env.ts';
+import type { File } from '../../../server/env/env.ts';
 import { openRealFile } from '../../../server/env/file.ts';
 import { temporaryDirectory } from '../../support/process.ts';
 
@@ -81,10 +81,27 @@ describe('an error', () => {
       () => file.pread(Buffer.alloc(1), 0),
       () => file.pwrite(Buffer.alloc(1), 0),
       () => file.datasync(),
+      () => file.truncate(0),
       () => file.size(),
+      () => file.close(),
     ];
     for (const use of uses) {
-      await expect(use()).rejects.toBeInstanceOf(FsError);
+      await expect(use()).rejects.toMatchObject({ name: 'FsError', code: 'EBADF', path });
+    }
+  });
+
+  test('a file that is closed while calls are under way keeps its descriptor until they are done', async () => {
+    const other = join(directory.path, 'other');
+    writeFileSync(other, 'b'.repeat(100));
+    for (let round = 0; round < 20; round++) {
+      const file = await created('a'.repeat(100));
+      const buffers = Array.from({ length: 40 }, () => Buffer.alloc(100));
+      const reads = buffers.map((bytes) => file.pread(bytes, 0));
+      const closing = file.close();
+      const next = await openRealFile(other, false);
+      await Promise.all([...reads, closing]);
+      for (const bytes of buffers) expect(bytes.toString()).toBe('a'.repeat(100));
+      await next.close();
     }
   });
 });

@@ -46,7 +46,7 @@ const commands = fc.array(
 const nameOf = ({ partition, kind, key }: Omit<SavedRecord, 'value'>): string =>
   `${partition}/${recordKinds[kind]}/${Buffer.from(key).toString('hex')}`;
 
-test('what was written last is read, in the order of partition, kind and key, and nothing is left of what was', async () => {
+test('what was written last is read, in the order of partition, kind and key, and nothing else is left', async () => {
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
       const tree = new PlainTree();

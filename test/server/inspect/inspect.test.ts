@@ -12,9 +12,11 @@ import { rowEvents, type RowEvent } from '../../../server/inspect/row_history.ts
 import { rowNow, type RowNow } from '../../../server/inspect/row_now.ts';
 import { listSegments } from '../../../server/inspect/segment_list.ts';
 import { startOn } from '../../../server/inspect/start.ts';
+import type { JournalEvent } from '../../../server/journal/events.ts';
 import { journalBegin } from '../../../server/journal/scan.ts';
 import { claimOf, core, declareTest, putText } from '../../support/node.ts';
 import { simEnv, SimFs } from '../../support/sim_env.ts';
+import { startJournal } from '../journal/files.ts';
 import { DIR, flipped, imageOf, openOn, pathsIn, withBytes } from './made.ts';
 
 const source = (fs: SimFs) => ({ env: simEnv(fs), core, directory: `${DIR}/journal` });
@@ -172,6 +174,46 @@ describe('a row', () => {
   test('of a dropped partition has one too', async () => {
     const { events } = await eventsOf('dropped', 1);
     expect(events.map(({ what }) => what).at(-1)).toBe('the partition is dropped');
+  });
+
+  test('has the moves and rewrites of its puts, and of no others', async () => {
+    const { env, journal } = await startJournal();
+    const place = { segment: 1, offset: 0, length: 640, blocks: new Uint8Array(8) };
+    const columns = [{ field: 0, regions: [64, 8] }];
+    const batch = { rows: 3, ids: Float64Array.of(1, 2, 3), columns };
+    const insert = { type: 'insert', partition: 1, requestId: '', extent: place, ackClaim: 0 } as const;
+    const moved = { type: 'move', partition: 1, segment: 2, offset: 64, fromSegment: 1, fromOffset: 0 } as const;
+    const events: JournalEvent[] = [
+      { type: 'declare', partition: 1, settings: { name: 'p', fields: [], open: true, groupSize: 1, ack: 'os' } },
+      { ...insert, batches: [batch] },
+      { ...insert, batches: [{ ...batch, ids: Float64Array.of(4, 5, 6) }] },
+      { ...moved, extent: 3 },
+      { ...moved, extent: 4 },
+      {
+        type: 'rewrite',
+        partition: 1,
+        fromExtent: 3,
+        extent: { ...place, segment: 5 },
+        batches: [{ batch: 3_072, ids: Float64Array.of(2), ordinals: Float64Array.of(1), columns }],
+      },
+      { ...moved, extent: 7, segment: 6 },
+    ];
+    for (const event of events) await journal.append(event, 'os').commit;
+    await journal.close();
+    const found = async (id: number): Promise<string[]> => {
+      const whats: string[] = [];
+      for await (const { what } of rowEvents(source(env.fs), { partition: 'p', id, names: new Names() }))
+        whats.push(what);
+      return whats;
+    };
+    expect(await found(1)).toEqual([expect.stringContaining('put of fields'), 'put 3 lies at 2:64 from now on']);
+    expect((await found(2)).slice(2)).toEqual([
+      expect.stringMatching(
+        /^put 3 is written anew as 7 without dead rows: fields #0, as row 0 of 1 in batch 0, at 5:0$/,
+      ),
+      'put 7 lies at 6:64 from now on',
+    ]);
+    expect((await found(5)).slice(1)).toEqual(['put 4 lies at 2:64 from now on']);
   });
 
   test('shows where each field lies now, and that the bytes are sound', async () => {

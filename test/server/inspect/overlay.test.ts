@@ -98,6 +98,11 @@ describe('the overlay', () => {
     await (await overlay.open(`${DIR}/cut`)).truncate(1);
     await overlay.rename(`${DIR}/renamed`, `${DIR}/other`);
     await overlay.open(`${DIR}/new`, { create: true });
+    await overlay.open(`${DIR}/passing`, { create: true });
+    await overlay.unlink(`${DIR}/passing`);
+    await overlay.open(`${DIR}/gone again`, { create: true });
+    await overlay.rename(`${DIR}/gone again`, `${DIR}/gone`);
+    await overlay.unlink(`${DIR}/gone`);
     const { created, removed, changed } = overlay.changes;
     expect([...created].sort()).toEqual([`${DIR}/new`, `${DIR}/other`]);
     expect([...removed].sort()).toEqual([`${DIR}/gone`, `${DIR}/renamed`]);

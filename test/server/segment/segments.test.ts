@@ -2,52 +2,33 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { AckLevel } from '@transfer-queue/core/protocol';
-import type { Segment } from '../../../server/segment/segment.ts';
+import type { Segment, SegmentExtent } from '../../../server/segment/segment.ts';
 import { Segments, type Reservation } from '../../../server/segment/segments.ts';
 import { Arena } from '../../../server/tier/arena.ts';
 import { settle, simEnv, type SimEnv } from '../../support/sim_env.ts';
-
-const FRAME = 4_096;
-const FRAMES = 8;
-const SMALL = FRAME / 8;
-const DIR = '/data/segments';
+import * as puts from './puts.ts';
+import { commit, DIR, expectMarked, FRAME, FRAMES, move, registered, SMALL, type Put } from './puts.ts';
 
 let env: SimEnv;
 let arena: Arena;
 let segments: Segments;
 
-beforeEach(() => {
-  env = simEnv();
-  arena = new Arena({ clock: env.clock, memorySize: FRAMES * FRAME, frameSize: FRAME });
-  segments = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 1_000, openFilesMax: 4 });
-});
+beforeEach(() => ({ env, arena, segments } = puts.newSegments()));
 
 function reserve(length: number, level: AckLevel = 'os', partition = 1): Promise<Reservation> {
   return segments.reserve({ level, partition, length });
 }
 
-/** A put of `length` bytes that are all `mark`. */
-async function put(length: number, mark: number, level: AckLevel = 'os', partition = 1): Promise<Reservation> {
-  const reservation = await reserve(length, level, partition);
-  reservation.bytes.fill(mark);
-  await segments.write(reservation, 0, length);
-  segments.commit(reservation, length);
-  return reservation;
+function put(length: number, mark: number, level: AckLevel = 'os', partition = 1): Promise<Put> {
+  return puts.putMarked(segments, { level, partition, length }, mark);
 }
 
-function drop({ segment, length }: Reservation, lsn: number): void {
-  segments.drop({ segment: segment.id, length }, lsn);
+function drop({ extent }: Put, lsn: number): void {
+  segments.drop(extent, lsn);
 }
 
-function fileSizes(): number[] {
-  return [...env.fs.files.values()].map((file) => file.current.length);
-}
-
-async function markAt(segment: Segment, offset: number): Promise<number> {
-  const byte = Buffer.alloc(1);
-  await segments.read(segment, byte, offset);
-  return byte[0];
-}
+const fileSizes = (): number[] => puts.fileSizes(env);
+const markAt = (segment: Segment, offset: number): Promise<number> => puts.markAt(segments, segment, offset);
 
 describe('places', () => {
   test('extents of one lane follow each other at multiples of 64, in memory and in the file alike', async () => {
@@ -163,8 +144,8 @@ describe('memory', () => {
 
 describe('recycling', () => {
   test('waits until the event that killed the last extent is durable', async () => {
-    const { segment, length } = await put(FRAME, 1);
-    segments.drop({ segment: segment.id, length }, 10);
+    const { segment, extent } = await put(FRAME, 1);
+    segments.drop(extent, 10);
     await segments.reclaim(9);
     expect(segments.get(segment.id)).toBe(segment);
     const early = await put(FRAME, 2);
@@ -206,13 +187,13 @@ describe('recycling', () => {
     for (const one of [await put(FRAME, 1), await put(2 * FRAME, 2)]) drop(one, 1);
     await segments.reclaim(1);
     expect(fileSizes()).toHaveLength(2);
-    await env.clock.advance(20_000);
+    await env.clock.advance(10_000);
     expect(fileSizes()).toEqual([]);
     expect(env.fs.openPaths.size).toBe(0);
   });
 
   test('a dropped partition lets go of its lane', async () => {
-    const reservations: Reservation[] = [];
+    const reservations: Put[] = [];
     for (let i = 0; i < 12; i++) reservations.push(await put(SMALL, 1, 'os', 5));
     for (const one of reservations) drop(one, 3);
     segments.forgetPartition(5);
@@ -228,8 +209,8 @@ describe('recycling', () => {
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
     await next.files.list();
     next.adopt({ segment: kept.segment.id, offset: 0, length: FRAME }, 'os');
-    next.adopt({ segment: 2, offset: 0, length: FRAME }, 'os');
-    next.drop({ segment: 2, length: FRAME }, 5);
+    const dead = next.adopt({ segment: 2, offset: 0, length: FRAME }, 'os');
+    next.drop(registered(next, dead, 0, FRAME), 5);
     await next.removeStrays();
     expect([...env.fs.files.keys()]).toEqual([`${DIR}/0000000001.seg`]);
     const fresh = await next.reserve({ level: 'os', partition: 1, length: FRAME });
@@ -298,18 +279,18 @@ const commands = fc.array(
     size: fc.oneof(fc.integer({ min: 1, max: FRAME / 4 }), fc.integer({ min: 1, max: 3 * FRAME })),
     level: fc.constantFrom<AckLevel>('memory', 'os', 'disk'),
     partition: fc.integer({ min: 1, max: 3 }),
-    then: fc.constantFrom('keep', 'drop', 'cancel', 'drop oldest', 'reclaim'),
+    then: fc.constantFrom('keep', 'drop', 'cancel', 'drop oldest', 'move oldest', 'reclaim'),
   }),
   { maxLength: 60 },
 );
 
-test('whatever is put, dropped and recycled, every live extent keeps its bytes', async () => {
+test('whatever is put, moved, dropped and recycled, every live extent keeps its bytes', async () => {
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
       const own = simEnv();
       const tier = new Arena({ clock: own.clock, memorySize: 16 * FRAME, frameSize: FRAME });
       const store = new Segments({ env: own, arena: tier, directory: DIR, memoryWaitMsMax: 0, openFilesMax: 2 });
-      const live: { reservation: Reservation; mark: number }[] = [];
+      const live: { extent: SegmentExtent; mark: number }[] = [];
       let lsn = 0;
       for (const [i, { size, level, partition, then }] of sequence.entries()) {
         const reserving = store.reserve({ level, partition, length: size });
@@ -320,29 +301,19 @@ test('whatever is put, dropped and recycled, every live extent keeps its bytes',
           reservation.bytes.fill(mark);
           await store.write(reservation, 0, size);
           if (then === 'cancel') store.cancel(reservation);
-          else store.commit(reservation, size);
-          if (then !== 'cancel') live.push({ reservation, mark });
+          else live.push({ extent: commit(store, reservation), mark });
         }
         const victim = then === 'drop' ? live.pop() : then === 'drop oldest' ? live.shift() : undefined;
-        if (victim !== undefined)
-          store.drop({ segment: victim.reservation.segment.id, length: victim.reservation.length }, ++lsn);
+        if (victim !== undefined) store.drop(victim.extent, ++lsn);
+        const moved = then === 'move oldest' ? live.shift() : undefined;
+        if (moved !== undefined) {
+          if (moved.extent.place.segment.level !== 'memory') await move(store, moved.extent, ++lsn);
+          live.push(moved);
+        }
         if (then === 'reclaim') await store.reclaim(lsn);
-        for (const one of live) await expectBytes(store, one);
+        for (const { extent, mark: wanted } of live) await expectMarked(store, extent, wanted);
       }
     }),
     { seed: 9, numRuns: 60 },
   );
 });
-
-async function expectBytes(
-  store: Segments,
-  { reservation, mark }: { reservation: Reservation; mark: number },
-): Promise<void> {
-  const { segment, offset, length } = reservation;
-  const expected = Buffer.alloc(length, mark);
-  if (segment.run !== null) expect(segment.run.bytes.subarray(offset, offset + length).equals(expected)).toBe(true);
-  if (segment.level === 'memory') return;
-  const bytes = Buffer.alloc(length);
-  await store.read(segment, bytes, offset);
-  expect(bytes.equals(expected)).toBe(true);
-}

@@ -236,7 +236,7 @@ describe('large answers', () => {
           ({ bytes }) => bytes.length,
           (error: unknown) => String(error),
         );
-      expect(outcome).toMatch(/EIO/);
+      expect(outcome).toMatch(/data_corrupt/);
       await expectNothingHeld(node);
     }
     fs.gate = () => Promise.resolve();

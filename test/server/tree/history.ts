@@ -11,8 +11,8 @@ import { seededRandom, simEnv, type SimFs } from '../../support/sim_env.ts';
 import { bytesOf, DIRECTORY, entriesOf, Model, openSmall, picker, textOf, textOrNull } from './support.ts';
 
 const KEYS = 600;
-/** Long values fill blocks quickly. */
-const FILLER = 'x'.repeat(120);
+
+export type Shape = Partial<TreeOptions> & { readonly valueSize?: number };
 
 interface Snapshot {
   readonly lsn: number;
@@ -24,16 +24,19 @@ export class History {
   readonly #model = new Model();
   readonly #random: () => number;
   readonly #pick: (count: number) => number;
+  readonly #filler: string;
   readonly #sizes: Partial<TreeOptions>;
   #tree!: Tree;
   #lsn = 0;
   #flushing: Promise<void> | null = null;
   #snapshots: Snapshot[] = [];
 
-  constructor(fs: SimFs, seed: number, sizes: Partial<TreeOptions> = {}) {
+  /** Long values fill blocks, files and levels quickly. */
+  constructor(fs: SimFs, seed: number, { valueSize = 120, ...sizes }: Shape = {}) {
     this.#fs = fs;
     this.#random = seededRandom(seed);
     this.#pick = picker(this.#random);
+    this.#filler = 'x'.repeat(valueSize);
     this.#sizes = sizes;
   }
 
@@ -74,11 +77,13 @@ export class History {
     const lsn = ++this.#lsn;
     const isMany = this.#pick(3) === 0;
     const keys = new Set(Array.from({ length: isMany ? 1 + this.#pick(60) : 1 }, () => this.#key()));
-    const values = [...keys].map(() => (this.#pick(4) === 0 ? null : `${lsn}${FILLER.slice(this.#pick(120))}`));
+    const values = [...keys].map(() =>
+      this.#pick(4) === 0 ? null : `${lsn}${this.#filler.slice(this.#pick(this.#filler.length))}`,
+    );
     if (isMany)
       this.#tree.putMany(
         [...keys].map(bytesOf),
-        values.map((value) => value && bytesOf(value)),
+        values.map((value) => (value === null ? null : bytesOf(value))),
         lsn,
       );
     for (const [i, key] of [...keys].entries()) {
@@ -155,8 +160,8 @@ export class History {
     const space = `gone${this.#lsn}.`;
     const lsn = ++this.#lsn;
     for (let i = 0; i < 30; i++) {
-      this.#tree.put(bytesOf(`${space}${i}`), bytesOf(FILLER), lsn);
-      this.#model.write(`${space}${i}`, FILLER, lsn);
+      this.#tree.put(bytesOf(`${space}${i}`), bytesOf(this.#filler), lsn);
+      this.#model.write(`${space}${i}`, this.#filler, lsn);
     }
     this.#lsn++;
     this.#tree.dropRange({ start: bytesOf(space), end: bytesOf(`${space}z`) });

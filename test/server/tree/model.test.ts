@@ -2,20 +2,23 @@
 
 import { expect, test } from 'vitest';
 import { SimFs } from '../../support/sim_env.ts';
-import { History } from './history.ts';
+import { History, type Shape } from './history.ts';
 
 const isLong = process.env['TQ_LONG'] === '1';
-const SEEDS = isLong ? 2_000 : 24;
+const SEEDS = isLong ? 2_000 : 28;
 const STEPS = 400;
 
 /** Sizes that bring out different parts: many runs, deep levels, long files, a cache of a few blocks, zstd. */
-const shapes = [
+const shapes: readonly Shape[] = [
   {},
   { level0Size: 8 << 10, fileSize: 8 << 10 },
   { level0Size: 4 << 10, level0RunsMax: 2, fileSize: 1 << 10, cacheSize: 1 << 10 },
   { level0Size: 256 << 10, level0RunsMax: 6, cacheSize: 64 << 10 },
   { level0Size: 8 << 10, fileSize: 4 << 10, compressed: true },
-] as const;
+  { valueSize: 2_500, level0Size: 60 << 10, level0RunsMax: 3, fileSize: 16 << 10, pieceFilesMax: 2 },
+  { valueSize: 1_500, level0Size: 30 << 10, level0RunsMax: 5, fileSize: 8 << 10, pieceFilesMax: 1 },
+  { valueSize: 4_000, level0Size: 20 << 10, level0RunsMax: 6, fileSize: 16 << 10, cacheSize: 1 << 20 },
+];
 
 test.each(shapes.map((shape, i) => [JSON.stringify(shape), i] as const))('%s', async (_, shape) => {
   for (let seed = shape; seed < SEEDS; seed += shapes.length) {

@@ -5,7 +5,7 @@ import { levelsOf } from '../../../server/tree/levels.ts';
 import type { Dropped, SstRecord } from '../../../server/tree/manifest.ts';
 import { fillOfLevels, isBottom, pickCompaction, type Merging } from '../../../server/tree/picking.ts';
 
-const sizes = { level0Size: 100, level0RunsMax: 4, fileSize: 40 };
+const sizes = { level0Size: 100, level0RunsMax: 4, fileSize: 40, pieceFilesMax: 8 };
 
 const key = (letter: string) => Uint8Array.from(Buffer.from(letter));
 

@@ -192,14 +192,17 @@ export class SimFs implements Fs {
     return Promise.resolve(namesIn(this.files, directory).map((path) => path.slice(directory.length + 1)));
   }
 
-  /** The directory at the top is the operator's; what is made below it must be synced like any other name. */
   async makeDirectory(directory: string): Promise<void> {
     await Promise.resolve();
+    const above = directoryOf(directory);
+    if (above === '') return;
     const isThere = this.#directories.has(directory) || [...this.files.keys()].some((path) => isBelow(path, directory));
-    if (isThere || directoryOf(directory) === '') return;
-    await this.makeDirectory(directoryOf(directory));
-    this.#directories.add(directory);
-    this.#do({ kind: 'mkdir', path: directory });
+    if (!isThere) {
+      await this.makeDirectory(above);
+      this.#directories.add(directory);
+      this.#do({ kind: 'mkdir', path: directory });
+    }
+    await this.syncDirectory(above);
   }
 
   async unlink(path: string): Promise<void> {

@@ -18,7 +18,7 @@ import {
   type MergedEntry,
 } from '../../../../core/lsm.ts';
 import { randomOf, type Random } from '../../../fuzz/http.ts';
-import { blockOf, filterOf, numbersOf, rowKeyOf, type Version } from '../../../vectors/lsm.ts';
+import { blockOf, entriesOf, filterOf, numbersOf, rowKeyOf, type Version } from '../../../vectors/lsm.ts';
 import { sorted } from '../../host/lsm_model.ts';
 
 const mutantCount = Number(process.env.LSM_MUTANTS ?? 3000);
@@ -85,6 +85,14 @@ const indexes = [3, 40, 1].map((count) => {
 const filters = [100, 1, 0].map((count) => filterOf(versions.slice(0, count).map(({ key }) => key)));
 const asked = [...versions.map(({ key }) => key), text(''), text('key'), text('zz'), new Uint8Array(255)];
 
+function isBlock(bytes: Uint8Array): boolean {
+  try {
+    return entriesOf(bytes).length > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** Everything that reads a block; returns whether it is one. */
 function readBlock(bytes: Uint8Array, everything: { address: number; size: number }): boolean {
   const batch = KeyBatch.of(memory, asked, 150);
@@ -93,6 +101,7 @@ function readBlock(bytes: Uint8Array, everything: { address: number; size: numbe
   merges[2].keep({ snapshots: [120, 150], bottom: true });
   const { address, size } = placeAtEnd(bytes);
   const good = checkBlock(memory, address, size);
+  expect(good).toBe(isBlock(bytes));
   const found = batch.blockSearch(0, asked.length, address, size);
   if (good) expect(found).not.toBeNull();
   const entries: MergedEntry[] = [];

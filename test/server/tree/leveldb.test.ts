@@ -1,0 +1,211 @@
+/**
+ * The tree against LevelDB as a model: random writes, reads, ranges, snapshots and restarts on both, and no difference.
+ * Keys are short and collide, memtables, files and levels are tiny. `TQ_LONG=1` runs 10 million operations.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { expect, test } from 'vitest';
+import { realEnv } from '../../../server/env/real.ts';
+import type { Tree } from '../../../server/tree/api.ts';
+import { openTree } from '../../../server/tree/tree.ts';
+import { quietLog, seededRandom } from '../../support/sim_env.ts';
+import { picker, smallSizes } from './support.ts';
+
+const OPERATIONS = process.env['TQ_LONG'] === '1' ? 10_000_000 : 200_000;
+const COMPARED_EACH = 400;
+const BYTES = Buffer.from([0, 1, ...Buffer.from('ab'), 254, 255]);
+const SNAPSHOTS_MAX = 3;
+
+type Level = ClassicLevel<Uint8Array, Uint8Array>;
+type LevelSnapshot = ReturnType<Level['snapshot']>;
+type Write = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array };
+
+const hex = (bytes: Uint8Array | null | undefined) => (bytes ? Buffer.from(bytes).toString('hex') : null);
+
+/** The tree and LevelDB, side by side. */
+class Pair {
+  readonly #directory: string;
+  readonly #pick: (count: number) => number;
+  #tree!: Tree;
+  #level!: Level;
+  #lsn = 0;
+  #writes: Write[] = [];
+  #snapshots: { tree: ReturnType<Tree['snapshot']>; level: LevelSnapshot }[] = [];
+  #flushing: Promise<void> | null = null;
+  readonly counts = { put: 0, get: 0, delete: 0, range: 0, snapshot: 0, flush: 0, reopen: 0 };
+
+  constructor(directory: string, seed: number) {
+    this.#directory = directory;
+    this.#pick = picker(seededRandom(seed));
+  }
+
+  async open(): Promise<void> {
+    const env = realEnv(quietLog);
+    const directory = join(this.#directory, 'tree');
+    await env.fs.makeDirectory(directory);
+    this.#tree = await openTree({ env, directory, ...smallSizes, pieceFilesMax: 2 });
+    this.#level = new ClassicLevel(join(this.#directory, 'level'), { keyEncoding: 'view', valueEncoding: 'view' });
+    await this.#level.open();
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing;
+    for (const { tree, level } of this.#snapshots) {
+      tree.release();
+      await level.close();
+    }
+    this.#snapshots = [];
+    await this.#tree.close();
+    await this.#level.close();
+  }
+
+  async run(operations: number): Promise<void> {
+    for (let done = 1; done <= operations; done++) {
+      const die = this.#pick(100);
+      if (die < 45) this.#write({ type: 'put', key: this.#key(), value: this.#value() });
+      else if (die < 55) this.#write({ type: 'del', key: this.#key() });
+      else await this.#compareGet();
+      if (this.#writes.length > this.#pick(40)) await this.#commit();
+      if (done % COMPARED_EACH === 0) await this.#compare();
+    }
+    await this.#compare();
+  }
+
+  #key(): Uint8Array {
+    const size = this.#pick(3) === 0 ? 1 : this.#pick(this.#pick(100) === 0 ? 200 : 5);
+    return Uint8Array.from({ length: size }, () => BYTES[this.#pick(BYTES.length)]);
+  }
+
+  #value(): Uint8Array {
+    return Buffer.alloc(this.#pick(10) === 0 ? this.#pick(2_000) : this.#pick(40), String(this.#pick(1e9)));
+  }
+
+  #write(write: Write): void {
+    this.counts[write.type === 'put' ? 'put' : 'delete']++;
+    this.#writes.push(write);
+  }
+
+  /** What gathered is one atomic batch in both. */
+  async #commit(): Promise<void> {
+    const writes = this.#writes;
+    this.#writes = [];
+    const lsn = ++this.#lsn;
+    // A scan that begins before the batch sees nothing of it, however long it takes.
+    const before = this.#pick(20) === 0 ? this.#treeRange({}) : null;
+    const expected = before === null ? null : await this.#levelRange({});
+    const keys = writes.map(({ key }) => key);
+    if (this.#pick(2) === 0) {
+      for (const one of writes) {
+        if (one.type === 'put') this.#tree.put(one.key, one.value, lsn);
+        else this.#tree.delete(one.key, lsn);
+      }
+    } else {
+      const values = writes.map((one) => (one.type === 'put' ? one.value : null));
+      this.#tree.putMany(keys, values, lsn);
+    }
+    await this.#level.batch(writes);
+    expect(await before).toEqual(expected);
+    const values = await this.#tree.get(keys);
+    expect(values.map(hex)).toEqual(keys.map((key) => hex(this.#level.getSync(key))));
+  }
+
+  async #compareGet(): Promise<void> {
+    this.counts.get++;
+    const key = this.#key();
+    const snapshot = this.#pick(4) === 0 ? this.#snapshots[this.#pick(SNAPSHOTS_MAX)] : undefined;
+    const [value] = await this.#tree.get([key], snapshot?.tree.lsn);
+    const expected = hex(this.#level.getSync(key, { snapshot: snapshot?.level }));
+    // `expect` costs more than the reads.
+    if (hex(value) !== expected) expect.fail(`${hex(key)}: ${hex(value)}, not ${expected}`);
+  }
+
+  async #compare(): Promise<void> {
+    await this.#commit();
+    await this.#compareRange({});
+    for (const reverse of [false, true]) {
+      const [start, end] = [this.#key(), this.#key()].sort(Buffer.compare);
+      await this.#compareRange({ start, end, reverse });
+    }
+    for (const { tree, level } of this.#snapshots) await this.#compareRange({ lsn: tree.lsn, snapshot: level });
+    const die = this.#pick(8);
+    if (die < 4) await this.#flush();
+    if (die === 4) await this.#tree.compacted();
+    if (die === 5) this.#takeSnapshot();
+    if (die === 6) await this.#dropSnapshot();
+    if (this.#pick(40) === 0) await this.#reopen();
+  }
+
+  async #compareRange(range: Ranged): Promise<void> {
+    this.counts.range++;
+    const found = await this.#treeRange(range);
+    const expected = await this.#levelRange(range);
+    if (found.join() !== expected.join()) expect(found).toEqual(expected);
+  }
+
+  async #treeRange({ start = new Uint8Array(0), end = new Uint8Array(255).fill(255), reverse, lsn }: Ranged) {
+    const entries: string[] = [];
+    for await (const batch of this.#tree.scan({ start, end, reverse, lsn })) {
+      for (const { key, value } of batch) entries.push(`${hex(key)}=${hex(value)}`);
+    }
+    return entries;
+  }
+
+  async #levelRange({ start = new Uint8Array(0), end = new Uint8Array(255).fill(255), reverse, snapshot }: Ranged) {
+    const entries = await this.#level.iterator({ gte: start, lt: end, reverse, snapshot }).all();
+    return entries.map(([key, value]) => `${hex(key)}=${hex(value)}`);
+  }
+
+  async #flush(): Promise<void> {
+    await this.#flushing;
+    this.counts.flush++;
+    this.#tree.rotate();
+    this.#flushing = this.#tree.flush({ lsn: this.#lsn });
+    if (this.#pick(2) === 0) await this.#flushing;
+  }
+
+  #takeSnapshot(): void {
+    if (this.#snapshots.length === SNAPSHOTS_MAX) return;
+    this.counts.snapshot++;
+    this.#snapshots.push({ tree: this.#tree.snapshot(this.#lsn), level: this.#level.snapshot() });
+  }
+
+  async #dropSnapshot(): Promise<void> {
+    const [dropped] = this.#snapshots.splice(this.#pick(SNAPSHOTS_MAX), 1);
+    dropped?.tree.release();
+    await dropped?.level.close();
+  }
+
+  async #reopen(): Promise<void> {
+    this.counts.reopen++;
+    await this.#flush();
+    await this.close();
+    await this.open();
+    expect(this.#tree.checkpoint).toEqual({ lsn: this.#lsn });
+  }
+}
+
+interface Ranged {
+  readonly start?: Uint8Array;
+  readonly end?: Uint8Array;
+  readonly reverse?: boolean;
+  readonly lsn?: number;
+  readonly snapshot?: LevelSnapshot;
+}
+
+test(`${OPERATIONS} random operations differ in nothing from LevelDB`, { timeout: 3_600_000 }, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tq-tree-'));
+  try {
+    const pair = new Pair(directory, 20);
+    await pair.open();
+    await pair.run(OPERATIONS);
+    await pair.close();
+    expect(pair.counts.put + pair.counts.get + pair.counts.delete).toBe(OPERATIONS);
+    expect(Math.min(...Object.values(pair.counts))).toBeGreaterThan(3);
+    if (OPERATIONS > 1e6) console.log(pair.counts);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
