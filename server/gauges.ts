@@ -108,6 +108,11 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
     { name: 'tq_scrubbed_bytes', help: 'Bytes that the scrub read.', read: of(({ scrub }) => scrub.verifiedSize) },
     { name: 'tq_damaged_blocks', help: 'Blocks that are damaged.', read: of(({ parts }) => parts.damage.all().length) },
     {
+      name: 'tq_damaged_index_files',
+      help: 'Files of the index that are damaged.',
+      read: of(({ damagedFiles }) => damagedFiles.size),
+    },
+    {
       name: 'tq_disk_full',
       help: '1 while puts are refused for want of space.',
       read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)),

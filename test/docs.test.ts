@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHECKSUM_BLOCK_SIZE, TAIL_SIZE } from '@transfer-queue/core/protocol';
 import { settings } from '../server/config.ts';
 import { nodeGauges } from '../server/gauges.ts';
+import { recordKinds } from '../server/index/records.ts';
 import { eventTypes } from '../server/journal/events.ts';
 import * as journalFormat from '../server/journal/format.ts';
 import { RESERVE_SIZE } from '../server/journal/reserve.ts';
@@ -180,6 +181,11 @@ describe('docs/STORAGE.md', () => {
   test('has all events by their numbers', () => {
     const printed = checkedTable(storage, 'events').map(([number, name]) => [name, Number(number)]);
     expect(printed).toEqual(Object.entries(eventTypes));
+  });
+
+  test('has all kinds of records by their numbers', () => {
+    const printed = checkedTable(storage, 'records').flatMap(([key]) => /u32 partition, (\d) `?(\w+)/.exec(key)?.slice(1, 3) ?? []);
+    expect(printed).toEqual(Object.entries(recordKinds).flatMap(([kind, number]) => [String(number), kind]));
   });
 
   test.each(['server/journal/recover.ts', 'server/engine/open.ts'])('has the table of cases of %s', (path) => {

@@ -87,6 +87,7 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {
     "metrics": ("GET", "/metrics"),
     "limits": ("GET", "/v1/limits"),
     "cluster": ("GET", "/v1/cluster"),
+    "damage": ("GET", "/v1/damage"),
     "partitions": ("GET", "/v1/partitions"),
     "partition": ("GET", "/v1/partitions/{partition}"),
     "declare": ("PUT", "/v1/partitions/{partition}"),

@@ -60,6 +60,8 @@ export interface NodeParts {
   readonly answerSizeMax: number;
 }
 
+type Take = (size: number) => Promise<boolean>;
+
 export class Node {
   readonly parts: NodeParts;
   readonly waits: Waits;
@@ -68,6 +70,8 @@ export class Node {
   readonly compaction: SegmentCompaction;
   readonly scrub: Scrub;
   readonly rewrite: ExtentRewrite;
+  /** Files of the index that the last pass of the scrub found damaged. */
+  damagedFiles: ReadonlySet<string> = new Set();
   #claimCounter = 0;
   #leaseTimer: Timer | null = null;
   #leaseTimerMs = Infinity;
@@ -84,7 +88,8 @@ export class Node {
     const { env, core, segments, damage, arena, scrubRate } = parts;
     const commit = (event: JournalEvent): Promise<Commit> => this.commit(event, 'os').commit;
     this.compaction = new SegmentCompaction({ env, core, segments, damage, largeSize: arena.frameSize, commit });
-    this.scrub = new Scrub({ env, segments, damage, bytesPerSecond: scrubRate });
+    const targets = [{ verify: (take: Take) => this.#scrubTree(take) }];
+    this.scrub = new Scrub({ env, segments, damage, bytesPerSecond: scrubRate, targets });
     this.rewrite = new ExtentRewrite({
       ...{ env, core, arena, segments, damage, commit },
       extents: () => parts.state.store.extents(),
@@ -166,6 +171,15 @@ export class Node {
     const { journal, segments } = this.parts;
     await journal.makeDurable(() => segments.syncLiving());
     await segments.reclaim(journal.durableLsn);
+  }
+
+  async #scrubTree(take: Take): Promise<void> {
+    const found = new Set<string>();
+    await this.parts.tree.scrub(take, (file) => {
+      found.add(file);
+      if (!this.damagedFiles.has(file)) this.parts.env.log.error({ file }, 'a file of the index is damaged');
+    });
+    this.damagedFiles = found;
   }
 
   #createCheckpoints(): Checkpoints {

@@ -66,8 +66,8 @@ export interface Tree {
   /** The same for the keys of rows, without one array for each. */
   getRows(rows: Rows, lsn?: number): Values | Promise<Values>;
   /**
-   * Entries in order, as of the turn of the call or of `range.lsn`. Ending the loop early is fine; not to begin it holds
-   * a snapshot for ever.
+   * Entries in order, as of the turn of the call or of `range.lsn`. Ending the loop early is fine; not to begin it
+   * holds a snapshot for ever.
    */
   scan(range: Range): AsyncIterable<readonly Entry[]>;
   /** Holds the versions that a reader at this LSN sees until `release`. */
@@ -87,6 +87,11 @@ export interface Tree {
   discard(): void;
   /** Resolves when no compaction is due; for tests and benchmarks. */
   compacted(): Promise<void>;
+  /**
+   * Reads all files from the disk; `take` is asked before so many bytes are read, and ends it by false. Calls `damaged`
+   * with the name of each file that is not what was written.
+   */
+  scrub(take: (size: number) => Promise<boolean>, damaged: (file: string) => void): Promise<void>;
   readonly stats: TreeStats;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * The block cache: blocks of SSTs in slots of 16 KiB of the tree's memory, with a budget for each kind of block, so that
- * a scan over data never pushes out the indexes and filters that every lookup needs.
+ * The block cache: blocks of SSTs in slots of 16 KiB of the tree's memory, with a budget for each kind of block, so
+ * that a scan over data never pushes out the indexes and filters that every lookup needs.
  *
  *   table.frames[block] -> frame -> slot          found without a search; null when the block is not here
  *
@@ -11,33 +11,14 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { checkBlock, checkFilter, checkIndex, SLOT_SIZE, type LsmMemory } from '@transfer-queue/core/lsm';
 import { checksumAt, sameChecksum, xxh64Of } from './checksum.ts';
+import { forget, FramePool, type BlockKind, type Frame, type KindStats } from './frames.ts';
 import { ReadBuffers } from './read_buffers.ts';
-import { S3Fifo, type Queued } from './s3_fifo.ts';
 import type { SstTable } from './sst_table.ts';
-
-export type BlockKind = 'data' | 'index' | 'filter';
 
 /** Shares of the cache: at 16 KiB a block, an index takes 1/1000 of its data, filters 10 bits for each key. */
 const kindShares: Readonly<Record<BlockKind, number>> = { data: 11 / 16, index: 1 / 16, filter: 4 / 16 };
-const FRAMES_MIN = 4;
 /** File numbers are multiplied by more than a file has blocks. */
 const BLOCKS_MAX = 2 ** 16;
-
-export interface Frame extends Queued {
-  readonly pool: Pool;
-  readonly address: number;
-  size: number;
-  table: SstTable | null;
-  block: number;
-  /** Lives for as long as it is pinned. */
-  readonly extra: boolean;
-}
-
-export interface KindStats {
-  hits: number;
-  misses: number;
-  size: number;
-}
 
 /** Blocks [from, to) of a table. */
 export interface Span {
@@ -45,73 +26,16 @@ export interface Span {
   readonly to: number;
 }
 
-/** Frames of one kind. */
-class Pool {
-  readonly kind: BlockKind;
-  readonly policy: S3Fifo<Frame>;
-  readonly stats: KindStats = { hits: 0, misses: 0, size: 0 };
-  readonly #memory: LsmMemory;
-  readonly #framesMax: number;
-  readonly #free: Frame[] = [];
-  #made = 0;
-
-  constructor(memory: LsmMemory, kind: BlockKind, size: number) {
-    this.kind = kind;
-    this.#memory = memory;
-    this.#framesMax = Math.max(FRAMES_MIN, Math.floor(size / SLOT_SIZE));
-    this.policy = new S3Fifo(this.#framesMax);
-  }
-
-  /** A pinned frame without content. */
-  take(): Frame {
-    const frame = this.#free.pop() ?? (this.#made < this.#framesMax ? this.#make(false) : this.#evict());
-    frame.pins = 1;
-    return frame;
-  }
-
-  #evict(): Frame {
-    const frame = this.policy.evict();
-    if (frame === null) return this.#make(true);
-    forget(frame);
-    return frame;
-  }
-
-  #make(extra: boolean): Frame {
-    const address = this.#memory.slotAlloc();
-    if (!extra) this.#made++;
-    this.stats.size += SLOT_SIZE;
-    const queued: Queued = { id: 0, pins: 0, uses: 0, queue: null, newer: null, older: null };
-    return { ...queued, pool: this, address, size: 0, table: null, block: 0, extra };
-  }
-
-  /** Gives a frame back that nobody has pinned. */
-  free(frame: Frame): void {
-    this.policy.remove(frame);
-    forget(frame);
-    if (!frame.extra) {
-      this.#free.push(frame);
-      return;
-    }
-    this.#memory.slotFree(frame.address);
-    this.stats.size -= SLOT_SIZE;
-  }
-}
-
-function forget(frame: Frame): void {
-  if (frame.table !== null) frame.table.frames[frame.block] = null;
-  frame.table = null;
-}
-
 export class BlockCache {
   readonly #memory: LsmMemory;
-  readonly #pools: Readonly<Record<BlockKind, Pool>>;
+  readonly #pools: Readonly<Record<BlockKind, FramePool>>;
   readonly #buffers = new ReadBuffers();
   readonly #loading = new Map<number, Promise<Frame>>();
   /** Reads under way: background work gives way to them. */
   loads = 0;
 
   constructor(memory: LsmMemory, size: number) {
-    const pool = (kind: BlockKind) => new Pool(memory, kind, size * kindShares[kind]);
+    const pool = (kind: BlockKind) => new FramePool(memory, kind, size * kindShares[kind]);
     this.#memory = memory;
     this.#pools = { data: pool('data'), index: pool('index'), filter: pool('filter') };
   }
@@ -150,7 +74,7 @@ export class BlockCache {
 
   unpin(frame: Frame): void {
     frame.pins--;
-    if (frame.pins === 0 && (frame.extra || frame.table === null)) frame.pool.free(frame);
+    if (frame.pins === 0 && (frame.extra || frame.owner === null)) frame.pool.free(frame);
   }
 
   /** The table is gone: its blocks make room. */
@@ -210,7 +134,7 @@ export class BlockCache {
       return null;
     }
     frame.id = idOf(table, block);
-    frame.table = table;
+    frame.owner = table;
     frame.block = block;
     table.frames[block] = frame;
     pool.policy.admit(frame);

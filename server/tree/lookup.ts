@@ -1,6 +1,6 @@
 /**
- * Finds a batch of keys in the files of a version: one crossing into core.wasm for each file, filter and block that keys
- * may stand in, never one for each key.
+ * Finds a batch of keys in the files of a version: one crossing into core.wasm for each file, filter and block that
+ * keys may stand in, never one for each key.
  *
  *   stratum -> files -> index -> filter -> data block        from new to old, until no key is pending
  *
@@ -11,7 +11,8 @@
  * no other.
  */
 import type { Group, KeyBatch } from '@transfer-queue/core/lsm';
-import type { BlockCache, Frame } from './block_cache.ts';
+import type { BlockCache } from './block_cache.ts';
+import type { Frame } from './frames.ts';
 import type { SstTable } from './sst_table.ts';
 import type { Stratum, Version } from './version.ts';
 

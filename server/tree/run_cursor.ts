@@ -8,7 +8,8 @@
  * Invariants: the frame of the current block is pinned, all others are not.
  */
 import { indexSeek, SLOT_SIZE, type LsmMemory } from '@transfer-queue/core/lsm';
-import type { BlockCache, Frame, Span } from './block_cache.ts';
+import type { BlockCache, Span } from './block_cache.ts';
+import type { Frame } from './frames.ts';
 import type { KeyRange } from './keys.ts';
 import { overlapping } from './levels.ts';
 import type { SstTable } from './sst_table.ts';

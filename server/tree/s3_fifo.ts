@@ -34,7 +34,7 @@ class Queue<T extends Queued> {
   count = 0;
 
   push(one: T): void {
-    one.queue = this as unknown as Queue<Queued>;
+    one.queue = this;
     one.newer = null;
     one.older = this.newest;
     if (this.newest !== null) this.newest.newer = one;

@@ -11,7 +11,8 @@ import { Merge, type LsmMemory, type Memtable, type MergedEntry } from '@transfe
 import type { Env } from '../env/env.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { Entry } from './api.ts';
-import type { BlockCache, Frame } from './block_cache.ts';
+import type { BlockCache } from './block_cache.ts';
+import type { Frame } from './frames.ts';
 import { compareKeys, isEmpty, subtractRanges, successor, type KeyRange } from './keys.ts';
 import { ReadAhead, RunCursor } from './run_cursor.ts';
 import { Slice } from './slice.ts';

@@ -7,7 +7,7 @@
 import type { LsmMemory } from '@transfer-queue/core/lsm';
 import type { Env } from '../env/env.ts';
 import { RecoveryError, StoreError } from '../errors.ts';
-import type { Frame } from './block_cache.ts';
+import type { Frame } from './frames.ts';
 import { CHECKSUM_SIZE } from './checksum.ts';
 import type { SstRecord } from './manifest.ts';
 import type { OpenFiles } from './open_files.ts';

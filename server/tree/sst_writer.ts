@@ -4,8 +4,8 @@
  *
  *   block, filter -> gathering --(full)--> writing --pwrite--> file        finish: filters, index, footer, datasync
  *
- * Invariants: one write at a time, each where the last one ended; the SHA-256 is taken from the bytes as they are handed
- * over, in order; a failed sync ends the process; a file that is not finished is removed.
+ * Invariants: one write at a time, each where the last one ended; the SHA-256 is taken from the bytes as they are
+ * handed over, in order; a failed sync ends the process; a file that is not finished is removed.
  */
 import { constants, zstdCompressSync } from 'node:zlib';
 import { BlockWriter, KEY_SIZE_MAX, SLOT_SIZE, type FinishedBlock, type LsmMemory } from '@transfer-queue/core/lsm';

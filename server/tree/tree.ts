@@ -7,7 +7,7 @@
  */
 import { BATCH_KEYS_MAX, createLsmMemory, EntryKind, KeyBatch, type LsmMemory } from '@transfer-queue/core/lsm';
 import type { Env } from '../env/env.ts';
-import { invariant } from '../errors.ts';
+import { invariant, StoreError } from '../errors.ts';
 import type { Checkpoint, Entry, Range, Rows, Tree, TreeStats, Values } from './api.ts';
 import { Compactor } from './compactor.ts';
 import { flushed } from './edits.ts';
@@ -19,6 +19,7 @@ import { Pace } from './pace.ts';
 import type { LevelSizes } from './picking.ts';
 import { rewrite } from './rewrite.ts';
 import { scan, type View } from './scan.ts';
+import { scrubFiles } from './scrub.ts';
 import { Snapshots } from './snapshots.ts';
 import type { SstFacts } from './sst_writer.ts';
 import { TreeFiles } from './tree_files.ts';
@@ -180,7 +181,7 @@ class LsmTree implements Tree {
   async #inParts(count: number, get: (from: number, to: number) => Values | Promise<Values>): Promise<Values> {
     const parts: (Values | Promise<Values>)[] = [];
     for (let from = 0; from < count; from += BATCH_KEYS_MAX) parts.push(get(from, from + BATCH_KEYS_MAX));
-    return (await Promise.all(parts)).flat();
+    return (await Promise.all(parts.map(async (part) => part))).flat();
   }
 
   #get(batch: KeyBatch): Values | Promise<Values> {
@@ -201,7 +202,8 @@ class LsmTree implements Tree {
       if (wait !== null) return wait.finally(() => version.release());
     } catch (error) {
       version.release();
-      return Promise.reject(error as Error);
+      if (!(error instanceof StoreError)) throw error;
+      return Promise.reject(error);
     }
     version.release();
     return null;
@@ -311,6 +313,10 @@ class LsmTree implements Tree {
   discard(): void {
     invariant(this.#flushing === null, 'nothing is being flushed');
     this.#memtables.discard();
+  }
+
+  scrub(take: (size: number) => Promise<boolean>, damaged: (file: string) => void): Promise<void> {
+    return scrubFiles(this.#files, take, damaged);
   }
 
   compacted(): Promise<void> {

@@ -81,6 +81,11 @@ export class TreeFiles {
     return this.#version;
   }
 
+  /** Reads of a file by its name, past the cache. */
+  read(name: string, into: Uint8Array, position: number): Promise<number> {
+    return this.#files.read(`${this.directory}/${name}`, into, position);
+  }
+
   takeNumber(): number {
     return this.#fileNext++;
   }
@@ -110,7 +115,7 @@ export class TreeFiles {
     const next = { ...change(before), edit: before.edit + 1, fileNext: this.#fileNext };
     const known = new Set(before.files.map(({ number }) => number));
     const added = next.files.filter(({ number }) => !known.has(number));
-    let tables: readonly SstTable[] = [];
+    let tables: readonly SstTable[];
     try {
       tables = await this.#openTables(added);
       if (added.length > 0) {

@@ -14,7 +14,7 @@ import {
 } from '@transfer-queue/core/lsm';
 import { Sha256 } from '../env/digest.ts';
 import type { Env } from '../env/env.ts';
-import { RecoveryError, StoreError } from '../errors.ts';
+import { RecoveryError } from '../errors.ts';
 import { placeBlock } from './block_cache.ts';
 import { readBlock, readIndexValue, type BlockEntry } from './block_reader.ts';
 import { CHECKSUM_SIZE } from './checksum.ts';
@@ -96,8 +96,7 @@ async function loadManifest(
 }
 
 function whatOf(error: unknown): string {
-  if (error instanceof RecoveryError || error instanceof StoreError)
-    return String(error.details['why'] ?? error.message);
+  if (error instanceof RecoveryError && typeof error.details['why'] === 'string') return error.details['why'];
   return error instanceof Error ? error.message : String(error);
 }
 

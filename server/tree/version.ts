@@ -1,6 +1,6 @@
 /**
- * What a reader sees: the files of one moment, by age. A reader that must wait holds its version, and with it the files,
- * while edits go on.
+ * What a reader sees: the files of one moment, by age. A reader that must wait holds its version, and with it the
+ * files, while edits go on.
  *
  *   version 7 -> run 3, run 2, level 1, level 2          version 8 -> run 4, run 3, run 2, level 1, level 2
  *   each stratum (a run or a level) -> its tables        strata that an edit did not change are shared

@@ -65,7 +65,6 @@ describe('which one wins', () => {
     plaintext: ['false', 'true', 'false', 'true'],
     syncIntervalMs: ['1000', '11', '12', '13'],
     scrubRate: ['20971520', '1048576', '1048577', '1048578'],
-    scrubRate: ['20971520', '1048576', '1048577', '1048578'],
     advertise: ['', 'http://file', 'http://env', 'http://flag'],
     shards: ['64', '1', '2', '3'],
   };

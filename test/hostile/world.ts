@@ -136,7 +136,5 @@ async function makeSnapshots(url: string): Promise<Map<string, string>> {
   };
   const [opened, closed] = [await open(), await open()];
   await succeed(url, { method: 'POST', target: `/v1/snapshots/${closed.snapshot}:close` });
-  return new Map(
-    Object.entries({ opened: opened.snapshot, opened_lsn: String(opened.lsn), closed: closed.snapshot }),
-  );
+  return new Map(Object.entries({ opened: opened.snapshot, opened_lsn: String(opened.lsn), closed: closed.snapshot }));
 }

@@ -3,12 +3,12 @@
  */
 import { expect, test } from 'vitest';
 import { failpoints, type Arming, type Failpoint } from '../../server/env/failpoints.ts';
-import { seededRandom, simEnv, SimFs, type SimFailpoints } from '../support/sim_env.ts';
+import { declareTest, putText } from '../support/node.ts';
+import { seededRandom, simEnv, SimFs, type SimEnv } from '../support/sim_env.ts';
 import { crashImages } from '../support/sim/crash_images.ts';
 import { ignoreCrashErrors } from './crash_errors.ts';
-import { explore } from './explore.ts';
 import { judge } from './judge.ts';
-import { FAULTS, live } from './life.ts';
+import { FAULTS, live, type Plant } from './life.ts';
 import { observe } from './observe.ts';
 import { abandon, DIR, openSimNode } from './open.ts';
 
@@ -17,23 +17,48 @@ ignoreCrashErrors();
 /** Points that no simulated workload passes yet. */
 const NEVER_PASSED: readonly Failpoint[] = [];
 
-const SEEDS_MAX = 30;
+const SEEDS_MAX = 60;
+const LIVES = 3;
 const isLong = process.env.TQ_LONG === '1';
 const NO_FAULTS = { sync: 0, write: 0, read: 0, full: 0 };
 
-test('the workload passes every point', async () => {
-  const seen: SimFailpoints[] = [];
+test('the workloads pass every point', async () => {
   const missing = new Set<Failpoint>(failpoints);
-  for (let seed = 1; seed <= SEEDS_MAX && missing.size > NEVER_PASSED.length; seed++) {
-    const plant = (env: ReturnType<typeof simEnv>): ReturnType<typeof simEnv> => {
-      seen.push(env.failpoints);
-      return env;
-    };
-    await explore({ seed, imagesMax: 2, faults: { ...FAULTS, full: 0.5 }, plant });
-    for (const { passes } of seen.splice(0)) for (const point of passes.keys()) missing.delete(point);
-  }
+  const plant = (env: SimEnv): SimEnv => {
+    const { fail } = env;
+    return { ...env, fail: (point) => (missing.delete(point), fail(point)) };
+  };
+  await bulk(plant);
+  for (let seed = 1; seed <= SEEDS_MAX && missing.size > NEVER_PASSED.length; seed++) await lives(seed, plant);
   expect([...missing]).toEqual(NEVER_PASSED);
 });
+
+/** Lives that start from what crashes left of the ones before. */
+async function lives(seed: number, plant: Plant): Promise<void> {
+  const random = seededRandom(seed);
+  let fs = SimFs.withReserve(DIR);
+  for (let life = 0; life < LIVES; life++) {
+    const options = { fs, random, life: 0, steps: 60, notes: [], allDurable: true, faults: { ...FAULTS, full: 0.5 } };
+    const { disk, trace } = await live({ ...options, plant });
+    for (const op of trace.slice(0, Math.ceil(trace.length * (0.5 + 0.5 * random())))) disk.apply(op);
+    const images = crashImages({ disk, boot: fs.boot, flying: [], random, cutsMax: 4 });
+    fs = images[Math.floor(random() * images.length)].make();
+  }
+}
+
+/** As many rows as flushes and compactions take in several steps. */
+async function bulk(plant: Plant): Promise<void> {
+  const opened = await openSimNode(plant(simEnv({ fs: SimFs.withReserve(DIR) })));
+  const { node } = opened;
+  await declareTest(node, 'bulk');
+  const ids = Array.from({ length: 3_000 }, (_, id) => id);
+  for (let round = 0; round < 12; round++) {
+    await putText(node, 'bulk', ids, 'a', ids.map(String));
+    await node.checkpoints.run();
+  }
+  await node.parts.tree.compacted();
+  await opened.close();
+}
 
 const armings: readonly Arming[] = [
   { action: 'throw', pass: 1 },
@@ -47,7 +72,7 @@ async function strike(point: Failpoint, arming: Arming): Promise<void> {
   const fs = SimFs.withReserve(DIR);
   const random = seededRandom(7);
   const options = { fs, random, life: 0, steps: 60, notes: [], allDurable: true, faults: NO_FAULTS };
-  const plant = (env: ReturnType<typeof simEnv>): ReturnType<typeof simEnv> => {
+  const plant: Plant = (env) => {
     env.failpoints.arm(point, arming);
     return env;
   };

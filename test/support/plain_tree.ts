@@ -170,6 +170,10 @@ export class PlainTree implements Tree {
     this.#lsn = 0;
   }
 
+  scrub(): Promise<void> {
+    return Promise.resolve();
+  }
+
   compacted(): Promise<void> {
     return Promise.resolve();
   }

@@ -10,7 +10,7 @@ import { Store } from '../../../server/store/store.ts';
 import { live } from './power_cuts.ts';
 
 const seedFirst = Number(process.env.SEED ?? 1);
-const runs = Number(process.env.RUNS ?? 200);
+const runs = Number(process.env.RUNS ?? 60);
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -54,7 +54,7 @@ describe('the cache', () => {
   test('lends slots beyond its budget while all are pinned, and takes them back', async () => {
     const { tree } = await filled(1 << 10);
     const keys = Array.from({ length: COUNT / 10 }, (_, i) => bytesOf(name(i * 10)));
-    const batches = Array.from({ length: 20 }, () => tree.get(keys));
+    const batches = Array.from({ length: 20 }, async () => tree.get(keys));
     for (const values of await Promise.all(batches)) expect(textOf(values[399]!)).toBe('value 3990');
     const { data, index, filter } = tree.stats.cache;
     expect(data.size + index.size + filter.size).toBeLessThanOrEqual(12 * SLOT_SIZE);
@@ -68,7 +68,7 @@ describe('the cache', () => {
       if (action === 'read') reads++;
       return Promise.resolve();
     };
-    await Promise.all(Array.from({ length: 10 }, () => tree.get([bytesOf(name(5))])));
+    await Promise.all(Array.from({ length: 10 }, async () => tree.get([bytesOf(name(5))])));
     expect(reads).toBe(3);
     await tree.close();
   });

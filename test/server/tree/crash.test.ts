@@ -14,7 +14,7 @@ const RUNS = process.env['TQ_LONG'] === '1' ? 200 : 2;
 test('every crash leaves the state of a flush, whole, and none that ended is lost', async () => {
   let states = 0;
   for (let seed = 1; seed <= RUNS; seed++) {
-    const judged = await judge(await record(9, seed), seed);
+    const judged = await judge(await record(7, seed), seed);
     expect(judged.failure, `seed ${seed}`).toBeNull();
     states += judged.states;
   }

@@ -8,14 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
-import { realEnv } from '../../../server/env/real.ts';
 import type { Tree } from '../../../server/tree/api.ts';
-import { openTree } from '../../../server/tree/tree.ts';
-import { quietLog, seededRandom } from '../../support/sim_env.ts';
-import { picker, smallSizes } from './support.ts';
+import { seededRandom, simEnv, SimFs } from '../../support/sim_env.ts';
+import { openSmall, picker } from './support.ts';
 
 const OPERATIONS = process.env['TQ_LONG'] === '1' ? 10_000_000 : 200_000;
-const COMPARED_EACH = 400;
+const COMPARED_EACH = 500;
 const BYTES = Buffer.from([0, 1, ...Buffer.from('ab'), 254, 255]);
 const SNAPSHOTS_MAX = 3;
 
@@ -28,6 +26,8 @@ const hex = (bytes: Uint8Array | null | undefined) => (bytes ? Buffer.from(bytes
 /** The tree and LevelDB, side by side. */
 class Pair {
   readonly #directory: string;
+  /** Syncs of a real disk would take most of the time, and other tests wait for them. */
+  readonly #fs = new SimFs();
   readonly #pick: (count: number) => number;
   #tree!: Tree;
   #level!: Level;
@@ -43,11 +43,8 @@ class Pair {
   }
 
   async open(): Promise<void> {
-    const env = realEnv(quietLog);
-    const directory = join(this.#directory, 'tree');
-    await env.fs.makeDirectory(directory);
-    this.#tree = await openTree({ env, directory, ...smallSizes, pieceFilesMax: 2 });
-    this.#level = new ClassicLevel(join(this.#directory, 'level'), { keyEncoding: 'view', valueEncoding: 'view' });
+    this.#tree = await openSmall(simEnv(this.#fs), { pieceFilesMax: 2 });
+    this.#level = new ClassicLevel(this.#directory, { keyEncoding: 'view', valueEncoding: 'view' });
     await this.#level.open();
   }
 
@@ -107,9 +104,10 @@ class Pair {
       this.#tree.putMany(keys, values, lsn);
     }
     await this.#level.batch(writes);
-    expect(await before).toEqual(expected);
+    if ((await before)?.join() !== expected?.join()) expect(await before).toEqual(expected);
     const values = await this.#tree.get(keys);
-    expect(values.map(hex)).toEqual(keys.map((key) => hex(this.#level.getSync(key))));
+    const level = keys.map((key) => hex(this.#level.getSync(key)));
+    if (values.map(hex).join() !== level.join()) expect(values.map(hex)).toEqual(level);
   }
 
   async #compareGet(): Promise<void> {
@@ -135,7 +133,7 @@ class Pair {
     if (die === 4) await this.#tree.compacted();
     if (die === 5) this.#takeSnapshot();
     if (die === 6) await this.#dropSnapshot();
-    if (this.#pick(40) === 0) await this.#reopen();
+    if (this.#pick(30) === 0) await this.#reopen();
   }
 
   async #compareRange(range: Ranged): Promise<void> {

@@ -82,3 +82,27 @@ export class Model {
 export function picker(random: () => number): (count: number) => number {
   return (count) => Math.floor(random() * count);
 }
+
+export const nameOf = (i: number) => `k${String(i).padStart(5, '0')}`;
+
+export function putAll(tree: Tree, lsn: number, values: Record<string, string | null>): void {
+  for (const [key, value] of Object.entries(values)) {
+    if (value === null) tree.delete(bytesOf(key), lsn);
+    else tree.put(bytesOf(key), bytesOf(value), lsn);
+  }
+}
+
+export async function flush(tree: Tree, checkpoint: Record<string, unknown> = {}): Promise<void> {
+  tree.rotate();
+  await tree.flush(checkpoint);
+}
+
+/** Entries of many blocks, flushed. */
+export async function fill(tree: Tree, lsn: number, { from = 0, count = 3_000, step = 1 } = {}): Promise<void> {
+  for (let i = 0; i < count; i++) tree.put(bytesOf(nameOf(from + i * step)), bytesOf(`value ${from + i * step}`), lsn);
+  await flush(tree, { lsn });
+}
+
+export async function valuesOf(tree: Tree, keys: readonly string[], lsn?: number): Promise<(string | null)[]> {
+  return (await tree.get(keys.map(bytesOf), lsn)).map(textOrNull);
+}
