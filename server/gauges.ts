@@ -1,4 +1,7 @@
-/** The gauges of a node: where its bytes are, who waits, what was committed. */
+/**
+ * The gauges of a node: who waits and what was committed, the index, space and its integrity, partitions. All are 0 or
+ * empty until the node is open.
+ */
 import type { Node } from './engine/node.ts';
 import type { HttpListener } from './http/listener.ts';
 import { machine } from './queue/machine.ts';
@@ -6,27 +9,32 @@ import type { MetricSources } from './metrics.ts';
 
 type LabelledValues = readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[];
 
-export function nodeGauges(node: () => Node | null, listener: HttpListener): MetricSources['gauges'] {
-  const of = (read: (node: Node) => number) => (): number => {
+type Gauges = MetricSources['gauges'];
+
+/** How gauges read from a node that may not be open yet. */
+interface Reading {
+  of(read: (node: Node) => number): () => number;
+  labelled(read: (node: Node) => LabelledValues): () => LabelledValues;
+}
+
+export function nodeGauges(node: () => Node | null, listener: HttpListener): Gauges {
+  const read = <T>(none: T, of: (opened: Node) => T): T => {
     const opened = node();
-    return opened === null ? 0 : read(opened);
+    return opened === null ? none : of(opened);
   };
-  const perPartition = (read: (opened: Node, name: string) => number) => () => {
-    const opened = node();
-    const partitions = opened === null ? [] : [...opened.parts.state.store.partitions()];
-    return partitions.map(({ settings: { name } }) => ({ labels: { partition: name }, value: read(opened!, name) }));
+  const reading: Reading = {
+    of: (value) => () => read(0, value),
+    labelled: (values) => () => read([], values),
   };
-  const perNode = (read: (opened: Node) => LabelledValues) => () => {
-    const opened = node();
-    return opened === null ? [] : read(opened);
-  };
-  const cached = (what: 'hits' | 'misses' | 'size'): (() => LabelledValues) =>
-    perNode((opened) =>
-      Object.entries(opened.parts.tree.stats.cache).map(([kind, counts]) => ({
-        labels: { kind },
-        value: counts[what],
-      })),
-    );
+  return [
+    ...serviceGauges(reading, listener),
+    ...indexGauges(reading),
+    ...spaceGauges(reading),
+    ...partitionGauges(reading),
+  ];
+}
+
+function serviceGauges({ of }: Reading, listener: HttpListener): Gauges {
   return [
     { name: 'tq_ready', help: '1 when recovery is done.', read: of(() => 1) },
     { name: 'tq_connections', help: 'Open connections.', read: () => listener.connectionCount() },
@@ -51,6 +59,15 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
       help: 'Cold blocks that came from disk.',
       read: of(({ parts }) => parts.blocks.misses),
     },
+  ];
+}
+
+function indexGauges({ of, labelled }: Reading): Gauges {
+  const cached = (what: 'hits' | 'misses' | 'size'): (() => LabelledValues) =>
+    labelled(({ parts }) =>
+      Object.entries(parts.tree.stats.cache).map(([kind, counts]) => ({ labels: { kind }, value: counts[what] })),
+    );
+  return [
     {
       name: 'tq_checkpoint_lsn',
       help: 'A start replays the journal from here.',
@@ -66,7 +83,7 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
       name: 'tq_index_bytes',
       help: 'Bytes of the files of the index, by level.',
       labels: ['level'],
-      read: perNode((opened) =>
+      read: labelled((opened) =>
         opened.parts.tree.stats.levels.map(({ size }, level) => ({ labels: { level: String(level) }, value: size })),
       ),
     },
@@ -94,6 +111,11 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
       help: 'Bytes that segments take on disk.',
       read: of(({ parts }) => parts.segments.diskUse().size),
     },
+  ];
+}
+
+function spaceGauges({ of }: Reading): Gauges {
+  return [
     {
       name: 'tq_segment_live_bytes',
       help: 'Bytes of extents that live.',
@@ -117,6 +139,18 @@ export function nodeGauges(node: () => Node | null, listener: HttpListener): Met
       help: '1 while puts are refused for want of space.',
       read: of(({ parts }) => (parts.reserve.intact ? 0 : 1)),
     },
+  ];
+}
+
+function partitionGauges({ labelled }: Reading): Gauges {
+  const perPartition = (read: (opened: Node, name: string) => number): (() => LabelledValues) =>
+    labelled((opened) =>
+      [...opened.parts.state.store.partitions()].map(({ settings: { name } }) => ({
+        labels: { partition: name },
+        value: read(opened, name),
+      })),
+    );
+  return [
     {
       name: 'tq_partition_rows',
       help: 'Rows of a partition.',

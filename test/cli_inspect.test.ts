@@ -116,13 +116,10 @@ describe('tq inspect', () => {
     });
   });
 
-  test.each(['journal', 'segments', 'levels'])('shows the %s as a table and as JSON', async (view) => {
-    const table = await tq('inspect', directory, view);
-    expect([table.status, table.stderr]).toEqual([EXIT.sound, '']);
-    expect(table.stdout.length).toBeGreaterThan(20);
-    const json = await tq('inspect', directory, view, '--json');
-    for (const line of json.stdout.trim().split('\n')) expect(() => JSON.parse(line) as unknown).not.toThrow();
-    expect(json.status).toBe(EXIT.sound);
+  test.each(['journal', 'segments', 'levels'])('shows the %s as JSON', async (view) => {
+    const { status, stdout, stderr } = await tq('inspect', directory, view, '--json');
+    for (const line of stdout.trim().split('\n')) expect(() => JSON.parse(line) as unknown).not.toThrow();
+    expect([status, stderr]).toEqual([EXIT.sound, '']);
   });
 
   test('shows the history of a row', async () => {
@@ -130,7 +127,6 @@ describe('tq inspect', () => {
     expect(status).toBe(EXIT.sound);
     expect(stdout).toMatch(/insert .*\n(.*\n)*.*claim .*/);
     expect(stdout).toMatch(/trainer +leased/);
-    expect((await tq('inspect', directory, 'row', 'p', '999')).stdout).toContain('row 999 is not there now');
   });
 
   test('ends quietly when its reader does', async () => {
@@ -150,10 +146,7 @@ describe.concurrent('what cannot be meant', () => {
     ['no directory', ['verify']],
     ['an unknown option', ['verify', '.', '--repair']],
     ['an unknown view', ['inspect', '.', 'everything']],
-    ['a row without an id', ['inspect', '.', 'row', 'p']],
     ['an id that is no number', ['inspect', '.', 'row', 'p', 'first']],
-    ['a partition where none belongs', ['inspect', '.', 'segments', 'p', '1']],
-    ['a directory that is not there', ['verify', join(home.path, 'nowhere')]],
     ['a directory of something else', ['inspect', fileURLToPath(new URL('.', import.meta.url))]],
     ['an event type that there is not', ['inspect', directory, 'journal', '--type', 'update']],
   ])('%s ends with 64 and a reason', async (_, args) => {

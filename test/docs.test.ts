@@ -184,7 +184,8 @@ describe('docs/STORAGE.md', () => {
   });
 
   test('has all kinds of records by their numbers', () => {
-    const printed = checkedTable(storage, 'records').flatMap(([key]) => /u32 partition, (\d) `?(\w+)/.exec(key)?.slice(1, 3) ?? []);
+    const kind = /u32 partition, (\d) `?(\w+)/;
+    const printed = checkedTable(storage, 'records').flatMap(([key]) => kind.exec(key)?.slice(1, 3) ?? []);
     expect(printed).toEqual(Object.entries(recordKinds).flatMap(([kind, number]) => [String(number), kind]));
   });
 

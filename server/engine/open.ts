@@ -1,6 +1,6 @@
 /**
- * Opens a data directory: takes its lock, loads the state of the last checkpoint, replays the journal from there, checks
- * what a crash of the machine may have lost, and makes a node of it.
+ * Opens a data directory: takes its lock, loads the state of the last checkpoint, replays the journal from there,
+ * checks what a crash of the machine may have lost, and makes a node of it.
  *
  *   DIR/lock.sock   DIR/reserve   DIR/tree/   DIR/journal/*.tqj   DIR/segments/*.seg
  *

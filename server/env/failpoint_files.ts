@@ -1,7 +1,7 @@
 /**
  * Failpoints of a running server, armed by files of a directory that a test and its servers share:
  *
- *   DIR/NAME.arm      `exit 3`, `throw 1`, `pause 2`, `delay 1 250`: what to do at which pass, counted since the file came
+ *   DIR/NAME.arm      `exit 3`, `throw 1`, `pause 2`, `delay 1 250`: what to do at which pass since the file came
  *   DIR/NAME.hit      written when the point struck, as the file above went
  *   DIR/NAME.release  ends a pause
  *

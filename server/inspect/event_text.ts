@@ -30,7 +30,9 @@ export function eventText(event: JournalEvent, names: Names): string {
     case 'claim': {
       const fields = namesText(names.fields(event.partition, event.fields));
       const how = event.autoAck ? ', acked at once' : `, lease ${countText(event.leaseMs)} ms`;
-      return `claim ${claimText(event.claim)} of task ${event.task}: rows ${idsText(event.ids)}, fields ${fields}${how}`;
+      return (
+        `claim ${claimText(event.claim)} of task ${event.task}: rows ${idsText(event.ids)}, fields ${fields}` + how
+      );
     }
     case 'ack':
       return `claim ${claimText(event.claim)}`;
@@ -42,7 +44,8 @@ export function eventText(event: JournalEvent, names: Names): string {
       return `put ${event.extent} from ${placeText(event.fromSegment, event.fromOffset)} to ${toText(event)}`;
     case 'rewrite': {
       const rows = idsOf(event.batches);
-      return `put ${event.fromExtent} anew with ${plural(rows.length, 'row')} ${idsText(rows)}, ${extentText(event.extent)}`;
+      const whose = `${plural(rows.length, 'row')} ${idsText(rows)}`;
+      return `put ${event.fromExtent} anew with ${whose}, ${extentText(event.extent)}`;
     }
   }
 }

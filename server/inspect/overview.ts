@@ -38,7 +38,8 @@ export interface Overview {
   /** How often a server was started on it. */
   readonly epoch: number;
   readonly files: Readonly<Record<FileKind, { count: number; bytes: number }>>;
-  readonly journal: JournalReading;
+  /** Of the files that a start reads, and what it would make of their end. */
+  readonly journal: Pick<JournalReading, 'files' | 'verdict'>;
   readonly partitions: readonly PartitionSummary[];
   readonly liveBytes: number;
   /** Why a start would be refused, besides what the journal says. */
@@ -52,7 +53,8 @@ export async function overviewOf(env: Env, directory: string, from: JournalStart
   const partitions = started === null ? [] : partitionsOf(started);
   await started?.close();
   return {
-    ...{ directory, format: FORMAT_VERSION, journal, partitions },
+    ...{ directory, format: FORMAT_VERSION, partitions },
+    journal: { files: journal.files, verdict: journal.verdict },
     checkpointLsn: from.lsn,
     lsn: Math.max(progress.lsn, from.lsn),
     watermark: Math.max(progress.watermark, from.lsn),

@@ -74,13 +74,18 @@ export function paragraph(text: string, { width, indent }: { width: number; inde
   return out.map((one) => `${indent}${one}\n`).join('');
 }
 
-/** Numbers that JSON has no word for become null; bytes become base64. */
+/** With names as the HTTP interface has them, `like_this`; bytes become base64. */
 export function jsonOf(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => {
     if (part instanceof Uint8Array) return Buffer.from(part).toString('base64');
     if (ArrayBuffer.isView(part)) return Array.from(part as Float64Array);
-    return part;
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).map(([name, inside]) => [snakeCase(name), inside]));
   });
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function longestLine(text: string): number {

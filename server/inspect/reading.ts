@@ -83,7 +83,7 @@ export async function tryStart(env: Env, directory: string, { verdict, readable 
       return { started: await startOn(env, directory, { journal: readable, missing }), refusals };
     } catch (error) {
       if (!isFinding(error)) throw error;
-      refusals.push(error);
+      refusals.push({ message: error.message, details: error.details });
       const segment = await missingSegment(env, directory, error);
       if (segment === null || missing.includes(segment)) return { started: null, refusals };
       missing.push(segment);

@@ -73,7 +73,8 @@ class RowWatch {
         this.#claims.set(event.claim, event.task);
         const fields = namesText(this.#names.fields(event.partition, event.fields));
         const lease = event.autoAck ? 'acked at once' : `lease ${countText(event.leaseMs)} ms`;
-        return `claim ${claimText(event.claim)} of task ${event.task}: fields ${fields}, attempt ${event.attempts[place]}, ${lease}`;
+        const whose = `claim ${claimText(event.claim)} of task ${event.task}`;
+        return `${whose}: fields ${fields}, attempt ${event.attempts[place]}, ${lease}`;
       }
       case 'ack':
         return this.#end(event.claim, 'acked');

@@ -1,4 +1,4 @@
-/** Where a row stands now: which put shows each of its fields, whether the bytes are sound, and what tasks did with it. */
+/** Where a row stands now: which put shows each field, whether the bytes are sound, and what tasks did with it. */
 import { machine, type RowTaskStatus } from '../queue/machine.ts';
 import { placeOfBatch, type Partition } from '../store/partition.ts';
 import { damagedBlocks } from './check_extents.ts';

@@ -86,8 +86,9 @@ function noteStrays({ changes }: Started, { directory, report }: { directory: st
   for (const folder of ['segments', 'tree']) {
     const names = paths.filter((path) => path.startsWith(`${folder}/`));
     if (names.length === 0) continue;
+    const whose = names.length === 1 ? 'a file holds' : `${names.length} files hold`;
     report.note({
-      what: `${names.length === 1 ? 'a file holds' : `${names.length} files hold`} nothing that lives: a start removes ${namesText(names)}`,
+      what: `${whose} nothing that lives: a start removes ${namesText(names)}`,
       advice: 'Nothing: kept for new bytes, or left by a server that ended before it could remove them.',
     });
   }

@@ -15,7 +15,8 @@ import type { Env, File } from '../env/env.ts';
 import { FsError } from '../env/env.ts';
 import { invariant } from '../errors.ts';
 import { ByteWriter } from './bytes.ts';
-import { eventTypes, writeEvent, type JournalEvent } from './events.ts';
+import { writeEvent } from './event_codecs.ts';
+import { eventTypes, type JournalEvent } from './events.ts';
 import {
   FILE_HEADER_SIZE,
   FILE_SIZE_MAX,

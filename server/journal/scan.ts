@@ -12,7 +12,8 @@
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
 import { FormatError } from './bytes.ts';
-import { readEvent, type JournalEvent } from './events.ts';
+import { readEvent } from './event_codecs.ts';
+import type { JournalEvent } from './events.ts';
 import {
   checkFileHeader,
   FILE_HEADER_SIZE,

@@ -2,7 +2,7 @@
  * The store: partitions, their batches and extents, and what each event does to them. It decides nothing: events come
  * from the engine, live or out of the journal, and are applied in the order of their LSNs.
  *
- *   row shows a cell of a batch, or a reader, a claim or a snapshot pins it -> batch lives -> extent lives -> segment lives
+ *   row shows a cell of it, or a reader, claim or snapshot pins it -> batch lives -> extent lives -> segment lives
  *
  * Invariants: `apply*` never fails for an event that the journal took; an extent is dropped exactly once, when its last
  * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die

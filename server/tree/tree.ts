@@ -39,7 +39,10 @@ export interface TreeOptions {
   readonly pieceFilesMax?: number;
   /** Bytes a second that compaction writes, as long as level 0 is not too full. */
   readonly compactionRate?: number;
-  /** zstd for blocks of new files. */
+  /**
+   * zstd for blocks of new files. Off by default: rows take 10 to 17 bytes as they are, of which it saves 25 to 60 %,
+   * and it costs the event loop 0.1 ms for each block that is written and 0.05 ms for each that is read from disk.
+   */
   readonly compressed?: boolean;
 }
 

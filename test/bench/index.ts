@@ -9,6 +9,7 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import {
   check,
   ENTRY_SIZE,
@@ -175,7 +176,11 @@ async function benchUpkeep(one: Case): Promise<void> {
     await putAll(store, one, randomKey);
     const half = { ...one, count: Math.floor(count / 2) };
     await putAll(store, half, randomKey, 1);
+    const turns = monitorEventLoopDelay({ resolution: 1 });
+    turns.enable();
     await store.settle();
+    turns.disable();
+    report('longest turn of a flush and compactions', { metric: 'time', unit: 'ms' }, turns.max / 1e6);
     const { flushedSize, compactedSize } = store.tree.stats;
     const putSize = (count + half.count) * ENTRY_SIZE;
     const ratio = { metric: 'ratio', unit: 'x' };

@@ -1,9 +1,9 @@
 /**
  * What the clients of a simulated node asked for, and what they were told: all that the judge knows.
  *
- * Times are op indexes: how many changes the disk had seen. A note that began at or before a crash may have happened; one
- * that also ended before it, with an answer, must have, if its level promises that. A run of the node is a **life**; the
- * notes of a life before the present one keep what had to be there when it ended.
+ * Times are op indexes: how many changes the disk had seen. A note that began at or before a crash may have happened;
+ * one that also ended before it, with an answer, must have, if its level promises that. A run of the node is a
+ * **life**; the notes of a life before the present one keep what had to be there when it ended.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 

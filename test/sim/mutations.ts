@@ -1,6 +1,6 @@
 /**
- * Planted bugs that the exploration must find: if it does not, it proves nothing. Each is planted from outside, into the
- * disk that the node sees or into a part of the node, so that the product has no switches for them.
+ * Planted bugs that the exploration must find: if it does not, it proves nothing. Each is planted from outside, into
+ * the disk that the node sees or into a part of the node, so that the product has no switches for them.
  */
 import { Merge } from '@transfer-queue/core/lsm';
 import { vi } from 'vitest';

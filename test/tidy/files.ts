@@ -15,7 +15,7 @@ export type Violation = string;
 
 export const root = join(import.meta.dirname, '..', '..');
 
-const binaryFile = /\.(wasm|png|npy|arrow|bin|ipc)$/;
+const binaryFile = /\.(wasm|png|npy|arrow|bin|ipc|tqj|seg|sst)$/;
 
 export function readRepository(): SourceFile[] {
   const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], { cwd: root });

@@ -1,8 +1,8 @@
 /**
  * Everything that a node holds in memory and that a restart must bring back, as plain data that can be compared.
  *
- * Left out is what ends with the process by design: deadlines, snapshots, rows and claims of `memory` partitions, grants
- * of claims that acked themselves.
+ * Left out is what ends with the process by design: deadlines, snapshots, rows and claims of `memory` partitions,
+ * grants of claims that acked themselves.
  */
 import type { NodeState } from '../../../server/engine/state.ts';
 import type { Node } from '../../../server/engine/node.ts';

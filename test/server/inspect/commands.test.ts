@@ -86,6 +86,21 @@ describe('after a checkpoint', () => {
   });
 });
 
+test('rows and partitions that are not there are said not to be', async () => {
+  const fs = await makeDirectory();
+  expect((await ran(fs, row('p', 999))).out).toBe('0 events\n\nrow 999 is not there now\n');
+  expect((await ran(fs, row('unheard', 1))).out).toBe('0 events\n\nrow 1 is not there now\n');
+  expect((await ran(fs, row('gone', 1))).out).toMatch(/drop .* the partition is dropped\n/);
+});
+
+test('all JSON has the same kind of names', async () => {
+  const fs = await makeDirectory({ checkpoint: true });
+  for (const run of [commands.verify, commands.overview, commands.segments, commands.levels, journal, row('p', 3)]) {
+    const { out } = await ran(fs, run, { json: true });
+    expect([...out.matchAll(/"(\w+)":/g)].map(([, name]) => name).filter((name) => /[A-Z]/.test(name))).toEqual([]);
+  }
+});
+
 describe('of a directory that a start refuses', () => {
   let fs: SimFs;
   beforeAll(async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { FILE_HEADER_SIZE, RECORD_HEADER_SIZE } from '../../../server/journal/format.ts';
 import type { Report } from '../../../server/inspect/report.ts';
 import type { SimFs } from '../../support/sim_env.ts';
+import { compact, newWorld, putRow, remove } from '../engine/space.ts';
 import { recordOffsets } from '../journal/files.ts';
 import { DIR, flipped, imageOf, makeDirectory, openOn, pathsIn, verifyOn, withBytes } from './made.ts';
 
@@ -38,6 +39,31 @@ describe.each([
     await close();
   });
 });
+
+test.each([false, true])(
+  'a directory whose segments were compacted is sound, with a checkpoint: %s',
+  async (isSaved) => {
+    const world = await newWorld();
+    const { env, node } = world;
+    for (let id = 0; id < 24; id++) await putRow(node, id, 200_000);
+    await remove(
+      node,
+      Array.from({ length: 20 }, (_, i) => i),
+    );
+    await node.makeDurable();
+    const before = [...node.parts.state.store.extents()].map(({ place }) => place);
+    await compact(world);
+    const after = [...node.parts.state.store.extents()].map(({ place }) => place);
+    expect(after.some((place) => !before.includes(place))).toBe(true);
+    if (isSaved) await node.checkpoints.run();
+    await putRow(node, 23, 100, 1);
+    await node.stop();
+    const report = await verifiedUnchanged(env.fs.afterCrash());
+    expect(report.problems).toEqual([]);
+    expect(report.isSound).toBe(true);
+    expect(report.count('rows').count).toBe(6);
+  },
+);
 
 describe('the bytes of puts', () => {
   test('a flip in a sealed segment is named with its partition, rows and fields', async () => {

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, FormatError } from '../../../server/journal/bytes.ts';
-import { eventTypes, readEvent, writeEvent } from '../../../server/journal/events.ts';
+import { readEvent, writeEvent } from '../../../server/journal/event_codecs.ts';
+import { eventTypes } from '../../../server/journal/events.ts';
 import type { JournalEvent } from '../../../server/journal/events.ts';
 import { events } from './events.ts';
 

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import { ByteWriter } from '../../../server/journal/bytes.ts';
-import { eventTypes, readEvent, writeEvent, type JournalEvent } from '../../../server/journal/events.ts';
+import { readEvent, writeEvent } from '../../../server/journal/event_codecs.ts';
+import { eventTypes, type JournalEvent } from '../../../server/journal/events.ts';
 import {
   checkFileHeader,
   fileHeader,
