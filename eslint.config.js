@@ -48,7 +48,7 @@ const envProperties = [
   ...envGlobals.map(({ name, message }) => ({ object: 'globalThis', property: name, message })),
 ];
 
-/** What only the command line may do: below it, a process ends by `env.crash` and goes on in the turns of `env.clock`. */
+/** What only the command line may do: below it, a process ends by `env.crash`, and waits by `env.clock`. */
 const processProperties = [
   ...['exit', 'abort', 'kill', 'reallyExit'].map((property) => ({ property, message: 'Use env.crash.' })),
   { property: 'nextTick', message: 'Use a promise, or env.clock.soon(f).' },

@@ -124,9 +124,9 @@ async function work(workload: Workload, { fs, crashes }: SimEnv, options: LifeOp
     if (step === fullFrom + FULL_STEPS) fs.capacity = Infinity;
     const act = workload.act();
     flying.push(act);
-    if (random() < 0.7) await act;
+    if (random() < 0.7) await workload.ended(act);
   }
-  await Promise.all(flying);
+  await workload.ended(Promise.all(flying));
   fs.faults = [];
   fs.capacity = Infinity;
 }
