@@ -48,7 +48,7 @@ export interface TreeOptions {
 
 const defaults = {
   cacheSize: 64 << 20,
-  level0Size: 64 << 20,
+  level0Size: 32 << 20,
   level0RunsMax: 8,
   fileSize: 8 << 20,
   pieceFilesMax: 8,
