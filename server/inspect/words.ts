@@ -1,7 +1,6 @@
 /** Numbers, sizes, times and lists as people read them. */
+import { TICKS_PER_MS } from '../journal/format.ts';
 
-/** Of hybrid timestamps. */
-const TICKS_PER_MS = 1_024;
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const SHOWN_MAX = 8;
 

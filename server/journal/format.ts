@@ -28,6 +28,8 @@ export const FILE_SIZE_MAX = 64 << 20;
 export const RECORD_MAGIC = 0x43525154;
 export const RECORD_HEADER_SIZE = 56;
 export const PAYLOAD_SIZE_MAX = 16 << 20;
+/** Timestamps count 1,024 to the millisecond: as safe integers they last beyond the year 2200. */
+export const TICKS_PER_MS = 1_024;
 
 export interface RecordHeader {
   readonly payloadSize: number;

@@ -27,11 +27,9 @@ import {
   RECORD_HEADER_SIZE,
   recordSize,
   sealRecord,
+  TICKS_PER_MS,
 } from './format.ts';
 import type { Reserve } from './reserve.ts';
-
-/** Timestamps count 1,024 to the millisecond: as safe integers they last beyond the year 2200. */
-const TICKS_PER_MS = 1_024;
 
 /** Proof that an event is as safe as its ack level says. */
 export interface Commit {

@@ -64,7 +64,8 @@ export class Segments {
     const { env, directory, arena } = options;
     this.#files = new SegmentFiles({ env, directory, recycledSizeMax: arena.size });
     this.#open = new OpenFiles({ open: (id) => this.#files.open(id), max: options.openFilesMax });
-    this.#tails = new Tails(this.#open, options.env.log);
+    const owns = (segment: Segment): boolean => this.#segments.get(segment.id) === segment;
+    this.#tails = new Tails({ files: this.#open, owns, log: options.env.log });
   }
 
   get files(): SegmentFiles {

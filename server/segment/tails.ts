@@ -3,7 +3,7 @@
  *
  *   | extent | extent | extent | end .... pages of the segment that had the file before |
  *
- * Invariant: only sealed segments that nobody fills are cut, and only behind their end.
+ * Invariant: only sealed segments that nobody fills are cut, only behind their end, and only while the file is theirs.
  */
 import type { Log } from '../env/env.ts';
 import type { OpenFiles } from './open_files.ts';
@@ -16,13 +16,16 @@ const CUT_COUNT_MAX = 64;
 
 export class Tails {
   readonly #files: OpenFiles;
+  readonly #owns: (segment: Segment) => boolean;
   readonly #log: Log;
   /** Sealed segments whose file may be longer than they are. */
   readonly #unknown = new Set<Segment>();
 
-  constructor(files: OpenFiles, log: Log) {
-    this.#files = files;
-    this.#log = log;
+  /** `owns` says whether the file of its number is the segment's still: files are recycled. */
+  constructor(options: { files: OpenFiles; owns: (segment: Segment) => boolean; log: Log }) {
+    this.#files = options.files;
+    this.#owns = options.owns;
+    this.#log = options.log;
   }
 
   add(segment: Segment): void {
@@ -38,7 +41,7 @@ export class Tails {
     const ready = [...this.#unknown].filter(({ sealed, filling }) => sealed && filling === 0).slice(0, CUT_COUNT_MAX);
     for (const segment of ready) {
       // Another call may have taken it meanwhile.
-      if (!this.#unknown.delete(segment)) continue;
+      if (!this.#unknown.delete(segment) || !this.#owns(segment)) continue;
       await this.#cutOne(segment).catch((error: unknown) => {
         this.#log.warn({ err: error, segment: segment.id }, 'the end of a file remains that no segment needs');
       });

@@ -23,7 +23,8 @@ const hasStrace = spawnSync('strace', ['-V']).status === 0;
 const NAMES = isLong ? 100_000 : 2_000;
 const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
 /** All that a data directory ever holds. */
-const OWN_FILES = /^(lock\.sock|reserve|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?)$/;
+const OWN_FILES =
+  /^(lock\.sock|reserve|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?|tree(\/(manifest(\.new)?|\d+\.sst))?)$/;
 /** What the runtime reads by itself once it has run for a while. */
 const RUNTIME_FILES = ['/sys/devices/system/cpu/cpu0/tsc_freq_khz'];
 const everyCode = Object.keys(errors) as ErrorCode[];

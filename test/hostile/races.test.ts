@@ -206,12 +206,17 @@ test(`${REQUESTS} requests of ${CLIENTS} clients in any order`, { timeout: isLon
   }
 });
 
-/** Rows, claims and tasks of level memory vanish with the process. */
+/**
+ * Rows, claims and tasks of level memory vanish with the process. How many bytes the others take changes by itself:
+ * extents are rewritten in the background.
+ */
 function withoutMemory(state: unknown): unknown {
   const { partitions } = state as { partitions: { ack: string; name: string }[] };
   return {
     partitions: partitions.map((partition) =>
-      partition.ack === 'memory' ? expect.objectContaining({ name: partition.name, rows: 0 }) : partition,
+      partition.ack === 'memory'
+        ? expect.objectContaining({ name: partition.name, rows: 0 })
+        : { ...partition, bytes: expect.any(Number) as number },
     ),
   };
 }

@@ -7,6 +7,7 @@ import { simEnv, type Disk, type DiskOp, type SimEnv, type SimFs } from '../supp
 import { newNote, type History, type Note } from './history.ts';
 import { cellsOf } from './observe.ts';
 import { abandon, openSimNode } from './open.ts';
+import { patiently, WAIT_MS } from './patience.ts';
 import { cellsSeen, PARTITIONS, Workload } from './workload.ts';
 
 /** Wraps the world of a node, to plant a bug in it. */
@@ -54,9 +55,11 @@ export async function live(options: LifeOptions): Promise<Life> {
   const { fs, random, life, plant } = options;
   const disk = fs.record();
   const { env, crashed } = mortal(plant(simEnv({ fs, seed: 1 + Math.floor(random() * 1e9) })));
-  const opened = await openSimNode(env);
-  const openedAt = fs.disk.opCount;
   const notes = [...options.notes];
+  const opening = patiently(openSimNode(env), () => (env.crashes.length > 0 ? null : env.clock.advance(WAIT_MS)));
+  const opened = await Promise.race([opening, crashed.then(() => null)]);
+  if (opened === null) return stillborn(disk, fs, { life, notes, end: await crashed });
+  const openedAt = fs.disk.opCount;
   if (life > 0) {
     const shown = await cellsOf(opened.node);
     const at = options.allDurable ? disk.opCount : openedAt;
@@ -81,6 +84,13 @@ export async function live(options: LifeOptions): Promise<Life> {
     history: { life, notes, openedAt, durable },
     crash: hasFailed ? null : (env.crashes[0] ?? null),
   };
+}
+
+/** A life that ended in its start, by an error of the disk. */
+function stillborn(disk: Disk, fs: SimFs, { life, notes, end }: { life: number; notes: Note[]; end: number }): Life {
+  const trace = fs.trace!.slice(0, end - disk.opCount);
+  fs.trace = null;
+  return { disk, trace, history: { life, notes, openedAt: Infinity, durable: [] }, crash: null };
 }
 
 /** The same world; `crashed` resolves to the op index at which the process ended itself. */

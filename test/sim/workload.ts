@@ -10,18 +10,15 @@ import type { Node } from '../../server/engine/node.ts';
 import { deleteRows, drop, seal } from '../../server/engine/partitions.ts';
 import { StoreError } from '../../server/errors.ts';
 import { claimOf, declareTest, putText } from '../support/node.ts';
-import { settle, type SimEnv } from '../support/sim_env.ts';
+import type { SimEnv } from '../support/sim_env.ts';
 import { cellOf, newNote, type Note } from './history.ts';
+import { patiently, WAIT_MS } from './patience.ts';
 
 /** Names and ack levels; some puts to `both` ask for more. */
 export const PARTITIONS = { disk: 'disk', both: 'os', memory: 'memory' } as const satisfies Record<string, AckLevel>;
 export const FIELDS = ['a', 'b'] as const;
 export const TASK = 'task';
 export const LEASE_MS = 3_000;
-
-/** Turns of the event loop, by twenty, in which an act ends that waits for nothing but the disk. */
-const PATIENCE = 50;
-const WAIT_MS = 250;
 
 type Name = keyof typeof PARTITIONS;
 
@@ -87,17 +84,9 @@ export class Workload {
     return this.#random() < 0.2 ? this.#node.makeDurable() : this.#node.checkpoints.run();
   }
 
-  /** Resolves when the act has. Some wait for memory or a pace, so that time has to pass. */
-  async ended(act: Promise<unknown>): Promise<void> {
-    let isOver = false;
-    const over = act.then(() => {
-      isOver = true;
-    });
-    for (let round = 0; round < PATIENCE; round++) {
-      await Promise.race([over, settle()]);
-      if (isOver) return;
-    }
-    while (!isOver && this.#env.crashes.length === 0) await this.#passTime(WAIT_MS);
+  /** Resolves when the act has. */
+  ended(act: Promise<unknown>): Promise<unknown> {
+    return patiently(act, () => (this.#env.crashes.length > 0 ? null : this.#passTime(WAIT_MS)));
   }
 
   #pick<T>(from: readonly T[]): T {

@@ -141,3 +141,18 @@ describe('disk use', () => {
     expect((await put(SMALL, 2)).segment).not.toBe(dead[0].segment);
   });
 });
+
+test('what a start found of the segment that had a file before never cuts the one that has it now', async () => {
+  const whole = await put(6 * FRAME, 7);
+  const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
+  await next.files.list();
+  // The checkpoint knows a short extent in this file; it died, the file was recycled, and the journal names a longer one.
+  const before = next.adopt({ segment: whole.segment.id, offset: 0, length: SMALL }, 'os');
+  next.drop(registered(next, before, 0, SMALL), 1);
+  const now = next.adopt({ segment: whole.segment.id, offset: 0, length: 6 * FRAME }, 'os');
+  registered(next, now, 0, 6 * FRAME);
+  await next.removeStrays();
+  await next.reclaim(10);
+  expect(fileSizes()).toEqual([6 * FRAME]);
+  expect(await puts.markAt(next, now, 5 * FRAME)).toBe(7);
+});
