@@ -100,7 +100,8 @@ export class Checkpoints {
   get isDue(): boolean {
     const { env, tree, journal, limits } = this.#parts;
     if (this.#unflushed !== null || tree.activeSize >= limits.memtableSize) return true;
-    if (journal.lsn === this.#lsn) return false;
+    // One more than the last one saw is the event that it wrote itself.
+    if (journal.lsn <= this.#lsn + 1) return false;
     if (journal.appendedSize - this.#journalSizeBefore >= limits.journalSize) return true;
     return env.clock.nowMs() - this.#atMs >= limits.intervalMs;
   }
@@ -149,15 +150,15 @@ export class Checkpoints {
     await this.#gather();
     await env.fail('checkpoint.freeze');
     const { lsn, timestamp } = journal;
-    const to = { unitsMax: Number.MAX_SAFE_INTEGER, lsn: lsnOfRecords(journal) };
+    const to = { unitsMax: Number.MAX_SAFE_INTEGER, lsn };
     while (saveDirty(state, records, to) > 0);
-    const grants = takeGrants(state, records, to.lsn);
+    const grants = takeGrants(state, records, lsn);
     tree.rotate();
     const begun = journal.beginFile();
     this.#parts.commit(lsn);
     this.#journalSizeBefore = journal.appendedSize;
     this.#atMs = env.clock.nowMs();
-    for (const grant of grants) this.#writeGrant(await grant(), to.lsn);
+    for (const grant of grants) this.#writeGrant(await grant(), lsn);
     const journalFile = await begun;
     await this.#parts.makeDurable();
     const bootId = env.fs.bootId();
@@ -171,7 +172,7 @@ export class Checkpoints {
     for (let slice = 0; slice < SLICES_MAX && dirtyCount(state) > UNITS_LEFT_MAX; slice++) {
       await env.fail('checkpoint.gather');
       const endMs = env.clock.nowMs() + SLICE_MS;
-      do saveDirty(state, records, { unitsMax: UNITS_PER_STEP, lsn: lsnOfRecords(journal) });
+      do saveDirty(state, records, { unitsMax: UNITS_PER_STEP, lsn: journal.lsn });
       while (env.clock.nowMs() < endMs && dirtyCount(state) > UNITS_LEFT_MAX);
       await new Promise<void>((resolve) => env.clock.soon(resolve));
     }
@@ -183,9 +184,4 @@ export class Checkpoints {
     const { partition, claim, value } = grant;
     this.#parts.records.writeFrozen({ partition: partition.id, kind: 'grant', key: numberKey(claim), value }, lsn);
   }
-}
-
-/** Above that of any snapshot, so that a record replaces the one before it. Nobody reads records at an LSN. */
-function lsnOfRecords(journal: Journal): number {
-  return journal.lsn + 1;
 }

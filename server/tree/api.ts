@@ -60,7 +60,8 @@ export interface Tree {
   load(keys: readonly Uint8Array[]): Promise<void>;
   /**
    * The values of keys, null where there is none, as of the turn of the call or of `lsn`. A value at once when memory
-   * and cache have all of them, else a promise. Rejects with `data_corrupt` when a block that it needs is damaged.
+   * and cache have all of them, else a promise; also when they are thousands, which is work for more than one turn.
+   * Rejects with `data_corrupt` when a block that it needs is damaged.
    */
   get(keys: readonly Uint8Array[], lsn?: number): Values | Promise<Values>;
   /** The same for the keys of rows, without one array for each. */

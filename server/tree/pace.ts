@@ -38,7 +38,7 @@ export class Pace {
 
   /** Null when there is no need to wait. */
   step(writtenSize: number): Promise<void> | null {
-    return this.#slice.isOver ? this.#wait(writtenSize) : null;
+    return this.#slice.look() ? this.#wait(writtenSize) : null;
   }
 
   async #wait(writtenSize: number): Promise<void> {

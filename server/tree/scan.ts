@@ -18,8 +18,8 @@ import { ReadAhead, RunCursor } from './run_cursor.ts';
 import { Slice } from './slice.ts';
 import type { Version } from './version.ts';
 
-/** Versions that one step looks at: as many entries as a batch has, when none is hidden. */
-const STEP_ENTRIES = 1_024;
+/** Versions that one step looks at; it ends with a block, too. */
+const STEP_VERSIONS = 1_024;
 
 /** What a batch reads from; held until `release`. */
 export interface View {
@@ -47,16 +47,18 @@ export async function* scan(
   lsn: number,
 ): AsyncGenerator<readonly Entry[]> {
   const readAhead = new ReadAhead();
+  const slice = new Slice(source.env.clock);
   const { reverse } = range;
   let left: KeyRange = range;
   while (!isEmpty(left)) {
+    if (slice.isOver) await slice.next();
     const view = source.view();
     const out: MergedEntry[] = [];
     let next: KeyRange | null;
     try {
       const piece = pieceOf(left, view, reverse);
       if (piece === null) return;
-      const isDone = await readBatch(source, view, { piece, lsn, readAhead }, out);
+      const isDone = await readBatch(source, view, { piece, lsn, readAhead, slice }, out);
       next = isDone ? without(left, piece) : without(left, spanOf(out, left, reverse));
     } finally {
       view.release();
@@ -93,33 +95,38 @@ function without(left: KeyRange, { start, end, reverse }: Piece): KeyRange {
   return end === null ? { start: left.start, end: left.start } : { start: end, end: left.end };
 }
 
-/** Adds the next entries of a piece; false when there may be more of them. */
+interface Reading {
+  readonly piece: Piece;
+  readonly lsn: number;
+  readonly readAhead: ReadAhead;
+  readonly slice: Slice;
+}
+
+/** Adds the next entries of a piece, as many as a slice brings; false when there may be more of them. */
 async function readBatch(
-  { env, memory, cache }: ScanSource,
+  { memory, cache }: ScanSource,
   { memtables, version }: View,
-  { piece, lsn, readAhead }: { piece: Piece; lsn: number; readAhead: ReadAhead },
+  { piece, lsn, readAhead, slice }: Reading,
   out: MergedEntry[],
 ): Promise<boolean> {
   const { start, end, reverse } = piece;
   const cursors = version.strata.map((stratum) => new RunCursor(cache, stratum, piece, readAhead));
   const options = { tables: memtables, runCount: cursors.length, start, end: end ?? undefined, reverse };
   const merge = new Merge(memory, options);
-  const slice = new Slice(env.clock);
   try {
     for (const cursor of cursors) await seek(memory, cache, cursor, reverse ? end : start);
     for (;;) {
-      const step = merge.read(out, { lsn, budget: STEP_ENTRIES });
+      const step = merge.read(out, { lsn, budget: STEP_VERSIONS });
       if (step.kind === 'done') return true;
-      if (step.kind === 'needs') {
-        const cursor = cursors[step.run - memtables.length];
-        const next = cursor.next();
-        feed(merge, step.run, next instanceof Promise ? await next : next);
-      } else if (step.kind === 'more') {
-        if (out.length > 0) return false;
-        if (slice.isOver) await slice.next();
-      } else {
+      if (step.kind === 'damaged') {
         throw new StoreError('data_corrupt', { reason: 'a block of the tree is out of order' });
       }
+      const isOver = slice.look();
+      if (isOver && out.length > 0) return false;
+      if (isOver) await slice.next();
+      if (step.kind !== 'needs') continue;
+      const next = cursors[step.run - memtables.length].next();
+      feed(merge, step.run, next instanceof Promise ? await next : next);
     }
   } finally {
     for (const cursor of cursors) cursor.release();

@@ -15,8 +15,14 @@ export class Slice {
     this.#endMs = clock.nowMs() + SLICE_MS;
   }
 
+  /** Call it once for each step of the work. */
+  look(): boolean {
+    this.#looksLeft--;
+    return this.isOver;
+  }
+
   get isOver(): boolean {
-    return --this.#looksLeft <= 0 || this.#clock.nowMs() >= this.#endMs;
+    return this.#looksLeft <= 0 || this.#clock.nowMs() >= this.#endMs;
   }
 
   /** Resolves in a later turn, when the next slice begins. */

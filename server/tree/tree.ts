@@ -5,7 +5,7 @@
  * turn in which its files are seen; reads that wait hold what they began with; nothing waits between a look at the
  * memtables and the choice of the version.
  */
-import { BATCH_KEYS_MAX, createLsmMemory, EntryKind, KeyBatch, type LsmMemory } from '@transfer-queue/core/lsm';
+import { createLsmMemory, EntryKind, KeyBatch, type LsmMemory } from '@transfer-queue/core/lsm';
 import type { Env } from '../env/env.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { Checkpoint, Entry, Range, Rows, Tree, TreeStats, Values } from './api.ts';
@@ -19,6 +19,7 @@ import { Pace } from './pace.ts';
 import type { LevelSizes } from './picking.ts';
 import { rewrite } from './rewrite.ts';
 import { scan, type View } from './scan.ts';
+import { Slice } from './slice.ts';
 import { scrubFiles } from './scrub.ts';
 import { Snapshots } from './snapshots.ts';
 import type { SstFacts } from './sst_writer.ts';
@@ -55,6 +56,9 @@ const defaults = {
   compactionRate: 64 << 20,
   compressed: false,
 };
+
+/** Keys that are looked up in one turn: a few milliseconds of work. */
+const PART_KEYS = 2_048;
 
 const allKeys: KeyRange = { start: NO_KEY, end: null };
 
@@ -136,8 +140,10 @@ class LsmTree implements Tree {
   }
 
   async load(keys: readonly Uint8Array[]): Promise<void> {
-    for (let from = 0; from < keys.length; from += BATCH_KEYS_MAX) {
-      await this.#load(keys.slice(from, from + BATCH_KEYS_MAX));
+    const slice = new Slice(this.#files.env.clock);
+    for (let from = 0; from < keys.length; from += PART_KEYS) {
+      await this.#load(keys.slice(from, from + PART_KEYS));
+      if (slice.look()) await slice.next();
     }
   }
 
@@ -171,20 +177,33 @@ class LsmTree implements Tree {
   }
 
   get(keys: readonly Uint8Array[], lsn?: number): Values | Promise<Values> {
-    if (keys.length <= BATCH_KEYS_MAX) return this.#get(KeyBatch.of(this.#memory, keys, lsn));
-    return this.#inParts(keys.length, (from, to) => this.get(keys.slice(from, to), lsn));
+    if (keys.length <= PART_KEYS) return this.#get(KeyBatch.of(this.#memory, keys, lsn));
+    return this.#inParts(keys.length, lsn, (from, to, at) => this.get(keys.slice(from, to), at));
   }
 
   getRows({ prefix, ids }: Rows, lsn?: number): Values | Promise<Values> {
-    if (ids.length <= BATCH_KEYS_MAX) return this.#get(KeyBatch.ofRows(this.#memory, { prefix, ids }, lsn));
-    return this.#inParts(ids.length, (from, to) => this.getRows({ prefix, ids: ids.slice(from, to) }, lsn));
+    if (ids.length <= PART_KEYS) return this.#get(KeyBatch.ofRows(this.#memory, { prefix, ids }, lsn));
+    return this.#inParts(ids.length, lsn, (from, to, at) => this.getRows({ prefix, ids: ids.slice(from, to) }, at));
   }
 
-  /** All parts begin in this turn, so that they see the same. */
-  async #inParts(count: number, get: (from: number, to: number) => Values | Promise<Values>): Promise<Values> {
-    const parts: (Values | Promise<Values>)[] = [];
-    for (let from = 0; from < count; from += BATCH_KEYS_MAX) parts.push(get(from, from + BATCH_KEYS_MAX));
-    return (await Promise.all(parts.map(async (part) => part))).flat();
+  /** Many keys, in slices; a snapshot makes all parts see the same. */
+  async #inParts(
+    count: number,
+    lsn: number | undefined,
+    get: (from: number, to: number, lsn: number) => Values | Promise<Values>,
+  ): Promise<Values> {
+    const snapshot = this.#snapshots.take(lsn ?? this.#lsn);
+    const slice = new Slice(this.#files.env.clock);
+    const values: (Uint8Array | null)[] = [];
+    try {
+      for (let from = 0; from < count; from += PART_KEYS) {
+        for (const value of await get(from, from + PART_KEYS, snapshot.lsn)) values.push(value);
+        if (slice.look()) await slice.next();
+      }
+    } finally {
+      snapshot.release();
+    }
+    return values;
   }
 
   #get(batch: KeyBatch): Values | Promise<Values> {

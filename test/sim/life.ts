@@ -71,7 +71,7 @@ export async function live(options: LifeOptions): Promise<Life> {
     if (journal.durableLsn > durable.at(-1)!.lsn) durable.push({ at: fs.disk.opCount, lsn: journal.durableLsn });
   };
   const workload = new Workload({ env, node: opened.node, random, life, notes });
-  const ends = work(workload, env, options).then(() => (random() < 0.25 ? opened.close() : undefined));
+  const ends = work(workload, env, options).then(() => (random() < 0.25 ? workload.ended(opened.close()) : undefined));
   const end = await Promise.race([ends.then(() => Infinity), crashed]);
   fs.onChange = () => undefined;
   const trace = fs.trace!.slice(0, end - disk.opCount);
@@ -121,7 +121,7 @@ async function work(workload: Workload, { fs, crashes }: SimEnv, options: LifeOp
   const writeFailsAt = chance(faults.write);
   const readFailsAt = chance(faults.read);
   const fullFrom = chance(faults.full);
-  await workload.declareAll();
+  await workload.ended(workload.declareAll());
   const flying: Promise<void>[] = [];
   for (let step = 0; step < steps && crashes.length === 0; step++) {
     const code = 'EIO';

@@ -2,6 +2,7 @@
 import { loadCore } from '@transfer-queue/core/wasm';
 import { openNode, type OpenedNode } from '../../server/engine/open.ts';
 import type { SimEnv } from '../support/sim_env.ts';
+import { makeEager } from './eager.ts';
 
 /** Two levels, so that the directory itself has to be made durable. */
 export const DIR = '/srv/data';
@@ -10,6 +11,8 @@ export const SYNC_INTERVAL_MS = 1_000;
 /** Small frames, so that few puts fill a segment. */
 const FRAME_SIZE = 64 << 10;
 const FRAMES = 24;
+
+makeEager();
 
 /** One for all: nodes give their pages back when they end. */
 const core = loadCore();

@@ -26,6 +26,8 @@ const NAMES = Object.keys(PARTITIONS) as Name[];
 /** Most acts concern what lasts. */
 const NAMES_DRAWN: readonly Name[] = ['disk', 'disk', 'disk', 'both', 'both', 'both', 'both', 'memory'];
 const LAYOUTS = new Map(FIELDS.map((name) => [name, { layout: 'bytes' } as const]));
+/** What passes: syncs, leases, and the period of surveys. */
+const TIMES_MS = [1_001, 1_001, 1_001, 1_001, LEASE_MS, LEASE_MS, 15_000];
 const IDS = [0, 1, 2, 3, 4, 5, 6, 7];
 /** Claims that may be ended. */
 const LIVE_CLAIMS_MAX = 8;
@@ -80,7 +82,7 @@ export class Workload {
     if (choice < 0.84) return this.#endClaim();
     if (choice < 0.86) return this.#drop(name);
     if (choice < 0.87) return this.#seal(name);
-    if (choice < 0.93) return this.#passTime(this.#random() < 0.8 ? 1_001 : LEASE_MS);
+    if (choice < 0.93) return this.#passTime(this.#pick(TIMES_MS));
     return this.#random() < 0.2 ? this.#node.makeDurable() : this.#node.checkpoints.run();
   }
 

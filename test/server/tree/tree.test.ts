@@ -136,6 +136,29 @@ describe('scans', () => {
     await tree.close();
   });
 
+  test('come in batches of bounded size, with turns of the event loop in between', async () => {
+    const tree = await openSmall(simEnv(), { cacheSize: 8 << 20 });
+    // Blocks with fewer entries than a step takes: a batch must not go on from block to block.
+    const value = new Uint8Array(60);
+    for (let i = 0; i < 30_000; i++) tree.put(bytesOf(nameOf(i)), value.fill(i), 1);
+    await flush(tree);
+    await entriesOf(tree);
+    let turns = 0;
+    let isOver = false;
+    const turn = (): void => {
+      turns++;
+      if (!isOver) setImmediate(turn);
+    };
+    turn();
+    const sizes: number[] = [];
+    for await (const batch of tree.scan(everything)) sizes.push(batch.length);
+    isOver = true;
+    expect(sizes.reduce((a, b) => a + b)).toBe(30_000);
+    expect(Math.max(...sizes)).toBeLessThan(3_000);
+    expect(turns).toBeGreaterThan(sizes.length / 2);
+    await tree.close();
+  });
+
   test('show one LSN from the turn of the call to the end, whatever is written, flushed and compacted', async () => {
     const tree = await openSmall(simEnv());
     await fill(tree, 1, { count: 5_000 });
