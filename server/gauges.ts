@@ -13,8 +13,8 @@ type Gauges = MetricSources['gauges'];
 
 /** How gauges read from a node that may not be open yet. */
 interface Reading {
-  of(read: (node: Node) => number): () => number;
-  labelled(read: (node: Node) => LabelledValues): () => LabelledValues;
+  readonly of: (read: (node: Node) => number) => () => number;
+  readonly labelled: (read: (node: Node) => LabelledValues) => () => LabelledValues;
 }
 
 export function nodeGauges(node: () => Node | null, listener: HttpListener): Gauges {
