@@ -146,7 +146,7 @@ test('what a start found of the segment that had a file before never cuts the on
   const whole = await put(6 * FRAME, 7);
   const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
   await next.files.list();
-  // The checkpoint knows a short extent in this file; it died, the file was recycled, and the journal names a longer one.
+  // The checkpoint knows a short extent in this file. It died, the file was recycled, the journal names a longer one.
   const before = next.adopt({ segment: whole.segment.id, offset: 0, length: SMALL }, 'os');
   next.drop(registered(next, before, 0, SMALL), 1);
   const now = next.adopt({ segment: whole.segment.id, offset: 0, length: 6 * FRAME }, 'os');
