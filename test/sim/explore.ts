@@ -13,7 +13,7 @@ import { seededRandom, simEnv, SimFs, type DiskOp } from '../support/sim_env.ts'
 import { crashImages, signature, type CrashImage } from '../support/sim/crash_images.ts';
 import { carried, isPossible, isRequired, removes, type Crash, type History, type Note } from './history.ts';
 import { judge, type FindingKind, type Observation } from './judge.ts';
-import { FAULTS, live, type Faults, type Life, type Plant } from './life.ts';
+import { FAULTS, live, type Faults, type Life, type LifeOptions, type Plant } from './life.ts';
 import { observe } from './observe.ts';
 import { abandon, DIR, openSimNode } from './open.ts';
 
@@ -147,13 +147,24 @@ class Explorer {
     let allDurable = true;
     const faults = { ...FAULTS, ...this.#options.faults };
     for (let life = 0; life < lives && !this.#isOver; life++) {
-      const lived = await live({ fs, random, life, steps, notes, allDurable, plant: this.#plant, faults });
+      const lived = await this.#live({ fs, random, life, steps, notes, allDurable, plant: this.#plant, faults });
+      if (lived === null) return;
       if (lived.crash !== null) this.#report('crashes', `seed ${this.#options.seed}, life ${life}: ${lived.crash}`);
       const next = await this.#crashEverywhere(lived, fs.boot);
       if (next === null) return;
       fs = next.fs;
       notes = carried(lived.history, next.crash);
       allDurable = next.crash.kind === 'power';
+    }
+  }
+
+  /** Null for a life whose start was refused, or which never ended. */
+  async #live(options: LifeOptions): Promise<Life | null> {
+    try {
+      return await live(options);
+    } catch (error) {
+      this.#report('crashes', `seed ${this.#options.seed}, life ${options.life}: ${String(error)}`);
+      return null;
     }
   }
 

@@ -49,6 +49,7 @@ async function lives(seed: number, plant: Plant): Promise<void> {
 /** As many rows as flushes and compactions take in several steps. */
 async function bulk(plant: Plant): Promise<void> {
   const env = plant(simEnv({ fs: SimFs.withReserve(DIR) }));
+  env.clock.creepMs = 0.5;
   const opened = await openSimNode(env);
   const { node } = opened;
   await declareTest(node, 'bulk');

@@ -6,8 +6,11 @@ export class SimClock implements Clock {
   #wall = 1_700_000_000_000;
   readonly #timers = new Set<{ at: number; action: () => void; order: number }>();
   #order = 0;
+  /** What each look at the clock takes: on a slow machine, work by slices ends its slices. */
+  creepMs = 0;
 
   nowMs(): number {
+    this.#now += this.creepMs;
     return this.#now;
   }
 
