@@ -127,8 +127,9 @@ export async function endClaim(node: Node, token: string, how: 'ack' | 'release'
   const decision = decide(queue, { claim: ref.claim, requestId });
   if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
   if (decision.kind === 'already') {
-    await node.parts.journal.settled();
-    return partition.lsn;
+    const { lsn } = partition;
+    await node.settledAt(partition.settings.ack, lsn);
+    return lsn;
   }
   const { lsn, commit } = node.commit(decision.event, partition.settings.ack);
   await commit;

@@ -173,6 +173,13 @@ export class Node {
     await segments.reclaim(journal.durableLsn);
   }
 
+  /** What answers wait for that say again what happened before: it may not be as safe yet as its level promises. */
+  async settledAt(level: AckLevel, lsn: number): Promise<void> {
+    const { journal } = this.parts;
+    if (level === 'disk' && lsn > journal.durableLsn) await this.makeDurable();
+    else await journal.settled();
+  }
+
   async #scrubTree(take: Take): Promise<void> {
     const found = new Set<string>();
     await this.parts.tree.scrub(take, (file) => {

@@ -14,12 +14,12 @@ import type { Node } from './node.ts';
  * turn of the decision: until the answer is due, others may drop it.
  */
 export async function declare(node: Node, command: DeclareCommand): Promise<Record<string, unknown>> {
-  const { state, journal } = node.parts;
+  const { state } = node.parts;
   const known = state.store.partition(command.name);
   const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
   if (known !== undefined && settings === known.settings) {
     const description = describe(node, known);
-    await journal.settled();
+    await node.settledAt(settings.ack, known.lsn);
     return { ...description, created: false };
   }
   node.checkRoom();
@@ -112,8 +112,9 @@ export async function drop(node: Node, name: string): Promise<number> {
 export async function seal(node: Node, name: string): Promise<number> {
   const partition = node.partition(name);
   if (node.parts.state.queue(partition).sealed) {
-    await node.parts.journal.settled();
-    return partition.lsn;
+    const { lsn } = partition;
+    await node.settledAt(partition.settings.ack, lsn);
+    return lsn;
   }
   const { lsn, commit } = node.commit({ type: 'seal', partition: partition.id }, partition.settings.ack);
   await commit;

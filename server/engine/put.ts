@@ -54,7 +54,7 @@ export function checkPut(
   const partition = node.partition(command.partition);
   const level = levelOf(partition, command.ack);
   const earlier = node.parts.state.requests.get(command.requestId);
-  if (earlier !== undefined) return { partition, level, done: repeat(partition, earlier, level) };
+  if (earlier !== undefined) return { partition, level, done: repeat(node, partition, earlier, level) };
   if (level !== 'memory') node.checkRoom();
   const limit = node.parts.putBodySizeMax;
   if (command.length > limit + TAIL_SIZE) throw new StoreError('body_too_large', { bytes: command.length, limit });
@@ -69,9 +69,11 @@ function levelOf(partition: Partition, wanted: AckLevel | null): AckLevel {
   return wanted;
 }
 
-async function repeat(partition: Partition, earlier: RequestOutcome, ack: AckLevel): Promise<PutAnswer> {
+/** A retry may ask for more than the first try did. */
+async function repeat(node: Node, partition: Partition, earlier: RequestOutcome, ack: AckLevel): Promise<PutAnswer> {
   if (earlier.kind !== 'put' || earlier.partition !== partition.id) throw new StoreError('request_id_reused');
   await earlier.commit;
+  await node.settledAt(ack, earlier.lsn);
   return { lsn: earlier.lsn, rows: earlier.rows, ack };
 }
 
@@ -202,7 +204,7 @@ export class Put {
     if (partition.dropped)
       throw new StoreError('partition_unknown', { partition: partition.settings.name, dropped: true });
     const earlier = state.requests.get(this.#command.requestId);
-    if (earlier !== undefined) return this.abort().then(() => repeat(partition, earlier, this.#level));
+    if (earlier !== undefined) return this.abort().then(() => repeat(node, partition, earlier, this.#level));
     const ackClaim = this.#ackedClaim(partition);
     const { fields, settings } = planColumns(partition, walked.fields);
     const batches = walked.batches.map((batch) => columnsOf(fields, batch));

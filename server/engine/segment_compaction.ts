@@ -102,10 +102,14 @@ export class SegmentCompaction {
   }
 
   async #run(): Promise<void> {
+    // Each once, so that a run ends whatever became of what it emptied.
+    const emptied = new Set<Segment>();
+    const isLeftOut = (segment: Segment): boolean => emptied.has(segment) || this.#isLeftOut(segment);
     try {
       while (!this.#stopped && isOverUse(this.#segments.diskUse())) {
-        const victim = emptiest(this.#segments.all(), (segment) => this.#isLeftOut(segment));
+        const victim = emptiest(this.#segments.all(), isLeftOut);
         if (victim === null || !(await this.#hasRoomFor(victim))) break;
+        emptied.add(victim);
         await this.#empty(victim);
       }
     } catch (error) {

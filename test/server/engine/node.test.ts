@@ -297,6 +297,18 @@ describe('power cuts', () => {
     const ids = Array.from({ length: 20 }, (_, id) => id);
     expect(await readText(next, 'disk', ids)).toMatchObject({ a: ids.map((id) => `value ${id}`) });
   });
+
+  test('a retry that asks for `disk` is not answered before what the first try did is durable', async () => {
+    const env = simEnv();
+    const { node } = await open(env);
+    await declareTest(node, 'p');
+    const requestId = 'once';
+    await putText(node, 'p', [1], 'a', ['one'], { requestId });
+    expect(await putText(node, 'p', [1], 'a', ['one'], { requestId, ack: 'disk' })).toMatchObject({ ack: 'disk' });
+    const fs = env.fs.afterPowerCut({ keep: (_, __, durable) => durable });
+    const { node: next } = await open(simEnv(fs));
+    expect(await readText(next, 'p', [1])).toMatchObject({ a: ['one'] });
+  });
 });
 
 describe('space', () => {

@@ -197,6 +197,13 @@ describe('what stands in the way', () => {
     await expect(deletedMeanwhile()).rejects.toThrow();
   });
 
+  test('a run ends although a segment seems to live that has no extents left', async () => {
+    const { world, kept } = await mostlyDeleted();
+    for (const segment of world.node.parts.segments.all()) segment.live++;
+    await compact(world);
+    await expectRows(world, kept);
+  });
+
   test('a damaged extent is reported and stays; others of its segment move', async () => {
     const { world, kept } = await mostlyDeleted();
     const { env, node } = world;
