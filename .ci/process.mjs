@@ -12,7 +12,7 @@ import { createInterface } from 'node:readline';
 
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv }} Options */
+/** @typedef {{ cwd?: string, env?: NodeJS.ProcessEnv, timeout?: number }} Options `timeout`: in ms, then it is ended */
 
 /**
  * Runs a command on this terminal.

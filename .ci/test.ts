@@ -46,8 +46,12 @@ const outDir = join(root, 'out', 'test');
 const vitestReport = join(outDir, 'vitest.json');
 const pytestReport = join(outDir, 'pytest.xml');
 
+/** No runner takes longer than this, however slow the machine: a test that never gives the turn back has no deadline. */
+const RUNNER_MS_MAX = 40 * 60_000;
+
 /** Colours belong to terminals; a log file stays plain. */
 const options = { cwd: root, env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' } };
+const runnerOptions = { ...options, timeout: RUNNER_MS_MAX };
 
 async function runChecks(): Promise<Outcome> {
   const outcomes = await Promise.all(
@@ -72,7 +76,7 @@ async function runChecks(): Promise<Outcome> {
 async function runVitest(): Promise<Outcome> {
   rmSync(vitestReport, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${vitestReport}`];
-  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], options);
+  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], runnerOptions);
   const outcome = existsSync(vitestReport) ? readVitest(readFileSync(vitestReport, 'utf8')) : nothing();
   return withStatus('vitest', status, outcome);
 }
@@ -80,7 +84,7 @@ async function runVitest(): Promise<Outcome> {
 async function runPytest(): Promise<Outcome> {
   rmSync(pytestReport, { force: true });
   const command = [python, '-m', 'pytest', '--config-file=test/pytest.ini', `--junit-xml=${pytestReport}`, 'test'];
-  const status = await run(command, options);
+  const status = await run(command, runnerOptions);
   const outcome = existsSync(pytestReport) ? readPytest(readFileSync(pytestReport, 'utf8')) : nothing();
   return withStatus('pytest', status, outcome);
 }

@@ -34,6 +34,9 @@ function patchFiles(fs: SimFs, patch: (file: File) => Partial<File>): void {
 
 const ignore = (): void => undefined;
 
+/** For what shows late: longer histories, and few images of each moment. */
+const LONG_LIVES: Partial<ExploreOptions> = { lives: 4, steps: 80, imagesMax: 3 };
+
 export const mutations: readonly Mutation[] = [
   {
     bug: 'ack before sync',
@@ -63,7 +66,7 @@ export const mutations: readonly Mutation[] = [
     bug: 'short write ignored',
     plantIn: ({ fs }) =>
       patchFiles(fs, (file) => ({ pwrite: (bytes, position) => file.pwrite(bytes, position).catch(ignore) })),
-    options: { faults: { write: 1 } },
+    options: { faults: { write: 1 }, imagesMax: 2 },
   },
   {
     bug: 'refcount off by one',
@@ -88,6 +91,7 @@ export const mutations: readonly Mutation[] = [
         keep.call(this, { ...what, bottom: true });
       });
     },
+    options: LONG_LIVES,
   },
   {
     bug: 'checkpoint before flush: the manifest names files that are not synced',
@@ -110,6 +114,7 @@ export const mutations: readonly Mutation[] = [
         this.reclaim(Infinity).catch(ignore);
       });
     },
+    options: LONG_LIVES,
   },
   {
     bug: 'data of `disk` puts not synced',
