@@ -17,7 +17,7 @@ export {
 } from './host/lsm_block.ts';
 export type { FinishedBlock } from './host/lsm_block.ts';
 export { BATCH_KEYS_MAX, KeyBatch } from './host/lsm_keys.ts';
-export type { Group } from './host/lsm_keys.ts';
+export type { BlockItem, Group } from './host/lsm_keys.ts';
 export { LsmMemory, LsmMemoryFull, SLOT_SIZE } from './host/lsm_memory.ts';
 export { Memtable } from './host/lsm_memtable.ts';
 export type { RowPut, WriteAt } from './host/lsm_memtable.ts';

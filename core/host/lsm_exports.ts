@@ -25,10 +25,12 @@ export interface LsmExports {
   keys_add_rows(keys: number, prefix: number, prefixLen: number, ids: number, n: number): number;
   keys_sort(keys: number): void;
   keys_settle(keys: number): number;
+  keys_values(keys: number, from: number, out: number, outSize: number): number;
 
   filter_probe(keys: number, from: number, to: number, filter: number, size: number): number;
   index_search(keys: number, from: number, to: number, block: number, size: number): number;
   block_search(keys: number, from: number, to: number, block: number, size: number): number;
+  blocks_search(keys: number, items: number, n: number): number;
   block_check(block: number, size: number): number;
   index_check(block: number, size: number): number;
   filter_check(filter: number, size: number): number;

@@ -14,7 +14,7 @@
  * Invariants: positions stay as they are until `settle` or `Memtable.find`; found values are copies in the batch.
  */
 import { LsmMemoryFull, type LsmMemory } from './lsm_memory.ts';
-import { copyPart, EntryKind, packKey } from './lsm_pack.ts';
+import { EntryKind, packKey } from './lsm_pack.ts';
 
 /** More keys than this are several batches. */
 export const BATCH_KEYS_MAX = 65_536;
@@ -28,9 +28,19 @@ export interface Group {
   readonly c: number;
 }
 
+/** Positions [from, to) of the pending keys may stand in the data block at an address. */
+export interface BlockItem {
+  readonly from: number;
+  readonly to: number;
+  readonly address: number;
+  readonly size: number;
+}
+
+const ITEM_SIZE = 16;
 const PENDING_COUNT_AT = 24;
 const RESULTS_AT = 32;
 const GROUPS_AT = 40;
+const MAYBE_AT = 44;
 const GROUP_WORDS = 5;
 const RESULT_SIZE = 24;
 const RESULT_LSN_AT = 16;
@@ -123,10 +133,45 @@ export class KeyBatch {
     return count < 0 ? damagedOrFull(count) : count;
   }
 
+  /** Whether a filter has left one of the positions [from, to). */
+  areMaybe(from: number, to: number): boolean {
+    const { words, bytes } = this.#memory;
+    const maybe = words[(this.#keys + MAYBE_AT) / 4];
+    for (let position = from; position < to; position++) {
+      if (bytes[maybe + position] !== 0) return true;
+    }
+    return false;
+  }
+
   /** Looks for positions [from, to) in a data block; returns how many it found, null when the block is damaged. */
   blockSearch(from: number, to: number, address: number, size: number): number | null {
     const found = this.#memory.raw.block_search(this.#keys, from, to, address, size);
     return found < 0 ? damagedOrFull(found) : found;
+  }
+
+  /**
+   * The same for many blocks, quicker than one by one when each has few of the keys. Null when one of them is damaged:
+   * which one, `blockSearch` tells, since it may be repeated.
+   */
+  blocksSearch(items: readonly BlockItem[]): number | null {
+    const { raw, window, windowSize } = this.#memory;
+    const perCall = Math.floor(windowSize / ITEM_SIZE);
+    let found = 0;
+    for (let first = 0; first < items.length; first += perCall) {
+      const count = Math.min(perCall, items.length - first);
+      const { words } = this.#memory;
+      for (let i = 0, at = window / 4; i < count; i++, at += ITEM_SIZE / 4) {
+        const { from, to, address, size } = items[first + i];
+        words[at] = from;
+        words[at + 1] = to;
+        words[at + 2] = address;
+        words[at + 3] = size;
+      }
+      const status = raw.blocks_search(this.#keys, window, count);
+      if (status < 0) return damagedOrFull(status);
+      found += status;
+    }
+    return found;
   }
 
   /** Takes what was found out of the pending keys; returns how many are left. */
@@ -151,28 +196,35 @@ export class KeyBatch {
     return words[at] === EntryKind.put ? this.#memory.read(words[at + 1], words[at + 2]) : null;
   }
 
-  /** The values of all keys, null where there is none. They share one buffer of their own. */
+  /** The values of all keys, null where there is none. They share buffers of their own. */
   values(): (Uint8Array | null)[] {
-    const { words, bytes } = this.#memory;
+    const { raw, window, windowSize } = this.#memory;
+    const values = new Array<Uint8Array | null>(this.count).fill(null);
+    for (let from = 0; from < this.count;) {
+      const to = raw.keys_values(this.#keys, from, window, windowSize);
+      this.#placeValues(values, { from, to });
+      from = to;
+    }
+    return values;
+  }
+
+  /** Keys [from, to) have their values in the window. */
+  #placeValues(values: (Uint8Array | null)[], { from, to }: { from: number; to: number }): void {
+    const { words, window } = this.#memory;
     const first = this.#resultAt(0) / 4;
     const step = RESULT_SIZE / 4;
     let total = 0;
-    for (let i = 0, at = first; i < this.count; i++, at += step) {
+    for (let i = from, at = first + from * step; i < to; i++, at += step) {
       if (words[at] === EntryKind.put) total += words[at + 2];
     }
-    const copies = new Uint8Array(total);
-    const values: (Uint8Array | null)[] = new Array<Uint8Array | null>(this.count);
+    const { buffer } = this.#memory.read(window, total);
     let next = 0;
-    for (let i = 0, at = first; i < this.count; i++, at += step) {
-      values[i] = null;
+    for (let i = from, at = first + from * step; i < to; i++, at += step) {
       if (words[at] !== EntryKind.put) continue;
-      const from = words[at + 1];
       const size = words[at + 2];
-      copyPart(copies, next, bytes, from, size);
-      values[i] = copies.subarray(next, next + size);
+      values[i] = new Uint8Array(buffer, next, size);
       next += size;
     }
-    return values;
   }
 
   free(): void {

@@ -56,9 +56,30 @@ export interface MergedEntry {
   readonly value: Uint8Array;
 }
 
+/** An entry as it was copied out: most readers want its key or its value once, so each is an array only then. */
+class PackedEntry implements MergedEntry {
+  readonly #bytes: Uint8Array;
+  readonly #at: number;
+
+  constructor(bytes: Uint8Array, at: number) {
+    this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  get key(): Uint8Array {
+    const bytes = this.#bytes;
+    return new Uint8Array(bytes.buffer, this.#at + ENTRY_HEAD_SIZE, bytes[this.#at]);
+  }
+
+  get value(): Uint8Array {
+    const bytes = this.#bytes;
+    const at = this.#at;
+    return new Uint8Array(bytes.buffer, at + ENTRY_HEAD_SIZE + bytes[at], bytes[at + 2] + bytes[at + 3] * 256);
+  }
+}
+
 const RUN_AT = 20;
 const WRITTEN_AT = 24;
-const READ_COUNT_AT = 28;
 const READ_SIZE_AT = 32;
 const CUTS_KEY_AT = 36;
 
@@ -125,13 +146,9 @@ export class Merge {
     const step = this.#step(raw.merge_read(this.#merge, lsn, window, windowSize, budget));
     const size = this.#word(READ_SIZE_AT);
     const copy = this.#memory.read(window, size);
-    let at = 0;
-    for (let left = this.#word(READ_COUNT_AT); left > 0; left--) {
-      const keyAt = at + ENTRY_HEAD_SIZE;
-      const valueAt = keyAt + copy[at];
-      const next = valueAt + copy[at + 2] + copy[at + 3] * 256;
-      out.push({ key: copy.subarray(keyAt, valueAt), value: copy.subarray(valueAt, next) });
-      at = next;
+    for (let at = 0; at < size;) {
+      out.push(new PackedEntry(copy, at));
+      at += ENTRY_HEAD_SIZE + copy[at] + copy[at + 2] + copy[at + 3] * 256;
     }
     return step;
   }

@@ -48,12 +48,3 @@ export function copyBytes(out: Uint8Array, at: number, bytes: Uint8Array): void 
   }
   for (let i = 0; i < bytes.length; i++) out[at + i] = bytes[i];
 }
-
-/** Copies `size` bytes from a place in other bytes. */
-export function copyPart(out: Uint8Array, at: number, bytes: Uint8Array, from: number, size: number): void {
-  if (size > LOOP_SIZE_MAX) {
-    out.set(bytes.subarray(from, from + size), at);
-    return;
-  }
-  for (let i = 0; i < size; i++) out[at + i] = bytes[from + i];
-}

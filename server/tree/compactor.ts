@@ -12,7 +12,7 @@ import { merged, moved, removed } from './edits.ts';
 import { compareEnds, compareKeys, subtractRanges, successor, type KeyRange } from './keys.ts';
 import { filesOfLevel, overlapping, overlaps, type Levels } from './levels.ts';
 import type { SstRecord } from './manifest.ts';
-import { Pace } from './pace.ts';
+import { Throttle } from './throttle.ts';
 import { fillOfLevels, isBottom, pickCompaction, type LevelSizes, type Merging, type Picked } from './picking.ts';
 import { rewrite } from './rewrite.ts';
 import { RunReader } from './run_reader.ts';
@@ -186,13 +186,13 @@ export class Compactor {
       openRuns: (part) => openRuns(files, version, inputs, part),
       fileNumber: () => files.takeNumber(),
       isWide: isWide(version.levels, merging.level + 1),
-      pace: this.#pace(),
+      throttle: this.#throttle(),
     });
   }
 
-  #pace(): Pace {
+  #throttle(): Throttle {
     const { files, rate } = this.#options;
-    return new Pace({
+    return new Throttle({
       env: files.env,
       point: 'tree.compaction.step',
       rate,

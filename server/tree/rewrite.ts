@@ -17,7 +17,7 @@ import {
 } from '@transfer-queue/core/lsm';
 import { StoreError } from '../errors.ts';
 import type { KeyRange } from './keys.ts';
-import type { Pace } from './pace.ts';
+import type { Throttle } from './throttle.ts';
 import type { RunReader } from './run_reader.ts';
 import { SstWriter, type SstFacts, type SstWriterOptions } from './sst_writer.ts';
 import { sstName } from './sst_format.ts';
@@ -37,7 +37,7 @@ export interface RewriteOptions extends Omit<SstWriterOptions, 'number'> {
   readonly fileNumber: () => number;
   /** Whether a file that covers these keys should end. */
   readonly isWide: (first: Uint8Array, last: Uint8Array) => boolean;
-  readonly pace: Pace;
+  readonly throttle: Throttle;
 }
 
 export interface Rewritten {
@@ -113,7 +113,7 @@ class Rewriting {
   }
 
   async #merge(merge: Merge, runs: readonly RunReader[]): Promise<void> {
-    const { memtables, pace } = this.#options;
+    const { memtables, throttle } = this.#options;
     for (;;) {
       const step = merge.write(this.#blocks, STEP_ENTRIES);
       if (step.kind === 'done') return;
@@ -126,7 +126,7 @@ class Rewriting {
         await this.#takeBlock();
         if (!merge.cutsKey && this.#isFileOver()) await this.#finishFile();
       }
-      const wait = pace.step(this.#writtenSize);
+      const wait = throttle.step(this.#writtenSize);
       if (wait !== null) await wait;
     }
   }

@@ -15,11 +15,13 @@ import type { BlockCache } from './block_cache.ts';
 import type { Frame } from './frames.ts';
 import { compareKeys, isEmpty, subtractRanges, successor, type KeyRange } from './keys.ts';
 import { ReadAhead, RunCursor } from './run_cursor.ts';
-import { Slice } from './slice.ts';
+import { LOOKS, Slice } from './slice.ts';
 import type { Version } from './version.ts';
 
 /** Versions that one step looks at; it ends with a block, too. */
 const STEP_VERSIONS = 1_024;
+/** A scan that goes on takes twice as much from batch to batch, up to so many steps: a short one reads little. */
+const BATCH_STEPS_MAX = 4 * LOOKS;
 
 /** What a batch reads from; held until `release`. */
 export interface View {
@@ -50,8 +52,9 @@ export async function* scan(
   const slice = new Slice(source.env.clock);
   const { reverse } = range;
   let left: KeyRange = range;
+  let steps = LOOKS;
   while (!isEmpty(left)) {
-    if (slice.isOver) await slice.next();
+    if (slice.isOver) await slice.next((steps = Math.min(2 * steps, BATCH_STEPS_MAX)));
     const view = source.view();
     const out: MergedEntry[] = [];
     let next: KeyRange | null;

@@ -3,12 +3,12 @@ import type { Clock } from '../env/env.ts';
 
 const SLICE_MS = 2;
 /** A slice ends after so many looks, whatever the clock says. */
-const LOOKS_MAX = 4;
+export const LOOKS = 4;
 
 export class Slice {
   readonly #clock: Clock;
   #endMs: number;
-  #looksLeft = LOOKS_MAX;
+  #looksLeft = LOOKS;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -26,14 +26,14 @@ export class Slice {
   }
 
   /** Resolves in a later turn, when the next slice begins. */
-  async next(): Promise<void> {
+  async next(looks = LOOKS): Promise<void> {
     await new Promise<void>((resolve) => this.#clock.soon(resolve));
-    this.begin();
+    this.begin(looks);
   }
 
   /** The next slice begins now, after a wait of the caller's. */
-  begin(): void {
+  begin(looks = LOOKS): void {
     this.#endMs = this.#clock.nowMs() + SLICE_MS;
-    this.#looksLeft = LOOKS_MAX;
+    this.#looksLeft = looks;
   }
 }

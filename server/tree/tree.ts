@@ -15,7 +15,7 @@ import { joinRanges, NO_KEY, subtractRanges, type KeyRange } from './keys.ts';
 import { sizeOf } from './levels.ts';
 import { Lookup } from './lookup.ts';
 import { Memtables } from './memtables.ts';
-import { Pace } from './pace.ts';
+import { Throttle } from './throttle.ts';
 import type { LevelSizes } from './picking.ts';
 import { rewrite } from './rewrite.ts';
 import { scan, type View } from './scan.ts';
@@ -315,7 +315,7 @@ class LsmTree implements Tree {
       openRuns: () => Promise.resolve([]),
       fileNumber: () => this.#files.takeNumber(),
       isWide: () => false,
-      pace: new Pace({ env, point: 'tree.flush.step', rate: Infinity, isReadWaiting: () => cache.loads > 0 }),
+      throttle: new Throttle({ env, point: 'tree.flush.step', rate: Infinity, isReadWaiting: () => cache.loads > 0 }),
     });
     return files;
   }

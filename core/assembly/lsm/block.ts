@@ -126,18 +126,26 @@ function readLongHead(at: usize): bool {
   return true;
 }
 
+/** The number of a varint of up to four bytes. */
+function joinSevens(bytes: u64): u64 {
+  return (bytes & 127) | ((bytes >> 1) & 0x3f80) | ((bytes >> 2) & 0x1fc000) | ((bytes >> 3) & 0xfe00000);
+}
+
 /** Reads the numbers of the entry at a place of the open block as they stand there; false when they leave it. */
 export function readHead(at: usize): bool {
   if (at >= entriesEnd) return false;
-  // A load of 8 bytes ends inside the trailer at the latest. Nearly all heads are of a put and five bytes long.
+  // A load of 8 bytes ends inside the trailer at the latest. Nearly all heads are of a put and have at most eight
+  // bytes: one for each number, and up to four for the stamp.
   const head = load<u64>(at);
-  if ((head & 0x8080818080) == 0) {
+  const stampBits: u64 = (ctz<u64>(~head & 0x808080800000) & 56) - 8;
+  const sizes = head >> (stampBits + 16);
+  if (stampBits <= 32 && (head & 0x18080) == 0 && (sizes & 0x8080) == 0) {
     shared = (<u32>head) & 127;
     unshared = (<u32>(head >> 8)) & 127;
-    stamp = (head >> 16) & 127;
-    valueShared = (<u32>(head >> 24)) & 127;
-    valueUnshared = (<u32>(head >> 32)) & 127;
-    keyBytes = at + 5;
+    stamp = joinSevens((head >> 16) & ~(u64.MAX_VALUE << stampBits));
+    valueShared = (<u32>sizes) & 127;
+    valueUnshared = (<u32>(sizes >> 8)) & 127;
+    keyBytes = at + 4 + <usize>(stampBits >> 3);
   } else if (!readLongHead(at)) {
     return false;
   }

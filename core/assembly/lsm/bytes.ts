@@ -66,9 +66,14 @@ export function copyBytes(to: usize, from: usize, size: u32): void {
     memory.copy(to, from, size);
     return;
   }
-  let i: u32 = 0;
-  for (; i + 8 <= size; i += 8) store<u64>(to + i, load<u64>(from + i));
-  for (; i < size; i++) store<u8>(to + i, load<u8>(from + i));
+  if (size < 8) {
+    for (let i: u32 = 0; i < size; i++) store<u8>(to + i, load<u8>(from + i));
+    return;
+  }
+  // The last word overlaps the one before it, which spares a loop over the bytes that are left.
+  const last = size - 8;
+  for (let i: u32 = 0; i < last; i += 8) store<u64>(to + i, load<u64>(from + i));
+  store<u64>(to + last, load<u64>(from + last));
 }
 
 /** Writes a varint (7 bits a byte, lowest first) and returns where it ends. */

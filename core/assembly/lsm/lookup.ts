@@ -193,6 +193,24 @@ export function keys_settle(keys: usize): u32 {
   return left;
 }
 
+/**
+ * Copies the values of keys from number `from` on to `out`, one behind the other, as many as fit into `outSize`, which
+ * is at least one; returns the number of the first key that was not reached.
+ */
+export function keys_values(keys: usize, from: u32, out: usize, outSize: u32): u32 {
+  const count = load<u32>(keys, COUNT);
+  const end = out + outSize;
+  for (let i = from; i < count; i++) {
+    const result = resultAt(keys, i);
+    if (load<u32>(result) != PUT) continue;
+    const size = load<u32>(result, VALUE_SIZE);
+    if (out + size > end) return i;
+    copyBytes(out, load<usize>(result, VALUE_AT), size);
+    out += size;
+  }
+  return count;
+}
+
 /** Resolves pending keys from a memtable; returns how many are left, or NO_MEMORY. */
 export function memtable_find(table: usize, keys: usize): i32 {
   const count = load<u32>(keys, PENDING_COUNT);

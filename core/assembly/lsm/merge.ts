@@ -61,6 +61,10 @@ const START: usize = 392;
 const END: usize = 648;
 const MERGE_SIZE: u32 = 904;
 
+/** What `findBound` found; 0 when there is no bound. */
+export let boundKey: usize = 0;
+export let boundSize: u32 = 0;
+
 function cursorAt(merge: usize, run: u32): usize {
   return load<usize>(merge, CURSORS) + <usize>run * CURSOR_SIZE;
 }
@@ -72,6 +76,20 @@ export function isReverse(merge: usize): bool {
 /** The cursor whose version comes next, 0 when there is none. */
 export function firstCursor(merge: usize): usize {
   return load<u32>(merge, READY_COUNT) == 0 ? 0 : load<usize>(load<usize>(merge, ORDER));
+}
+
+/** Sets `boundKey` to where the first cursor is the first no longer, forward: at the next cursor or the end. */
+export function findBound(merge: usize): void {
+  const endSize = load<i32>(merge, END_SIZE);
+  boundKey = endSize < 0 ? 0 : merge + END;
+  boundSize = endSize;
+  if (load<u32>(merge, READY_COUNT) < 2) return;
+  const second = load<usize>(load<usize>(merge, ORDER), 4);
+  const key = currentKey(second);
+  const keyLen = currentKeySize(second);
+  if (boundKey != 0 && compareKeys(boundKey, boundSize, key, keyLen) <= 0) return;
+  boundKey = key;
+  boundSize = keyLen;
 }
 
 /** A merge of a number of runs, all of which need a block or a memtable; or 0. */

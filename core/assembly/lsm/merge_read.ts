@@ -3,19 +3,23 @@
  *
  *     out       | key size u8 | kind u8 | value size u16 | key | value |  one behind the other, as many as fit
  *
- * Forward the newest version that the LSN sees comes first, and what follows of the same key is passed over. Backward
- * it comes last: each version that the LSN sees replaces the candidate, which is an entry once another key comes.
+ * Forward the newest version that the LSN sees comes first, and what follows of the same key is passed over. As long as
+ * one run alone covers what comes, its groups are taken as they are, with hardly a compare. Backward the newest version
+ * comes last: each version that the LSN sees replaces the candidate, which is an entry once another key comes.
  *
  * Invariants: a step that stops for want of room has taken nothing of the version that did not fit.
  */
 import { allocPiece } from './arena';
 import { VALUE_SIZE_MAX } from './block';
-import { copyBytes } from './bytes';
-import { currentKey, currentKeySize, currentStamp, currentValue, currentValueSize } from './cursor';
+import { compareKeys, copyBytes } from './bytes';
+import { currentKey, currentKeySize, currentStamp, currentValue, currentValueSize, tableOf } from './cursor';
 import { NO_MEMORY } from './lookup';
 import { PUT } from './memtable';
 import {
+  boundKey,
+  boundSize,
   DONE,
+  findBound,
   firstCursor,
   HAS_LAST,
   isLastKey,
@@ -30,6 +34,18 @@ import {
   setLastKey,
   takeFirst,
 } from './merge';
+import {
+  entriesOf,
+  keyAt,
+  partKeySize,
+  partOf,
+  partRepeats,
+  partStamp,
+  partValue,
+  partValueSize,
+  placeOf,
+  setPlace,
+} from './run_cursor';
 
 /** The value of the candidate, whose key is the last key; its size, and whether it deletes. */
 const CANDIDATE: usize = 72;
@@ -63,6 +79,40 @@ function readForward(merge: usize, cursor: usize, out: usize, outSize: u32): boo
   if (!deletes && !addEntry(merge, out, outSize, key, keyLen, value, currentValueSize(cursor))) return false;
   setLastKey(merge, cursor);
   return true;
+}
+
+/**
+ * Takes versions of a run in forward order, as far as its group goes, no other cursor comes before and entries fit;
+ * returns how many. The cursor then stands at the last of them, which remains to be taken from the order.
+ */
+function readStretch(merge: usize, cursor: usize, lsnMax: u64, out: usize, outSize: u32, countMax: u32): u32 {
+  findBound(merge);
+  const from = placeOf(cursor);
+  const to = min<u32>(entriesOf(cursor), from + countMax);
+  const isOpen = boundKey == 0 || isBeforeBound(cursor, to - 1);
+  let isTaken = isLastKey(merge, cursor);
+  let place = from;
+  for (; place < to; place++) {
+    if (!isOpen && !isBeforeBound(cursor, place)) break;
+    const part = partOf(cursor, place);
+    if (place > from && !partRepeats(part)) isTaken = false;
+    const stamp = partStamp(part);
+    if (isTaken || stamp >> 1 > lsnMax) continue;
+    if ((stamp & 1) == 0) {
+      const key = keyAt(cursor, place);
+      if (!addEntry(merge, out, outSize, key, partKeySize(part), partValue(part), partValueSize(part))) break;
+    }
+    isTaken = true;
+  }
+  if (place == from) return 0;
+  setPlace(cursor, place - 1);
+  // What a break leaves behind is another key than the last one; only a group that is over may go on with the same.
+  if (isTaken) setLastKey(merge, cursor);
+  return place - from;
+}
+
+function isBeforeBound(cursor: usize, place: u32): bool {
+  return compareKeys(keyAt(cursor, place), partKeySize(partOf(cursor, place)), boundKey, boundSize) < 0;
 }
 
 /** Makes the candidate an entry; false when it does not fit. */
@@ -102,12 +152,15 @@ export function merge_read(merge: usize, lsn: f64, out: usize, outSize: u32, bud
   const status = prepare(merge);
   if (status != MORE) return status;
   const lsnMax = <u64>lsn;
-  for (; budget > 0; budget--) {
+  while (budget > 0) {
     const cursor = firstCursor(merge);
     if (cursor == 0 || isPastEnd(merge, cursor)) {
       return !reverse || endCandidate(merge, out, outSize) ? DONE : MORE;
     }
-    if (currentStamp(cursor) >> 1 <= lsnMax) {
+    const isRun = !reverse && tableOf(cursor) == 0;
+    const count = isRun ? readStretch(merge, cursor, lsnMax, out, outSize, budget) : 0;
+    budget -= max<u32>(count, 1);
+    if (count == 0 && currentStamp(cursor) >> 1 <= lsnMax) {
       const taken = reverse ? readBackward(merge, cursor, out, outSize) : readForward(merge, cursor, out, outSize);
       if (!taken) return MORE;
     }

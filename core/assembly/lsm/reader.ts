@@ -73,6 +73,20 @@ export function beginBefore(at: usize, size: u32, key: usize, keyLen: u32, lsn: 
   return !damaged && enter(low);
 }
 
+/** Begins a walk at the first entry of a group; false when the block is damaged. */
+export function beginAt(at: usize, size: u32, to: u32): bool {
+  block = at;
+  damaged = !openBlock(at, size);
+  return !damaged && enter(to);
+}
+
+/** Whether a group of a block begins before (key, LSN). Ends the walk; false when the block is `damaged`. */
+export function isGroupBefore(at: usize, size: u32, which: u32, key: usize, keyLen: u32, lsn: u64): bool {
+  block = at;
+  damaged = !openBlock(at, size);
+  return !damaged && orderOfGroup(which, key, keyLen, lsn) < 0;
+}
+
 /** Goes to the next entry; false at the end, or when it is `damaged`. */
 export function step(): bool {
   if (read == groupEntries(group)) return group + 1 < groupCount && enter(group + 1);

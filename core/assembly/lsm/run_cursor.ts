@@ -3,7 +3,7 @@
  *
  *     source    | block | size | group | place in it | entries of the group | area |
  *     area      | parts 24 B x 16 | keys 256 B x 16 | pad | values that share bytes 256 B x 16 | pad |
- *     part      | stamp u64 | key size | value address | value size |
+ *     part      | stamp u64 | key size | value address | value size | repeats: the key is that of the entry before |
  *
  * A group is made whole at once, so that going backward costs what going forward does.
  *
@@ -43,6 +43,7 @@ const PART_SIZE: usize = 24;
 const PART_KEY_SIZE: usize = 8;
 const PART_VALUE: usize = 12;
 const PART_VALUE_SIZE: usize = 16;
+const PART_REPEATS: usize = 20;
 const KEYS: usize = 16 * 24;
 const VALUES: usize = KEYS + 16 * 256 + 8;
 export const AREA_SIZE: u32 = 16 * 24 + 2 * (16 * 256 + 8);
@@ -64,6 +65,7 @@ function readGroup(cursor: usize, group: u32): bool {
   beginGroup();
   let key = area + KEYS;
   let value = area + VALUES;
+  let sizeBefore: u32 = 0;
   for (let i: u32 = 0; i < entries; i++) {
     if (!readEntry(at)) return false;
     // What the first entry would share is nothing, so nothing before the area is read.
@@ -80,6 +82,8 @@ function readGroup(cursor: usize, group: u32): bool {
     store<u32>(part, keySize, PART_KEY_SIZE);
     store<usize>(part, valueAt, PART_VALUE);
     store<u32>(part, valueSize, PART_VALUE_SIZE);
+    store<u32>(part, unshared == 0 && keySize == sizeBefore ? 1 : 0, PART_REPEATS);
+    sizeBefore = keySize;
     at = nextEntry;
     key += 256;
     value += 256;
@@ -89,18 +93,49 @@ function readGroup(cursor: usize, group: u32): bool {
   return true;
 }
 
-function setPlace(cursor: usize, place: u32): void {
-  const area = areaOf(cursor);
-  const part = area + <usize>place * PART_SIZE;
+// ---- the group of the current entry
+
+export function placeOf(cursor: usize): u32 {
+  return load<u32>(cursor, PLACE);
+}
+
+export function entriesOf(cursor: usize): u32 {
+  return load<u32>(cursor, ENTRIES);
+}
+
+export function partOf(cursor: usize, place: u32): usize {
+  return areaOf(cursor) + <usize>place * PART_SIZE;
+}
+
+export function keyAt(cursor: usize, place: u32): usize {
+  return areaOf(cursor) + KEYS + ((<usize>place) << 8);
+}
+
+export function partKeySize(part: usize): u32 {
+  return load<u32>(part, PART_KEY_SIZE);
+}
+
+export function partStamp(part: usize): u64 {
+  return load<u64>(part);
+}
+
+export function partValue(part: usize): usize {
+  return load<usize>(part, PART_VALUE);
+}
+
+export function partValueSize(part: usize): u32 {
+  return load<u32>(part, PART_VALUE_SIZE);
+}
+
+/** Whether the entry, which is not the first of its group, has the key of the entry before it. */
+export function partRepeats(part: usize): bool {
+  return load<u32>(part, PART_REPEATS) != 0;
+}
+
+export function setPlace(cursor: usize, place: u32): void {
+  const part = partOf(cursor, place);
   store<u32>(cursor, place, PLACE);
-  setCurrent(
-    cursor,
-    area + KEYS + ((<usize>place) << 8),
-    load<u32>(part, PART_KEY_SIZE),
-    load<u64>(part),
-    load<usize>(part, PART_VALUE),
-    load<u32>(part, PART_VALUE_SIZE),
-  );
+  setCurrent(cursor, keyAt(cursor, place), partKeySize(part), partStamp(part), partValue(part), partValueSize(part));
 }
 
 /** The order of the first key of a group of the open block against a key; 0 when it is damaged, which reading shows. */

@@ -39,16 +39,31 @@ export function block_search(keys: usize, from: u32, to: u32, block: usize, size
       : beginBefore(block, size, key, keyLen, lsn);
     if (!ready) return DAMAGED;
     begun = true;
-    let more = true;
-    while (order(key, keyLen, lsn) < 0 && (more = step()));
-    if (damaged) return DAMAGED;
+    const status = walkTo(keys, i);
+    if (status < 0) return status;
     // All that follow are behind the block, too.
-    if (!more) return found;
-    if (compareKeys(KEY, keySizeRead, key, keyLen) != 0) continue;
-    const value = resolve(keys, i, stampRead, valueSizeRead());
-    if (value == 0) return NO_MEMORY;
-    writeValue(value);
-    found++;
+    if (status == OVER) return found;
+    found += status;
   }
   return found;
+}
+
+/** What a walk comes to besides DAMAGED and NO_MEMORY. */
+export const ABSENT: i32 = 0;
+export const FOUND: i32 = 1;
+export const OVER: i32 = 2;
+
+/** Walks on to where the version of key i stands or would stand, and resolves it. */
+export function walkTo(keys: usize, i: u32): i32 {
+  const key = keyAt(keys, i);
+  const keyLen = keySizeAt(keys, i);
+  const lsn = lsnOf(keys);
+  while (order(key, keyLen, lsn) < 0) {
+    if (!step()) return damaged ? DAMAGED : OVER;
+  }
+  if (compareKeys(KEY, keySizeRead, key, keyLen) != 0) return ABSENT;
+  const value = resolve(keys, i, stampRead, valueSizeRead());
+  if (value == 0) return NO_MEMORY;
+  writeValue(value);
+  return FOUND;
 }

@@ -53,7 +53,18 @@ function freeFile({ blocks, index, filter }: File): void {
   for (const { address } of [...blocks, index, filter]) memory.slotFree(address);
 }
 
-/** Looks for what is pending as a tree does, and settles. */
+/** Looks for what is pending in all blocks together, as a tree does, and settles. */
+function findTogether(batch: KeyBatch, { index, filter, blocks }: File): void {
+  const groups = batch.indexSearch(0, batch.pendingCount, index.address, index.size) ?? [];
+  if (groups.length > 0) batch.filterProbe(groups[0].from, batch.pendingCount, filter.address, filter.size);
+  const left = groups.filter(({ from, to }) => batch.areMaybe(from, to));
+  const items = left.map(({ from, to, a, b }) => ({ from, to, address: blocks[a].address, size: b }));
+  const before = batch.pendingCount;
+  const found = batch.blocksSearch(items);
+  expect(batch.settle()).toBe(before - (found as number));
+}
+
+/** The same block by block. */
 function findInFile(batch: KeyBatch, file: File): void {
   const groups = batch.indexSearch(0, batch.pendingCount, file.index.address, file.index.size);
   for (const { from, to, a, b } of groups ?? []) {
@@ -74,11 +85,20 @@ function lookUp(some: readonly Version[], others: readonly Uint8Array[], lsn: nu
   for (const one of between(20, Infinity)) table.putMany([one.key], [one.value], { lsn: one.lsn, keepLsn: 30 });
   const parts = [between(10, 20), between(0, 10)].filter((part) => part.length > 0);
   const files = parts.map((part) => writeFile(part, entriesMax));
-  const batch = KeyBatch.of(memory, asked, lsn);
-  expect(batch.pendingCount).toBe(asked.length);
-  table.find(batch);
-  for (const file of files) findInFile(batch, file);
   const expected = asked.map((key) => seenBy(versions, key, lsn));
+  for (const find of [findInFile, findTogether]) {
+    const batch = KeyBatch.of(memory, asked, lsn);
+    expect(batch.pendingCount).toBe(asked.length);
+    table.find(batch);
+    for (const file of files) find(batch, file);
+    expectFound(batch, expected);
+    batch.free();
+  }
+  table.free();
+  files.forEach(freeFile);
+}
+
+function expectFound(batch: KeyBatch, expected: readonly (Version | undefined)[]): void {
   expect(batch.values().map(hex)).toEqual(expected.map((one) => hex(one?.value ?? null)));
   expect(batch.pendingCount).toBe(expected.filter((one) => one === undefined).length);
   expected.forEach((one, i) => {
@@ -86,9 +106,6 @@ function lookUp(some: readonly Version[], others: readonly Uint8Array[], lsn: nu
     expect([batch.kindOf(i), hex(batch.valueOf(i))]).toEqual([kind, hex(one?.value ?? null)]);
     if (one) expect(batch.lsnOf(i)).toBe(one.lsn);
   });
-  batch.free();
-  table.free();
-  files.forEach(freeFile);
 }
 
 // Few keys have so many versions that they are cut by the ends of groups and blocks.
@@ -175,4 +192,16 @@ test('what a batch takes it gives back, also when memory ends', () => {
   }).toThrow(LsmMemoryFull);
   for (const batch of held) batch.free();
   for (const _batch of held) KeyBatch.of(small, keys).free();
+});
+
+test('values that do not fit the window together come back whole', () => {
+  const table = new Memtable(memory);
+  const keys = Array.from({ length: 150 }, (_, i) => Buffer.from(`key ${i}`));
+  const values = keys.map((_, i) => (i % 7 === 0 ? null : new Uint8Array(8_192 - i).fill(i)));
+  table.putMany(keys, values, { lsn: 1, keepLsn: 1 });
+  const batch = KeyBatch.of(memory, keys);
+  table.find(batch);
+  expect(batch.values()).toEqual(values);
+  batch.free();
+  table.free();
 });

@@ -1,10 +1,10 @@
-/** The block cache, the files behind it and the pace of background work: what is bounded stays bounded. */
+/** The block cache, the files behind it and the throttle of background work: what is bounded stays bounded. */
 
 import { describe, expect, test } from 'vitest';
 import { SLOT_SIZE } from '../../../core/lsm.ts';
 import type { Tree } from '../../../server/tree/api.ts';
 import { OpenFiles } from '../../../server/tree/open_files.ts';
-import { Pace } from '../../../server/tree/pace.ts';
+import { Throttle } from '../../../server/tree/throttle.ts';
 import { ReadBuffers } from '../../../server/tree/read_buffers.ts';
 import { settle, SimFs, simEnv } from '../../support/sim_env.ts';
 import { bytesOf, entriesOf, openSmall, textOf } from './support.ts';
@@ -120,18 +120,18 @@ describe('background work', () => {
   const options = (env: ReturnType<typeof simEnv>) => ({ env, point: 'tree.compaction.step', rate: 1_000 }) as const;
 
   /** Looks until the slice is over. */
-  function untilWait(pace: Pace, size: number): Promise<void> {
+  function untilWait(throttle: Throttle, size: number): Promise<void> {
     for (;;) {
-      const wait = pace.step(size);
+      const wait = throttle.step(size);
       if (wait !== null) return wait;
     }
   }
 
   test('keeps to its rate', async () => {
     const env = simEnv();
-    const pace = new Pace({ ...options(env), isReadWaiting: () => false });
+    const throttle = new Throttle({ ...options(env), isReadWaiting: () => false });
     let isOver = false;
-    void untilWait(pace, 5_000).then(() => (isOver = true));
+    void untilWait(throttle, 5_000).then(() => (isOver = true));
     await env.clock.advance(4_900);
     expect(isOver).toBe(false);
     await env.clock.advance(200);
@@ -139,14 +139,14 @@ describe('background work', () => {
   });
 
   test('hurries when it is urgent', async () => {
-    const pace = new Pace({ ...options(simEnv()), isUrgent: () => true, isReadWaiting: () => true });
-    await untilWait(pace, 1e9);
+    const throttle = new Throttle({ ...options(simEnv()), isUrgent: () => true, isReadWaiting: () => true });
+    await untilWait(throttle, 1e9);
   });
 
   test('gives way to waiting reads, and not for ever', async () => {
     let looks = 0;
     const isReadWaiting = () => ++looks > 0;
-    await untilWait(new Pace({ ...options(simEnv()), rate: Infinity, isReadWaiting }), 0);
+    await untilWait(new Throttle({ ...options(simEnv()), rate: Infinity, isReadWaiting }), 0);
     expect(looks).toBeGreaterThan(4);
   });
 
@@ -154,8 +154,8 @@ describe('background work', () => {
     const check = () => {
       throw new Error('enough');
     };
-    const pace = new Pace({ ...options(simEnv()), rate: Infinity, isReadWaiting: () => false, check });
-    await expect(untilWait(pace, 0)).rejects.toThrow('enough');
+    const throttle = new Throttle({ ...options(simEnv()), rate: Infinity, isReadWaiting: () => false, check });
+    await expect(untilWait(throttle, 0)).rejects.toThrow('enough');
     await settle();
   });
 });

@@ -102,8 +102,13 @@ function readBlock(bytes: Uint8Array, everything: { address: number; size: numbe
   const { address, size } = placeAtEnd(bytes);
   const good = checkBlock(memory, address, size);
   expect(good).toBe(isBlock(bytes));
+  const together = KeyBatch.of(memory, asked, 150);
+  together.indexSearch(0, asked.length, everything.address, everything.size);
+  const foundTogether = together.blocksSearch(asked.map((_, i) => ({ from: i, to: i + 1, address, size })));
+  together.free();
   const found = batch.blockSearch(0, asked.length, address, size);
   if (good) expect(found).not.toBeNull();
+  if (good) expect(foundTogether).toBe(found);
   const entries: MergedEntry[] = [];
   merges.forEach((merge, i) => {
     const fed = merge.feed(0, address, size);

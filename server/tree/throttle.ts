@@ -10,7 +10,7 @@ import { Slice } from './slice.ts';
 /** How often a slice gives way to waiting reads before it goes on all the same. */
 const YIELDS_MAX = 8;
 
-export interface PaceOptions {
+export interface ThrottleOptions {
   readonly env: Env;
   /** Passed once a slice. */
   readonly point: Failpoint;
@@ -25,12 +25,12 @@ export interface PaceOptions {
 const never = (): boolean => false;
 const nothing = (): void => undefined;
 
-export class Pace {
-  readonly #options: PaceOptions;
+export class Throttle {
+  readonly #options: ThrottleOptions;
   readonly #slice: Slice;
   readonly #startMs: number;
 
-  constructor(options: PaceOptions) {
+  constructor(options: ThrottleOptions) {
     this.#options = options;
     this.#slice = new Slice(options.env.clock);
     this.#startMs = options.env.clock.nowMs();
