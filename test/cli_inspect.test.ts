@@ -1,7 +1,7 @@
 /** `tq verify` and `tq inspect` as an operator runs them: processes, exit codes, and what they print where. */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -104,6 +104,24 @@ describe('tq verify', () => {
       await close();
     }
   });
+});
+
+test('a copy that nobody may write is looked at without its lock', async () => {
+  const copy = copyOf('read-only');
+  const paths = readdirSync(copy, { recursive: true }).map((name) => join(copy, String(name)));
+  for (const path of [...paths, copy]) chmodSync(path, statSync(path).isDirectory() ? 0o555 : 0o444);
+  try {
+    for (const [command, wanted] of [
+      ['verify', /\nsound\n$/],
+      ['inspect', /\np +1 +os +40/],
+    ] as const) {
+      const { status, stdout, stderr } = await tq(command, copy, '--no-lock');
+      expect([status, stderr]).toEqual([EXIT.sound, '']);
+      expect(stdout).toMatch(wanted);
+    }
+  } finally {
+    for (const path of [copy, ...paths]) if (statSync(path).isDirectory()) chmodSync(path, 0o755);
+  }
 });
 
 describe('tq inspect', () => {

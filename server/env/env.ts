@@ -41,9 +41,16 @@ export interface File {
   close(): Promise<void>;
 }
 
+export interface OpenOptions {
+  /** Makes the file when it is not there. */
+  readonly create?: boolean;
+  /** Asks for no right to write and makes nothing: the file can be read, no more. */
+  readonly readOnly?: boolean;
+}
+
 export interface Fs {
-  /** Opens for reading and writing; `create` makes the file when it is not there. */
-  open(path: string, options?: { create?: boolean }): Promise<File>;
+  /** Opens a file for reading and writing, or for reading only. */
+  open(path: string, options?: OpenOptions): Promise<File>;
   list(directory: string): Promise<string[]>;
   /** Makes a directory, and those above it, when it is not there; durable when it resolves. */
   makeDirectory(directory: string): Promise<void>;

@@ -7,8 +7,8 @@
  * file at once, so a call that still waited for a thread would reach into that file: closing waits for calls under way,
  * and calls after it are refused.
  */
-import { close, constants, fdatasync, fstat, ftruncate, open, read, write } from 'node:fs';
-import { FsError, type File } from './env.ts';
+import { close, constants, fdatasync, fstat, ftruncate, open, read, write, type Stats } from 'node:fs';
+import { FsError, type File, type OpenOptions } from './env.ts';
 
 /** One call to the system; longer ones fail beyond 2 GiB. */
 const PIECE_SIZE_MAX = 1 << 30;
@@ -99,8 +99,20 @@ class RealFile implements File {
   }
 }
 
-export async function openRealFile(path: string, create: boolean): Promise<File> {
+export async function openRealFile(path: string, options: OpenOptions = {}): Promise<File> {
+  const { create = false, readOnly = false } = options;
+  if (readOnly) return openToRead(path);
   const flags = constants.O_RDWR | (create ? constants.O_CREAT : 0);
   const fd = await call<number>(path, 'open', (done) => open(path, flags, 0o600, done));
   return new RealFile(path, fd);
+}
+
+/** Folders open for reading, and a pipe without a writer would wait for one: neither is a file of ours. */
+async function openToRead(path: string): Promise<File> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  const fd = await call<number>(path, 'open', (done) => open(path, flags, done));
+  const stat = await call<Stats>(path, 'open', (done) => fstat(fd, done));
+  if (stat.isFile()) return new RealFile(path, fd);
+  await call(path, 'close', (done) => close(fd, done));
+  throw new FsError(stat.isDirectory() ? 'EISDIR' : 'EINVAL', path, 'open');
 }

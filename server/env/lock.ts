@@ -20,14 +20,20 @@ function bind(path: string): Promise<Server | null> {
   });
 }
 
-/** Whether a process listens there. Only a refused connection says no: one that is stopped may have a full backlog. */
+/**
+ * Whether a process listens there. Only a refused connection says no: one that is stopped may have a full backlog. Who
+ * may not ask learns nothing.
+ */
 function isHeld(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = connect(path, () => {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'EACCES') reject(new FsError(code, path, 'connect to'));
+      else resolve(code !== 'ECONNREFUSED');
+    });
   });
 }
 

@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, readFileSync } from 'node:fs';
-import { mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Clock, Env, Fs, Log } from './env.ts';
@@ -32,18 +32,27 @@ async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
+/** Not with `recursive`: where the parent is there and takes no entries, as in /proc, that tries for ever. */
+async function makeDirectory(path: string): Promise<void> {
+  const make = (): Promise<void> => mkdir(path, { mode: 0o700 });
+  try {
+    await make().catch(async (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await makeDirectory(dirname(path));
+      await make();
+    });
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(path)).isDirectory();
+    if (!isThere) throw error;
+  }
+  // One that is there may have been made by a process that was killed before it synced.
+  await syncDirectory(dirname(path));
+}
+
 const fs: Fs = {
-  open: (path, options) => openRealFile(path, options?.create === true),
+  open: openRealFile,
   list: (directory) => readdir(directory),
-  async makeDirectory(directory) {
-    const path = resolve(directory);
-    const highest = await mkdir(path, { recursive: true, mode: 0o700 });
-    // One that is there may have been made by a process that was killed before it synced.
-    await syncDirectory(dirname(path));
-    for (let made = path; highest !== undefined && made !== highest; made = dirname(made)) {
-      await syncDirectory(dirname(dirname(made)));
-    }
-  },
+  makeDirectory: (directory) => makeDirectory(resolve(directory)),
   unlink: (path) => unlink(path),
   rename: (from, to) => rename(from, to),
   syncDirectory,

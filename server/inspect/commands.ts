@@ -38,9 +38,9 @@ export interface Options {
 }
 
 export function verify(console: Console, options: Options): Promise<number> {
-  const { env, out, err } = console;
+  const { out, err } = console;
   const { directory } = options;
-  return looking(console, options, async () => {
+  return looking(console, options, async (env) => {
     const meter = meterOn(err, env.clock);
     const report = await verifyDirectory(env, directory, meter).finally(() => meter.end());
     if (options.json) out.write(`${jsonOf(reportJson(report, directory))}\n`);
@@ -50,8 +50,8 @@ export function verify(console: Console, options: Options): Promise<number> {
 }
 
 export function overview(console: Console, options: Options): Promise<number> {
-  const { env, out } = console;
-  return looking(console, options, async () => {
+  const { out } = console;
+  return looking(console, options, async (env) => {
     const found = await overviewOf(env, options.directory, await journalStart(env, options.directory));
     if (options.json) out.write(`${jsonOf(found)}\n`);
     else printOverview(found, out);
@@ -60,8 +60,8 @@ export function overview(console: Console, options: Options): Promise<number> {
 }
 
 export function segments(console: Console, options: Options): Promise<number> {
-  const { env, out } = console;
-  return looking(console, options, async () => {
+  const { out } = console;
+  return looking(console, options, async (env) => {
     const files = await filesOf(env, options.directory);
     const found = await withState(env, options.directory, (started) => listSegments(started, files));
     if (options.json) out.write(`${jsonOf({ segments: found })}\n`);
@@ -71,8 +71,8 @@ export function segments(console: Console, options: Options): Promise<number> {
 }
 
 export function levels(console: Console, options: Options): Promise<number> {
-  const { env, out } = console;
-  return looking(console, options, async () => {
+  const { out } = console;
+  return looking(console, options, async (env) => {
     const found = listLevels(await readableManifest(env, options.directory));
     if (options.json) out.write(`${jsonOf({ files: found })}\n`);
     else printLevels(found, out);
@@ -85,9 +85,9 @@ export function journal(
   options: Options,
   filter: Omit<JournalFilter, 'type'> & { readonly type?: string },
 ): Promise<number> {
-  const { env, out } = console;
+  const { out } = console;
   const { directory } = options;
-  return looking(console, options, async () => {
+  return looking(console, options, async (env) => {
     const listing: JournalListing = {};
     const source = { env, core: loadCore(), directory: `${directory}/journal` };
     const type = filter.type === undefined ? undefined : eventType(filter.type);
@@ -106,10 +106,10 @@ export function journal(
 }
 
 export function row(console: Console, options: Options, asked: { partition: string; id: number }): Promise<number> {
-  const { env, out } = console;
+  const { out } = console;
   const { directory, json } = options;
-  const source = { env, core: loadCore(), directory: `${directory}/journal` };
-  return looking(console, options, async () => {
+  return looking(console, options, async (env) => {
+    const source = { env, core: loadCore(), directory: `${directory}/journal` };
     const names = new Names();
     const now = await withState(env, directory, (started) => {
       learnNames(names, started);
@@ -182,7 +182,7 @@ async function withState<T>(env: Env, directory: string, look: (started: Started
 }
 
 /** Locks the directory, and says why nothing can be said. */
-async function looking({ env, err }: Console, options: Options, look: () => Promise<number>): Promise<number> {
+async function looking({ env, err }: Console, options: Options, look: (env: Env) => Promise<number>): Promise<number> {
   try {
     return await withDirectory(env, options, look);
   } catch (error) {

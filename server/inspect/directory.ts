@@ -7,6 +7,7 @@
 import { FsError, type Env } from '../env/env.ts';
 import { fileNumber } from '../journal/format.ts';
 import { segmentNumber } from '../segment/files.ts';
+import { readingEnv } from './reading_fs.ts';
 
 export const EXIT_SOUND = 0;
 export const EXIT_PROBLEMS = 1;
@@ -25,18 +26,20 @@ export class InspectError extends Error {
   }
 }
 
+/** What the system says of a directory in which no lock can be made: on a read-only device, or of another user. */
+const NOT_WRITABLE = new Set(['EACCES', 'EPERM', 'EROFS']);
 const FOLDERS = ['journal', 'segments', 'tree'] as const;
 
-/** Runs `look` while the directory is locked, or without its lock when the caller insists. */
+/** Runs `look` while the directory is locked, or without its lock when the caller insists; it can only read. */
 export async function withDirectory<T>(
   env: Env,
   { directory, takesLock }: { directory: string; takesLock: boolean },
-  look: () => Promise<T>,
+  look: (env: Env) => Promise<T>,
 ): Promise<T> {
   await mustBeData(env, directory);
   const lock = takesLock ? await lockOf(env, directory) : null;
   try {
-    return await look();
+    return await look(readingEnv(env));
   } finally {
     await lock?.release();
   }
@@ -56,10 +59,12 @@ async function lockOf(env: Env, directory: string): Promise<{ release(): Promise
   try {
     return await env.fs.lock(directory);
   } catch (error) {
-    if (codeOf(error) === 'ELOCKED') {
+    const code = codeOf(error);
+    if (code === 'ELOCKED') {
       throw new InspectError(`another process uses ${directory}: stop it, or look at a copy`, EXIT_LOCKED);
     }
-    throw new InspectError(`cannot lock ${directory}: ${codeOf(error)}`, EXIT_LOCKED);
+    const advice = NOT_WRITABLE.has(code) ? '; if no server runs on it, look without the lock: --no-lock' : '';
+    throw new InspectError(`cannot lock ${directory}: ${code}${advice}`, EXIT_LOCKED);
   }
 }
 

@@ -4,9 +4,10 @@
  *
  *   read     page in memory, else the file below, up to where it was cut       pages of 64 KiB, copied when written
  *
- * Invariants: the file system below is asked to open, read and list, nothing else; nothing is ever created there.
+ * Invariants: the file system below is asked to open for reading, read and list, nothing else; nothing is ever created
+ * there.
  */
-import { FsError, type File, type Fs } from '../env/env.ts';
+import { FsError, type File, type Fs, type OpenOptions } from '../env/env.ts';
 
 const PAGE_SIZE = 64 << 10;
 const FREE_BYTES = 2 ** 50;
@@ -54,12 +55,12 @@ export class OverlayFs implements Fs {
     return { created, removed, changed };
   }
 
-  async open(path: string, options?: { create?: boolean }): Promise<File> {
+  async open(path: string, options?: OpenOptions): Promise<File> {
     const known = this.#files.get(path);
     if (known === null || known?.base === null) return this.#openHere(path, known, options?.create === true);
     let below: File;
     try {
-      below = await this.#base.open(known?.base ?? path);
+      below = await this.#base.open(known?.base ?? path, { readOnly: true });
     } catch (error) {
       const isMissing = error instanceof FsError && error.code === 'ENOENT' && known === undefined;
       if (!isMissing) throw error;
@@ -140,7 +141,7 @@ export class OverlayFs implements Fs {
     const known = this.#files.get(path);
     if (known === null) throw new FsError('ENOENT', path, action);
     if (known !== undefined) return known;
-    const file = await this.#base.open(path);
+    const file = await this.#base.open(path, { readOnly: true });
     this.#below.add(path);
     const size = await file.size();
     await file.close();

@@ -12,6 +12,8 @@ import type { Console } from './commands.ts';
 const views = ['overview', 'journal', 'segments', 'levels', 'row'] as const;
 type View = (typeof views)[number];
 
+const NO_LOCK = 'read a copy that cannot be written, or what a server changes meanwhile, at your own risk';
+
 interface InspectFlags {
   readonly json?: true;
   readonly lock: boolean;
@@ -29,14 +31,15 @@ export function addInspectCommands(program: Command, env: Env): void {
     .summary('check a data directory whose server is stopped')
     .description(
       'check all of a data directory whose server is stopped, and change nothing\n\n' +
-        'exit codes: 0 sound, 1 problems found, 64 not used as meant, 75 in use',
+        'exit codes: 0 sound, 1 problems found, 64 not used as meant, 75 in use or cannot be locked',
     )
     .argument('<dir>', 'data directory')
     .option('--json', 'print one JSON object')
-    .action(async (directory: string, { json }: { json?: true }) => {
+    .option('--no-lock', NO_LOCK)
+    .action(async (directory: string, { json, lock }: InspectFlags) => {
       process.stdout.on('error', endWithReader);
       const { verify } = await import('./commands.ts');
-      process.exitCode = await verify(console, { directory, json: json === true, takesLock: true });
+      process.exitCode = await verify(console, { directory, json: json === true, takesLock: lock });
     });
   program
     .command('inspect')
@@ -46,7 +49,7 @@ export function addInspectCommands(program: Command, env: Env): void {
     .argument('[partition]', 'for a row: the name of its partition')
     .argument('[id]', 'for a row: its id', wholeNumber)
     .option('--json', 'print JSON: an object, or one a line for the journal')
-    .option('--no-lock', 'read a copy, or a directory that a server changes meanwhile, at your own risk')
+    .option('--no-lock', NO_LOCK)
     .option('--from <lsn>', 'journal: the first event', wholeNumber)
     .option('--to <lsn>', 'journal: the last event', wholeNumber)
     .option('--type <type>', 'journal: events of one type, such as insert or claim')

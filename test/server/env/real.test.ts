@@ -20,6 +20,14 @@ describe('directories', () => {
     await fs.syncDirectory(path);
   });
 
+  test('are refused where none can be made', async () => {
+    await expect(fs.makeDirectory('/proc/none/a')).rejects.toThrow('ENOENT');
+    const path = join(directory.path, 'file');
+    writeFileSync(path, '');
+    await expect(fs.makeDirectory(path)).rejects.toThrow('EEXIST');
+    await expect(fs.makeDirectory(join(path, 'a'))).rejects.toThrow('ENOTDIR');
+  });
+
   test('list their files, which can be removed', async () => {
     const path = join(directory.path, 'list');
     await fs.makeDirectory(path);

@@ -1,6 +1,7 @@
 /** The commands on directories with a checkpoint, and on damaged ones: they show what there is, and say what is not. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as commands from '../../../server/inspect/commands.ts';
+import { withDirectory } from '../../../server/inspect/directory.ts';
 import { keyText } from '../../../server/inspect/manifest.ts';
 import { recordPrefix, rowKey } from '../../../server/index/keys.ts';
 import { recordKinds } from '../../../server/index/records.ts';
@@ -151,6 +152,41 @@ describe('the lock', () => {
     await ran(fs, commands.verify);
     await ran(fs, commands.segments);
     await (await fs.lock(DIR)).release();
+  });
+});
+
+describe('a directory that cannot be written', () => {
+  const all = [commands.verify, commands.overview, commands.segments, commands.levels, journal, row('p', 3)];
+
+  test.each([false, true])('is looked at like any other, without the lock; damaged: %s', async (isDamaged) => {
+    const made = await makeDirectory({ checkpoint: true, killed: true });
+    const fs = isDamaged ? refused(made) : made;
+    const wanted: Ran[] = [];
+    for (const run of all) wanted.push(await ran(fs, run));
+    fs.isReadOnly = true;
+    for (const [i, run] of all.entries()) expect(await ran(fs, run, { takesLock: false })).toEqual(wanted[i]);
+  });
+
+  test('cannot be locked, and the message says what to do', async () => {
+    const fs = await makeDirectory();
+    fs.isReadOnly = true;
+    const err = `tq: cannot lock ${DIR}: EROFS; if no server runs on it, look without the lock: --no-lock\n`;
+    for (const run of all) expect(await ran(fs, run)).toEqual({ code: 75, out: '', err });
+  });
+});
+
+test('whoever looks can neither write nor change what there is', async () => {
+  const fs = await makeDirectory();
+  const [path] = pathsIn(fs, 'journal');
+  await withDirectory(simEnv(fs), { directory: DIR, takesLock: true }, async ({ fs: reading }) => {
+    const file = await reading.open(path, { create: true });
+    await expect(file.pwrite(Buffer.alloc(1), 0)).rejects.toMatchObject({ code: 'EBADF' });
+    await file.close();
+    await expect(reading.open(`${DIR}/new`, { create: true })).rejects.toMatchObject({ code: 'ENOENT' });
+    const changes = [reading.unlink(path), reading.rename(path, `${path}2`), reading.makeDirectory(`${DIR}/new`)];
+    for (const change of [...changes, reading.syncDirectory(DIR)]) {
+      await expect(change).rejects.toMatchObject({ code: 'EROFS' });
+    }
   });
 });
 

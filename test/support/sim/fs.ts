@@ -7,7 +7,7 @@
  * After the run: `afterCrash` is what a new process finds, `afterPowerCut` what a new boot finds. For crashes at every
  * op, `record` the run and see crash_images.ts.
  */
-import { FsError, type File, type Fs } from '../../../server/env/env.ts';
+import { FsError, type File, type Fs, type OpenOptions } from '../../../server/env/env.ts';
 import { directoryOf, Disk, namesIn, type DiskOp, type SimFile } from './disk.ts';
 
 export interface Fault {
@@ -43,6 +43,8 @@ export class SimFs implements Fs {
   free = 1e12;
   /** Bytes that files may take together. */
   capacity = Infinity;
+  /** As a device that was mounted so, or the directory of another user. */
+  isReadOnly = false;
   writes = 0;
   syncs = 0;
   opens = 0;
@@ -85,6 +87,7 @@ export class SimFs implements Fs {
   }
 
   #do(op: DiskOp): void {
+    if (this.isReadOnly) throw new FsError('EROFS', op.path, op.kind);
     this.disk.apply(op);
     this.trace?.push(op);
     this.onChange();
@@ -103,14 +106,16 @@ export class SimFs implements Fs {
     if (fault !== undefined) throw new FsError(fault.code, path, action);
   }
 
-  async open(path: string, options?: { create?: boolean }): Promise<File> {
+  async open(path: string, { create = false, readOnly = false }: OpenOptions = {}): Promise<File> {
     await Promise.resolve();
     this.#check('open', path);
+    if (this.isReadOnly && !readOnly) throw new FsError('EROFS', path, 'open');
     if (!this.files.has(path)) {
-      if (options?.create !== true) throw new FsError('ENOENT', path, 'open');
+      if (!create || readOnly) throw new FsError('ENOENT', path, 'open');
       this.#do({ kind: 'create', path, file: this.disk.idNext });
     }
-    return this.#handle(path, this.files.get(path)!);
+    const file = this.#handle(path, this.files.get(path)!);
+    return readOnly ? withoutWriting(file) : file;
   }
 
   #handle(path: string, inode: SimFile): File {
@@ -231,6 +236,7 @@ export class SimFs implements Fs {
   }
 
   async lock(directory: string): Promise<{ release(): Promise<void> }> {
+    if (this.isReadOnly) throw new FsError('EROFS', directory, 'lock');
     if (this.#locks.has(directory)) throw new FsError('ELOCKED', directory, 'lock');
     this.#locks.add(directory);
     return Promise.resolve({
@@ -284,6 +290,12 @@ export class SimFs implements Fs {
     for (const [path, file] of next.files) next.disk.durableNames.set(path, file);
     return next;
   }
+}
+
+/** As a descriptor that was opened for reading. */
+function withoutWriting(file: File): File {
+  const refused = (action: string) => () => Promise.reject(new FsError('EBADF', file.path, action));
+  return { ...file, pwrite: refused('write'), truncate: refused('truncate') };
 }
 
 export function isBelow(path: string, directory: string): boolean {
