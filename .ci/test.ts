@@ -46,7 +46,7 @@ const outDir = join(root, 'out', 'test');
 const vitestReport = join(outDir, 'vitest.json');
 const pytestReport = join(outDir, 'pytest.xml');
 
-/** No runner takes longer than this, however slow the machine: a test that never gives the turn back has no deadline. */
+/** No runner may take longer: a test that never gives the turn back meets no deadline of its own. */
 const RUNNER_MS_MAX = 40 * 60_000;
 
 /** Colours belong to terminals; a log file stays plain. */

@@ -5,7 +5,7 @@
  * instance is cheap (under a millisecond, 600 KiB) and serves one thread; nothing is shared between instances.
  */
 import { Bitmaps } from './host/bitmaps.ts';
-import { BodyHasher, xxh64, xxh64Into } from './host/hash.ts';
+import { BodyHasher, xxh64, xxh64Into, xxh64Many, type HashSlices } from './host/hash.ts';
 import { CoreInstance } from './host/instance.ts';
 import type { CoreExports } from './host/instance.ts';
 import { nodeHashes, rendezvous, shardOfKey, shardsOf } from './host/routing.ts';
@@ -13,7 +13,8 @@ import { checkOffsets, gather } from './host/slices.ts';
 
 export { PAGE_BITS, PAGE_SIZE } from './host/bitmaps.ts';
 export type { Bitmaps, Scan } from './host/bitmaps.ts';
-export { BodyHasher, checksumFromHex, checksumHex } from './host/hash.ts';
+export { BodyHasher, checksumFromHex, checksumHex, HASH_MANY_COUNT_MAX, HASH_MANY_SIZE_MAX } from './host/hash.ts';
+export type { HashSlices } from './host/hash.ts';
 export type { CoreExports } from './host/instance.ts';
 
 export interface Core {
@@ -24,6 +25,8 @@ export interface Core {
   xxh64(data: Uint8Array, seed?: bigint): bigint;
   /** xxh64 with seed 0 as 8 little-endian bytes, stored into out at a place. */
   xxh64Into(data: Uint8Array, out: Uint8Array, at?: number): void;
+  /** xxh64 with seed 0 of slices of data, in one crossing: low and high word of each, valid until the next call. */
+  xxh64Many(data: Uint8Array, slices: HashSlices): Uint32Array;
   /** The checksum of one body, fed in chunks as they arrive. */
   bodyHasher(): BodyHasher;
   shardsOf(ids: ArrayLike<number>, routing: { groupSize: number; shards: number }): Uint32Array;
@@ -46,6 +49,7 @@ export function loadCore(source: BufferSource | WebAssembly.Module = moduleBesid
     bitmaps: new Bitmaps(core),
     xxh64: (data, seed) => xxh64(core, data, seed),
     xxh64Into: (data, out, at) => xxh64Into(core, data, out, at),
+    xxh64Many: (data, slices) => xxh64Many(core, data, slices),
     bodyHasher: () => new BodyHasher(core),
     shardsOf: (ids, routing) => shardsOf(core, ids, routing),
     shardOfKey: (key, shards) => shardOfKey(core, key, shards),

@@ -19,6 +19,7 @@ import { numberKey } from '../index/keys.ts';
 import type { Records } from '../index/records.ts';
 import type { Checkpoint, Tree } from '../tree/api.ts';
 import type { UnsavedGrant } from './grants.ts';
+import type { ScrubPosition } from './scrub.ts';
 import { dirtyCount, saveDirty, takeGrants } from './saved.ts';
 import type { NodeState } from './state.ts';
 
@@ -34,6 +35,8 @@ export interface CheckpointMark {
   readonly bootId: string;
   /** Hexadecimal. */
   readonly tokenKey: string;
+  /** Where the scrub goes on; no part of the state, which is the same wherever the scrub is. */
+  readonly scrub?: ScrubPosition;
 }
 
 export interface CheckpointLimits {
@@ -41,7 +44,7 @@ export interface CheckpointLimits {
   readonly memtableSize: number;
   /** or the journal has grown by this much, */
   readonly journalSize: number;
-  /** or this long after the last one, if anything changed. */
+  /** or this long after the last one, if anything changed or the scrub went on. */
   readonly intervalMs: number;
 }
 
@@ -74,6 +77,7 @@ export interface CheckpointParts {
   makeDurable(): Promise<void>;
   /** Journals that the state was frozen. */
   commit(lsn: number): void;
+  scrubPosition(): ScrubPosition;
 }
 
 export class Checkpoints {
@@ -84,12 +88,15 @@ export class Checkpoints {
   #lsn: number;
   #atMs: number;
   #journalSizeBefore: number;
+  /** The same object until the scrub goes on. */
+  #scrub: ScrubPosition;
 
   constructor(parts: CheckpointParts, lsn: number) {
     this.#parts = parts;
     this.#lsn = lsn;
     this.#atMs = parts.env.clock.nowMs();
     this.#journalSizeBefore = parts.journal.appendedSize;
+    this.#scrub = parts.scrubPosition();
   }
 
   /** LSN of the last one. */
@@ -101,7 +108,7 @@ export class Checkpoints {
     const { env, tree, journal, limits } = this.#parts;
     if (this.#unflushed !== null || tree.activeSize >= limits.memtableSize) return true;
     // One more than the last one saw is the event that it wrote itself.
-    if (journal.lsn <= this.#lsn + 1) return false;
+    if (journal.lsn <= this.#lsn + 1 && this.#parts.scrubPosition() === this.#scrub) return false;
     if (journal.appendedSize - this.#journalSizeBefore >= limits.journalSize) return true;
     return env.clock.nowMs() - this.#atMs >= limits.intervalMs;
   }
@@ -163,7 +170,9 @@ export class Checkpoints {
     await this.#parts.makeDurable();
     const bootId = env.fs.bootId();
     const key = Buffer.from(tokenKey).toString('hex');
-    return { formatVersion: FORMAT_VERSION, lsn, journalFile, timestamp, epoch, bootId, tokenKey: key };
+    const scrub = this.#parts.scrubPosition();
+    this.#scrub = scrub;
+    return { formatVersion: FORMAT_VERSION, lsn, journalFile, timestamp, epoch, bootId, tokenKey: key, scrub };
   }
 
   /** Saves what changed until little is left, in slices. */

@@ -28,7 +28,7 @@ import type { ClaimTokens } from './tokens.ts';
 import { claimNumber } from './tokens.ts';
 import { Checkpoints, type CheckpointLimits } from './checkpoint.ts';
 import { ExtentRewrite } from './extent_rewrite.ts';
-import { Scrub } from './scrub.ts';
+import { Scrub, type ScrubPosition } from './scrub.ts';
 import { SegmentCompaction } from './segment_compaction.ts';
 import { SnapshotLeases } from './snapshots.ts';
 import { Waits } from './waits.ts';
@@ -53,6 +53,8 @@ export interface NodeParts {
   /** LSN of the checkpoint that the node was opened from. */
   readonly checkpointLsn: number;
   readonly checkpointLimits: CheckpointLimits;
+  /** Where the scrub was when that checkpoint was made. */
+  readonly scrubPosition?: ScrubPosition;
   readonly syncIntervalMs: number;
   /** Bytes a second that the scrub reads. */
   readonly scrubRate: number;
@@ -83,13 +85,13 @@ export class Node {
   constructor(parts: NodeParts) {
     this.parts = parts;
     this.waits = new Waits({ state: parts.state, clock: parts.env.clock });
-    this.checkpoints = this.#createCheckpoints();
     this.snapshots = new SnapshotLeases(parts);
-    const { env, core, segments, damage, arena, scrubRate } = parts;
+    const { env, core, segments, damage, arena, scrubRate, scrubPosition: position } = parts;
     const commit = (event: JournalEvent): Promise<Commit> => this.commit(event, 'os').commit;
     this.compaction = new SegmentCompaction({ env, core, segments, damage, largeSize: arena.frameSize, commit });
     const targets = [{ verify: (take: Take) => this.#scrubTree(take) }];
-    this.scrub = new Scrub({ env, segments, damage, bytesPerSecond: scrubRate, targets });
+    this.scrub = new Scrub({ env, segments, damage, bytesPerSecond: scrubRate, targets, position });
+    this.checkpoints = this.#createCheckpoints();
     this.rewrite = new ExtentRewrite({
       ...{ env, core, arena, segments, damage, commit },
       extents: () => parts.state.store.extents(),
@@ -119,6 +121,11 @@ export class Node {
   giveSpaceBack(): void {
     const { segments, env } = this.parts;
     segments.files.removeRecycled().catch((error: unknown) => env.log.warn({ err: error }, 'recycled files remain'));
+  }
+
+  /** Null while the journal has room for a long event of this level; else to be waited for before one asks again. */
+  journalRoom(level: AckLevel): Promise<void> | null {
+    return level === 'memory' ? null : this.parts.journal.room();
   }
 
   nextClaimNumber(): number {
@@ -197,6 +204,7 @@ export class Node {
         limits: checkpointLimits,
         makeDurable: () => this.makeDurable(),
         commit: (lsn) => void this.commit({ type: 'checkpoint', lsn }, 'os'),
+        scrubPosition: () => this.scrub.position,
       },
       checkpointLsn,
     );

@@ -81,6 +81,7 @@ export interface Recovery {
 
 const TOKEN_KEY_SIZE = 32;
 const DONE = Promise.resolve();
+const NO_ROWS: readonly Float64Array[] = [];
 const SCRUB_RATE = 20 << 20;
 /** A memtable takes half of what the cache of the index does, within these bounds. */
 const MEMTABLE_SIZE_MIN = 1 << 20;
@@ -129,6 +130,7 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       records: replay.records,
       tokens: new ClaimTokens(tokenKey),
       checkpointLsn: mark?.lsn ?? 0,
+      scrubPosition: mark?.scrub,
       checkpointLimits: { ...checkpointLimits, memtableSize: treeSizes(options).memtableSize, ...options.checkpoints },
       syncIntervalMs: options.syncIntervalMs,
       scrubRate: options.scrubRate ?? SCRUB_RATE,
@@ -227,6 +229,7 @@ async function replayJournal(
   };
   const from = mark === null ? undefined : startOf(mark);
   const end = await readJournal({ env, core, directory: `${directory}/journal`, visit, from });
+  state.endReplay();
   if (end.events === 0 && mark === null && segmentFiles.length > 0)
     throw new RecoveryError('there are segments, but no journal that names them', { directory });
   return { segments, state, records, mark, end, bootId: end.bootId, ...run };
@@ -243,17 +246,23 @@ function replayEvent(
   event: JournalEvent,
   header: RecordHeader,
 ): void | Promise<void> {
-  const { lsn, level } = header;
-  const apply = (): void => {
-    if (event.type === 'insert') segments.adopt(event.extent, level);
-    if (event.type === 'move' || event.type === 'rewrite') adoptCopy(state, segments, event);
-    state.apply(event, { lsn, level, commit: DONE, now: 0, replayed: true });
-  };
   const lists = rowsOf(event);
   const partition = lists.length === 0 ? undefined : state.store.partitionById((event as InsertEvent).partition);
-  if (partition === undefined) return apply();
-  const ids = state.unready(partition, lists);
-  return ids === null ? apply() : loadAll(state, partition, lists).then(apply);
+  if (partition === undefined || state.unready(partition, lists) === null) {
+    return applyEvent(state, segments, event, header);
+  }
+  return loadAll(state, partition, lists).then(() => applyEvent(state, segments, event, header));
+}
+
+function applyEvent(
+  state: NodeState,
+  segments: Segments,
+  event: JournalEvent,
+  { lsn, level }: Pick<RecordHeader, 'lsn' | 'level'>,
+): void {
+  if (event.type === 'insert') segments.adopt(event.extent, level);
+  if (event.type === 'move' || event.type === 'rewrite') adoptCopy(state, segments, event);
+  state.apply(event, { lsn, level, commit: DONE, now: 0, replayed: true });
 }
 
 async function loadAll(state: NodeState, partition: Partition, lists: readonly Float64Array[]): Promise<void> {
@@ -265,7 +274,7 @@ async function loadAll(state: NodeState, partition: Partition, lists: readonly F
 /** The rows that an event needs in memory if they are there. */
 function rowsOf(event: JournalEvent): readonly Float64Array[] {
   if (event.type === 'insert' || event.type === 'rewrite') return event.batches.map(({ ids }) => ids);
-  return event.type === 'delete' ? [event.ids] : [];
+  return event.type === 'delete' ? [event.ids] : NO_ROWS;
 }
 
 /** A copy of an extent that died before is forgotten with it. */

@@ -15,6 +15,7 @@ import type { Node } from './node.ts';
  */
 export async function declare(node: Node, command: DeclareCommand): Promise<Record<string, unknown>> {
   const { state } = node.parts;
+  for (let room = node.journalRoom('os'); room !== null; room = node.journalRoom('os')) await room;
   const known = state.store.partition(command.name);
   const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
   if (known !== undefined && settings === known.settings) {
@@ -128,9 +129,11 @@ export async function deleteRows(
 ): Promise<{ lsn: number; deleted: number }> {
   const { state } = node.parts;
   const partition = node.partition(name);
-  for (let ids = state.unready(partition, [rows.ids]); ids !== null; ids = state.unready(partition, [rows.ids])) {
-    await partition.index.load(ids);
-  }
+  const obstacle = (): Promise<void> | null => {
+    const ids = state.unready(partition, [rows.ids]);
+    return ids === null ? node.journalRoom(partition.settings.ack) : partition.index.load(ids);
+  };
+  for (let wait = obstacle(); wait !== null; wait = obstacle()) await wait;
   if (partition.dropped) throw new StoreError('partition_unknown', { partition: name, dropped: true });
   const earlier = state.requests.get(rows.requestId);
   if (earlier !== undefined) {

@@ -141,9 +141,7 @@ export class Put {
       if (this.#level === 'disk') await this.#syncData();
       await this.#node.checkpoints.admit();
       const lists = walked.batches.map((batch) => batch.ids);
-      for (let ids = this.#unready(lists); ids !== null; ids = this.#unready(lists)) {
-        await this.#partition.index.load(ids);
-      }
+      for (let wait = this.#obstacle(lists); wait !== null; wait = this.#obstacle(lists)) await wait;
       return await this.#commit(walked, length);
     } catch (error) {
       await this.abort();
@@ -151,8 +149,14 @@ export class Put {
     }
   }
 
-  #unready(lists: readonly Float64Array[]): Float64Array | null {
-    return this.#node.parts.state.unready(this.#partition, lists);
+  /** What the commit has to wait for: rows that lie on disk, room in the journal. Null when it can be now. */
+  #obstacle(lists: readonly Float64Array[]): Promise<void> | null {
+    const node = this.#node;
+    const ids = node.parts.state.unready(this.#partition, lists);
+    if (ids !== null) return this.#partition.index.load(ids);
+    const room = node.journalRoom(this.#level);
+    // What held the journal up may have been a full disk.
+    return room === null ? null : room.then(() => node.checkRoom());
   }
 
   /** Gives the room back, once the writes that are under way have let go of it. */

@@ -8,7 +8,11 @@
  * What becomes sealed during a pass is the next one's; what moves meanwhile is verified by its copying. The page cache
  * of the system may stand before the disk: a flip below a cached page is found once the page is gone.
  *
- * Invariant: the position only ever rises within a pass, so that every block that stays is read once in each.
+ * A pass outlives restarts: each checkpoint keeps the position, and a start goes on from there with whatever is there
+ * from then on. When its segment is gone that is the next one. Other files begin anew.
+ *
+ * Invariants: the position only ever rises within a pass, so that every block that stays is read once in each; each
+ * position is an object of its own.
  */
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import { FsError, type Env } from '../env/env.ts';

@@ -12,7 +12,7 @@ import type { SavedRecord } from '../index/records.ts';
 import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
 import { machine, type Bitmaps, type PartitionQueue } from '../queue/machine.ts';
 import { knownRows, presentRows } from '../queue/presence.ts';
-import { locate } from '../store/locate.ts';
+import { locate, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
 import { Grants } from './grants.ts';
@@ -75,6 +75,11 @@ export class NodeState {
     return null;
   }
 
+  /** The journal was read to its end. */
+  endReplay(): void {
+    this.grants.locateAllLate();
+  }
+
   /** Gives the memory of the bitmaps back; the state must not be used any more. */
   close(): void {
     for (const queue of this.#queues.values()) machine.drop(queue);
@@ -92,6 +97,7 @@ export class NodeState {
         this.store.applyMove(event);
         return 0;
       case 'rewrite':
+        this.#rowsChange(event.partition);
         this.store.applyRewrite(event, placed.lsn);
         return 0;
       case 'declare':
@@ -143,7 +149,12 @@ export class NodeState {
       machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
       this.grants.end(event.ackClaim);
     }
-    this.store.applyInsert(event, { lsn, level, known: (ids) => knownRows(queue, ids) });
+    const known = (ids: Float64Array): Uint8Array | null => {
+      const rowsKnown = knownRows(queue, ids);
+      if (rowsKnown !== null) this.#rowsChange(event.partition);
+      return rowsKnown;
+    };
+    this.store.applyInsert(event, { lsn, level, known });
     for (const batch of event.batches) {
       machine.applyInsert(queue, { ids: batch.ids, fields: batch.columns.map((column) => column.field) });
       rows += batch.rows;
@@ -157,6 +168,7 @@ export class NodeState {
     const partition = this.store.partitionById(event.partition)!;
     const queue = this.#queues.get(event.partition)!;
     const present = presentRows(queue, event.ids);
+    this.#rowsChange(event.partition);
     this.store.applyDelete(partition, present, lsn);
     const rows = machine.applyDelete(queue, event.ids);
     const outcome = { kind: 'delete', partition: event.partition, lsn, rows, commit } as const;
@@ -164,15 +176,21 @@ export class NodeState {
     return rows;
   }
 
+  /** Rows that are there are about to show other puts than they do. */
+  #rowsChange(partitionId: number): void {
+    const partition = this.store.partitionById(partitionId);
+    if (partition !== undefined) this.grants.locateLate(partition);
+  }
+
   #claim(event: ClaimEvent, { now, commit, replayed }: Placed): number {
     const { partition: partitionId, claim, attempts, leaseMs, ids } = event;
     const partition = this.store.partitionById(partitionId)!;
     const fields = event.fields.map((field) => partition.fields[field]);
     machine.applyClaim(this.#queues.get(partitionId)!, event, now);
-    if (!(event.autoAck && replayed)) {
-      const located = locate(this.store, partition, { ids, fields });
-      this.grants.add({ claim, partition, attempts, leaseMs, located, volatile: event.autoAck });
-    }
+    const granted = { claim, partition, attempts, leaseMs, volatile: event.autoAck };
+    const locateCells = (): Promise<Located> => locate(this.store, partition, { ids, fields });
+    if (!replayed) this.grants.add({ ...granted, located: locateCells() });
+    else if (!event.autoAck) this.grants.addLate(granted, locateCells);
     const outcome = { kind: 'claim', partition: partitionId, claim, commit } as const;
     this.requests.set(event.requestId, outcome, !isSaved(partition));
     return ids.length;

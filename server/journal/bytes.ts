@@ -93,62 +93,83 @@ export class ByteWriter {
   }
 }
 
+/** Reads all of `bytes`, or one part of them after the other: see `turnTo`. */
 export class ByteReader {
   readonly #bytes: Buffer;
-  #at: number;
+  /** A DataView reads a number in a few instructions, the methods of a Buffer in a call. */
+  readonly #view: DataView;
+  #at = 0;
+  #end: number;
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
-    this.#at = 0;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#end = bytes.length;
+  }
+
+  /** What is read next, and where it ends, within the bytes. */
+  turnTo(from: number, end: number): this {
+    this.#at = from;
+    this.#end = end;
+    return this;
   }
 
   get done(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   #take(count: number): number {
     const at = this.#at;
-    if (count > this.#bytes.length - at)
-      throw new FormatError(`${count} bytes wanted at ${at} of ${this.#bytes.length}`);
+    if (count > this.#end - at) throw new FormatError(`${count} bytes wanted at ${at} of ${this.#end}`);
     this.#at = at + count;
     return at;
   }
 
   u8(): number {
-    return this.#bytes.readUInt8(this.#take(1));
+    return this.#view.getUint8(this.#take(1));
   }
 
   u16(): number {
-    return this.#bytes.readUInt16LE(this.#take(2));
+    return this.#view.getUint16(this.#take(2), true);
   }
 
   u32(): number {
-    return this.#bytes.readUInt32LE(this.#take(4));
+    return this.#view.getUint32(this.#take(4), true);
   }
 
   number(): number {
-    return readNumber(this.#bytes, this.#take(8));
+    return numberAt(this.#view, this.#take(8));
+  }
+
+  /** How many things follow that take at least `sizeMin` bytes each. */
+  count(sizeMin: number): number {
+    const count = this.u32();
+    if (count * sizeMin > this.#end - this.#at) throw new FormatError(`${count} things wanted at ${this.#at}`);
+    return count;
   }
 
   text(): string {
     const size = this.u32();
     const at = this.#take(size);
-    return this.#bytes.toString('utf8', at, at + size);
+    return size === 0 ? '' : this.#bytes.toString('utf8', at, at + size);
   }
 
   /** A copy, so that it outlives the buffer it was read from. */
   bytes(): Uint8Array {
     const size = this.u32();
     const at = this.#take(size);
-    return new Uint8Array(this.#bytes.subarray(at, at + size));
+    const copy = new Uint8Array(size);
+    for (let i = 0; i < size; i++) copy[i] = this.#bytes[at + i];
+    return copy;
   }
 
   /** As `numbers`, for few of them. */
   list(): number[] {
-    const count = this.u32();
+    const count = this.count(8);
     const at = this.#take(8 * count);
-    const values: number[] = [];
-    for (let i = 0; i < count; i++) values.push(readNumber(this.#bytes, at + 8 * i));
+    // Of the right size at once: an array that grows takes room for 17 numbers at its first.
+    const values = new Array<number>(count);
+    for (let i = 0; i < count; i++) values[i] = numberAt(this.#view, at + 8 * i);
     return values;
   }
 
@@ -156,7 +177,7 @@ export class ByteReader {
     const count = this.u32();
     const at = this.#take(8 * count);
     const values = new Float64Array(count);
-    for (let i = 0; i < count; i++) values[i] = readNumber(this.#bytes, at + 8 * i);
+    for (let i = 0; i < count; i++) values[i] = numberAt(this.#view, at + 8 * i);
     return values;
   }
 }
@@ -167,7 +188,15 @@ export function writeNumber(bytes: Buffer, at: number, value: number): void {
 }
 
 export function readNumber(bytes: Buffer, at: number): number {
-  const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * TWO_32;
-  if (!Number.isSafeInteger(value)) throw new FormatError(`the number at ${at} exceeds 2^53`);
+  return safe(bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * TWO_32, at);
+}
+
+/** As `readNumber`. */
+export function numberAt(view: DataView, at: number): number {
+  return safe(view.getUint32(at, true) + view.getUint32(at + 4, true) * TWO_32, at);
+}
+
+function safe(value: number, at: number): number {
+  if (value > Number.MAX_SAFE_INTEGER) throw new FormatError(`the number at ${at} exceeds 2^53`);
   return value;
 }

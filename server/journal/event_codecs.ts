@@ -92,9 +92,13 @@ function writeColumns(out: ByteWriter, columns: BatchColumns['columns']): void {
   }
 }
 
+/** Bytes of a batch, and of a column, that have nothing in their lists. */
+const BATCH_SIZE_MIN = 8;
+const COLUMN_SIZE_MIN = 6;
+
 function readColumns(source: ByteReader): BatchColumns['columns'] {
-  const columns: BatchColumns['columns'][number][] = [];
-  for (let left = source.u32(); left > 0; left--) columns.push({ field: source.u16(), regions: source.list() });
+  const columns = new Array<BatchColumns['columns'][number]>(source.count(COLUMN_SIZE_MIN));
+  for (let i = 0; i < columns.length; i++) columns[i] = { field: source.u16(), regions: source.list() };
   return columns;
 }
 
@@ -115,10 +119,10 @@ const insert: Codec<InsertEvent> = {
     const requestId = source.text();
     const ackClaim = source.number();
     const extent = readExtent(source);
-    const batches: BatchColumns[] = [];
-    for (let left = source.u32(); left > 0; left--) {
+    const batches = new Array<BatchColumns>(source.count(BATCH_SIZE_MIN));
+    for (let i = 0; i < batches.length; i++) {
       const ids = source.numbers();
-      batches.push({ rows: ids.length, ids, columns: readColumns(source) });
+      batches[i] = { rows: ids.length, ids, columns: readColumns(source) };
     }
     return { type: 'insert', partition, requestId, extent, batches, ackClaim };
   },
@@ -256,7 +260,7 @@ const rewrite: Codec<RewriteEvent> = {
     partition: source.u32(),
     fromExtent: source.number(),
     extent: readExtent(source),
-    batches: Array.from({ length: source.u32() }, () => ({
+    batches: Array.from({ length: source.count(BATCH_SIZE_MIN) }, () => ({
       batch: source.number(),
       ids: source.numbers(),
       ordinals: source.numbers(),
@@ -279,9 +283,10 @@ const codecs = {
   move,
   rewrite,
 };
-const codecOfNumber = new Map(
-  Object.entries(eventTypes).map(([type, number]) => [number as number, codecs[type as JournalEvent['type']]]),
-);
+const codecOfNumber: (Codec<JournalEvent> | undefined)[] = [];
+for (const [type, number] of Object.entries(eventTypes)) {
+  codecOfNumber[number] = codecs[type as JournalEvent['type']];
+}
 
 export function writeEvent(out: ByteWriter, event: JournalEvent): void {
   (codecs[event.type] as Codec<JournalEvent>).write(out, event);
@@ -291,9 +296,13 @@ export function writeEvent(out: ByteWriter, event: JournalEvent): void {
  * Reads a payload whose checksum was right. A `FormatError` here is corruption or another version, never a torn write.
  */
 export function readEvent(type: number, payload: Buffer): JournalEvent {
-  const codec = codecOfNumber.get(type);
+  return readEventFrom(type, new ByteReader(payload));
+}
+
+/** The same of a payload that a reader was turned to. */
+export function readEventFrom(type: number, source: ByteReader): JournalEvent {
+  const codec = codecOfNumber[type];
   if (codec === undefined) throw new FormatError(`event type ${type} is unknown`);
-  const source = new ByteReader(payload);
   const event = codec.read(source);
   if (!source.done) throw new FormatError(`a ${event.type} event has bytes left over`);
   return event;

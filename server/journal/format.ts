@@ -19,7 +19,7 @@
  */
 import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
-import { readNumber, writeNumber } from './bytes.ts';
+import { numberAt, readNumber, writeNumber } from './bytes.ts';
 
 export const FORMAT_VERSION = 1;
 export const FILE_MAGIC = 'TQJOURNL';
@@ -107,13 +107,18 @@ export function sealRecord(core: Core, record: Buffer, header: RecordHeader): vo
 export function readRecordHeader(core: Core, bytes: Buffer): RecordHeader | null {
   if (bytes.length < RECORD_HEADER_SIZE || bytes.readUInt32LE(0) !== RECORD_MAGIC) return null;
   if (!hashMatches(core, bytes.subarray(0, 48), bytes.subarray(48, 56))) return null;
+  return parseRecordHeader(new DataView(bytes.buffer, bytes.byteOffset, RECORD_HEADER_SIZE), 0);
+}
+
+/** What the header of a record says whose hash is right. */
+export function parseRecordHeader(view: DataView, at: number): RecordHeader {
   return {
-    payloadSize: bytes.readUInt32LE(4),
-    lsn: readNumber(bytes, 8),
-    timestamp: readNumber(bytes, 16),
-    type: bytes.readUInt16LE(24),
-    level: ackLevels[bytes.readUInt16LE(26)] ?? 'os',
-    epoch: bytes.readUInt32LE(28),
-    watermark: readNumber(bytes, 32),
+    payloadSize: view.getUint32(at + 4, true),
+    lsn: numberAt(view, at + 8),
+    timestamp: numberAt(view, at + 16),
+    type: view.getUint16(at + 24, true),
+    level: ackLevels[view.getUint16(at + 26, true)] ?? 'os',
+    epoch: view.getUint32(at + 28, true),
+    watermark: numberAt(view, at + 32),
   };
 }

@@ -8,6 +8,11 @@
  *
  * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync
  * ends the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.
+ *
+ * The bytes that wait have a bound. What may be long, a put, a delete or a declaration, asks for `room` in the turn in
+ * which it appends: at most PENDING_SIZE_MAX and one such record wait, and as much is being written. The rest is let
+ * through, so that no lease runs out behind puts, and is short by itself: some hundred bytes for each connection, and
+ * for a claim 10 for each of its rows, which only puts make ready.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
@@ -29,7 +34,11 @@ import {
   sealRecord,
   TICKS_PER_MS,
 } from './format.ts';
-import type { Reserve } from './reserve.ts';
+import { RESERVE_SIZE, type Reserve } from './reserve.ts';
+import { RoomWaiters } from './room.ts';
+
+/** With what is being written it fits the reserve, which makes room for both when the disk is full. */
+const PENDING_SIZE_MAX = RESERVE_SIZE / 2;
 
 /** Proof that an event is as safe as its ack level says. */
 export interface Commit {
@@ -71,6 +80,7 @@ export interface JournalOptions {
   readonly file: File | null;
   readonly reserve: Reserve;
   readonly fileSizeMax?: number;
+  readonly pendingSizeMax?: number;
 }
 
 export class Journal {
@@ -80,6 +90,7 @@ export class Journal {
   readonly #reserve: Reserve;
   readonly #epoch: number;
   readonly #fileSizeMax: number;
+  readonly #pendingSizeMax: number;
   #file: File | null;
   #fileNumber: number;
   #offset: number;
@@ -102,13 +113,16 @@ export class Journal {
   #newFile: NewFile | null = null;
   #writeWaiters: Waiter[] = [];
   #syncWaiters: Waiter[] = [];
+  readonly #roomWaiters: RoomWaiters;
 
   constructor(options: JournalOptions) {
     this.#env = options.env;
     this.#core = options.core;
+    this.#roomWaiters = new RoomWaiters(options.env.clock);
     this.#directory = options.directory;
     this.#reserve = options.reserve;
     this.#fileSizeMax = options.fileSizeMax ?? FILE_SIZE_MAX;
+    this.#pendingSizeMax = options.pendingSizeMax ?? PENDING_SIZE_MAX;
     this.#file = options.file;
     this.#fileNumber = options.position.fileNumber;
     this.#offset = options.position.offset;
@@ -149,6 +163,14 @@ export class Journal {
 
   get unwrittenSize(): number {
     return this.#pending.length;
+  }
+
+  /**
+   * Null while a long event may be appended in this turn; else resolves when it is time to ask again. Rejects with
+   * `memory_full` when the disk took nothing for too long.
+   */
+  room(): Promise<void> | null {
+    return this.unwrittenSize < this.#pendingSizeMax ? null : this.#roomWaiters.wait(this.unwrittenSize);
   }
 
   /** Gives the event its LSN. Its state change must be applied in the same turn of the event loop. */
@@ -264,6 +286,7 @@ export class Journal {
     this.#pending = this.#spare;
     this.#pending.reset();
     this.#spare = gathered;
+    this.#roomWaiters.wake();
     const newFile = this.#newFile;
     this.#newFile = null;
     const bytes = gathered.view();

@@ -24,7 +24,7 @@ import type { File } from '../env/env.ts';
 import { RecoveryError } from '../errors.ts';
 import type { JournalEvent } from './events.ts';
 import { fileName, type RecordHeader } from './format.ts';
-import { JournalScan, type BadBytes, type JournalSource } from './scan.ts';
+import { JournalScan, type BadBytes, type JournalFile, type JournalSource } from './scan.ts';
 
 export { RecoveryError };
 
@@ -74,15 +74,15 @@ export interface ReadOptions extends JournalSource {
 /** Reads all files in order. Rejects with a `RecoveryError` when the table says "refuse". */
 export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   const scan = new JournalScan(options);
-  let events = 0;
+  const visits = { count: 0 };
   for await (const file of scan.files()) {
-    for (const { event, header } of file.records()) {
-      if (header.lsn <= scan.from.lsn) continue;
-      const pending = options.visit(event, header);
-      if (pending !== undefined) await pending;
-      events++;
+    for (;;) {
+      const pending = visitRecords(file, { options, scan, visits });
+      if (pending === null) break;
+      await pending;
     }
   }
+  const events = visits.count;
   const verdict = judge(scan, options.env.fs.bootId());
   if (verdict.outcome === 'refuse') throw new RecoveryError(verdict.message, verdict.details);
   if (verdict.outcome === 'cut') await carryOut(options, verdict);
@@ -96,6 +96,21 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
     watermark: Math.max(watermark, scan.from.lsn),
     cut: verdict.outcome === 'cut' ? verdict.cut : null,
   };
+}
+
+/** Visits records up to one that takes more than this turn, whose promise is returned, or to the end of the file. */
+function visitRecords(
+  file: JournalFile,
+  to: { options: ReadOptions; scan: JournalScan; visits: { count: number } },
+): Promise<void> | null {
+  const { options, scan, visits } = to;
+  for (let record = file.next(); record !== null; record = file.next()) {
+    if (record.header.lsn <= scan.from.lsn) continue;
+    visits.count++;
+    const pending = options.visit(record.event, record.header);
+    if (pending !== undefined) return pending;
+  }
+  return null;
 }
 
 /** What the table says about a scan that ended. Changes nothing. */

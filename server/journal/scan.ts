@@ -11,21 +11,21 @@
  */
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
-import { FormatError } from './bytes.ts';
-import { readEvent } from './event_codecs.ts';
+import { ByteReader, FormatError } from './bytes.ts';
+import { readEventFrom } from './event_codecs.ts';
 import type { JournalEvent } from './events.ts';
 import {
   checkFileHeader,
   FILE_HEADER_SIZE,
   fileName,
   fileNumber,
-  hashMatches,
+  parseRecordHeader,
   PAYLOAD_SIZE_MAX,
-  readRecordHeader,
   RECORD_HEADER_SIZE,
   recordSize,
   type RecordHeader,
 } from './format.ts';
+import { RecordHashes } from './record_hashes.ts';
 
 /** Where a scan begins, as the last checkpoint says; all before it is durable elsewhere. */
 export interface JournalStart {
@@ -59,7 +59,9 @@ export interface JournalFile {
   readonly number: number;
   readonly size: number;
   readonly lsnBefore: number;
-  /** To be read to its end, once. */
+  /** To be called until it says null. */
+  next(): JournalRecord | null;
+  /** The same as an iterable, to be read to its end. */
   records(): Generator<JournalRecord, void>;
 }
 
@@ -98,6 +100,16 @@ export interface Progress {
   /** The file read last, and where its records end. */
   fileNumber: number;
   offset: number;
+}
+
+/** The bytes of a file, to be read record by record. */
+interface Records {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly hashes: RecordHashes;
+  readonly source: ByteReader;
+  /** Where the next record begins. */
+  nextAt: number;
 }
 
 export class JournalScan {
@@ -139,8 +151,9 @@ export class JournalScan {
       const isLast = index === numbers.length - 1;
       const lsnBefore = this.#begin(bytes, { name, number, isLast });
       if (lsnBefore === null) return;
-      const records = (): Generator<JournalRecord, void> => this.#records(bytes, { name, isLast });
-      yield { name, number, size: bytes.length, lsnBefore, records };
+      const records = this.#recordsOf(bytes);
+      const next = (): JournalRecord | null => this.#next(records, { name, isLast });
+      yield { name, number, size: bytes.length, lsnBefore, next, records: () => recordsUntilNull(next) };
       if (this.#finding !== null) return;
     }
   }
@@ -168,61 +181,70 @@ export class JournalScan {
     return null;
   }
 
-  *#records(bytes: Buffer, file: { name: string; isLast: boolean }): Generator<JournalRecord, void> {
+  /** The next record of a file, or null at its end or at a finding. Until then `progress` stands at this one. */
+  #next(records: Records, file: { name: string; isLast: boolean }): JournalRecord | null {
     const { progress } = this;
-    while (progress.offset < bytes.length) {
-      const { offset } = progress;
-      const record = this.#record(bytes, offset);
-      if (record === null) {
-        this.#finding = { what: 'record_bad', ...this.#badBytes(bytes, offset, file) };
-        return;
-      }
-      const { header } = record;
-      let event: JournalEvent;
-      try {
-        event = readEvent(header.type, record.payload);
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        const { name } = file;
-        this.#finding = { what: 'record_senseless', file: name, offset, lsn: header.lsn, why: error.message };
-        return;
-      }
-      if (event.type === 'descriptor') progress.bootId = event.bootId;
-      progress.lsn = header.lsn;
-      progress.timestamp = header.timestamp;
-      progress.watermark = header.watermark;
-      yield { header, event, offset };
-      progress.offset = offset + recordSize(header.payloadSize);
+    const { bytes, source } = records;
+    progress.offset = records.nextAt;
+    if (this.#finding !== null || progress.offset >= bytes.length) return null;
+    const { offset } = progress;
+    const header = this.#header(records, offset);
+    if (header === null) {
+      this.#finding = { what: 'record_bad', ...this.#badBytes(bytes, offset, file) };
+      return null;
     }
+    const payloadAt = offset + RECORD_HEADER_SIZE;
+    let event: JournalEvent;
+    try {
+      event = readEventFrom(header.type, source.turnTo(payloadAt, payloadAt + header.payloadSize));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      const { name } = file;
+      this.#finding = { what: 'record_senseless', file: name, offset, lsn: header.lsn, why: error.message };
+      return null;
+    }
+    if (event.type === 'descriptor') progress.bootId = event.bootId;
+    progress.lsn = header.lsn;
+    progress.timestamp = header.timestamp;
+    progress.watermark = header.watermark;
+    records.nextAt = offset + recordSize(header.payloadSize);
+    return { header, event, offset };
   }
 
-  /** The record at `at`, or null when it is bad in any way. */
-  #record(bytes: Buffer, at: number): { header: RecordHeader; payload: Buffer } | null {
-    const { core } = this.#source;
+  #recordsOf(bytes: Buffer): Records {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const hashes = new RecordHashes(this.#source.core, bytes);
+    return { bytes, view, hashes, source: new ByteReader(bytes), nextAt: FILE_HEADER_SIZE };
+  }
+
+  /** The header of the record at `at`, or null when the record is bad in any way. */
+  #header({ hashes, view }: Records, at: number): RecordHeader | null {
+    if (!hashes.isRight(at)) return null;
     const after = this.progress;
-    const header = readRecordHeader(core, bytes.subarray(at));
-    if (header === null || header.payloadSize > PAYLOAD_SIZE_MAX) return null;
+    const header = parseRecordHeader(view, at);
     if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
     if (header.watermark < after.watermark || header.watermark >= header.lsn) return null;
-    const start = at + RECORD_HEADER_SIZE;
-    const payload = bytes.subarray(start, start + header.payloadSize);
-    if (at + recordSize(header.payloadSize) > bytes.length) return null;
-    return hashMatches(core, payload, bytes.subarray(at + 40, at + 48)) ? { header, payload } : null;
+    return header.payloadSize > PAYLOAD_SIZE_MAX ? null : header;
   }
 
   /** Records begin at multiples of 8. */
   #badBytes(bytes: Buffer, offset: number, file: { name: string; isLast: boolean }): BadBytes {
     let next: RecordHeader | null = null;
     let later: RecordHeader | null = null;
+    const records = this.#recordsOf(bytes);
     for (let at = offset + 8; at + RECORD_HEADER_SIZE <= bytes.length; at += 8) {
-      const record = this.#record(bytes, at);
-      if (record === null) continue;
-      later = record.header;
+      const header = this.#header(records, at);
+      if (header === null) continue;
+      later = header;
       next ??= later;
-      at += recordSize(record.header.payloadSize) - 8;
+      at += recordSize(header.payloadSize) - 8;
     }
     return { file: file.name, isLast: file.isLast, offset, size: bytes.length - offset, next, later };
   }
+}
+
+function* recordsUntilNull(next: () => JournalRecord | null): Generator<JournalRecord, void> {
+  for (let record = next(); record !== null; record = next()) yield record;
 }
 
 /** Numbers of the files that are there, rising. */

@@ -75,7 +75,7 @@ export function closeClaim(queue: PartitionQueue, claim: Claim, how: ClaimEnd): 
   }
   forgetOrphans(table, claim);
   table.claims.delete(claim.claim);
-  table.ended.set(claim.claim, { how, task: claim.task, order: takeOrder(table) });
+  addEnded(table, claim.claim, { how, task: claim.task, order: takeOrder(table) });
   queue.changes.claims.add(claim.claim);
   if (table.ended.size > queue.limits.endedClaimsMax) forgetOldest(queue, table);
 }
@@ -120,7 +120,7 @@ export function loadClaims(queue: PartitionQueue, { known, ended }: LoadedClaims
     table.expiredRows += claim.slots.length;
   }
   for (const { claim, how, task, order } of ended.toSorted((a, b) => a.order - b.order)) {
-    table.ended.set(claim, { how, task, order });
+    addEnded(table, claim, { how, task, order });
     claimsSaved.add(claim);
   }
   for (const { order } of [...known, ...ended]) table.orderNext = Math.max(table.orderNext, order + 1);
@@ -152,11 +152,14 @@ function linkOrphan({ orphans }: Table, id: number, claim: Claim): void {
 }
 
 function forgetOldest(queue: PartitionQueue, table: Table): void {
-  for (const oldest of table.ended.keys()) {
-    table.ended.delete(oldest);
-    noteForgotten(queue.changes, oldest);
-    return;
-  }
+  const oldest = table.endedOrder.shift()!;
+  table.ended.delete(oldest);
+  noteForgotten(queue.changes, oldest);
+}
+
+function addEnded(table: Table, claim: number, end: EndedClaim): void {
+  table.ended.set(claim, end);
+  table.endedOrder.push(claim);
 }
 
 function forgetOrphans(table: Table, claim: Claim): void {

@@ -70,13 +70,19 @@ export function pageNumberOf(slots: Slots, slot: number): number {
   return Math.floor(slot / slots.pageBits);
 }
 
+/** Most lists are short, and making an array costs more than what is done with it. As many as calls nest. */
+const SHORT_LENGTH = 1_024;
+const spare: Uint32Array[] = [];
+
 /** Hands on the rising `list` page by page; slots of freed pages are passed over. `offsets` is reused. */
 export function eachPage(
   slots: Slots,
   list: Float64Array,
   visit: (page: Page, offsets: Uint32Array, count: number) => void,
 ): void {
-  const offsets = new Uint32Array(Math.min(list.length, slots.pageBits));
+  const isShort = list.length <= SHORT_LENGTH;
+  const length = isShort ? SHORT_LENGTH : Math.min(list.length, slots.pageBits);
+  const offsets = (isShort ? spare.pop() : undefined) ?? new Uint32Array(length);
   for (let from = 0; from < list.length;) {
     const start = list[from] - offsetOf(slots, list[from]);
     let count = 0;
@@ -88,6 +94,7 @@ export function eachPage(
     const page = pageOf(slots, start);
     if (page !== undefined) visit(page, offsets, count);
   }
+  if (isShort) spare.push(offsets);
 }
 
 /** Gives rows fields, and slots where they have none; returns their slots, rising. */

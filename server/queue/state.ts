@@ -17,6 +17,7 @@
  */
 import type { Bitmaps } from './bitmaps.ts';
 import { createChanges, type Changes } from './changes.ts';
+import { Fifo } from './fifo.ts';
 import { createSlots, type Slots } from './slots.ts';
 
 /** How much of the past a queue remembers, so that late callers hear what happened. */
@@ -80,6 +81,8 @@ export interface PartitionQueue {
   readonly expired: ReadonlySet<Claim>;
   readonly expiredRows: number;
   readonly ended: ReadonlyMap<number, EndedClaim>;
+  /** The claims in `ended`, oldest first: a Map finds its first key only behind the places of all that it deleted. */
+  readonly endedOrder: Fifo;
   /** Ids of deleted rows to the claims that held them, in the order of their tasks. */
   readonly orphans: ReadonlyMap<number, readonly Claim[]>;
   /** The order of the next end or expiry. */
@@ -106,6 +109,7 @@ export function create(options: QueueOptions): PartitionQueue {
     expired: new Set(),
     expiredRows: 0,
     ended: new Map(),
+    endedOrder: new Fifo(),
     orphans: new Map(),
     orderNext: 1,
     changes: createChanges(),

@@ -2,6 +2,7 @@
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { File } from '../env/env.ts';
 import type { Run } from '../tier/arena.ts';
+import { Bag } from './bag.ts';
 
 /** Where an extent begins. Never changed: an extent that moves gets another place. */
 export interface Place {
@@ -18,6 +19,8 @@ export interface SegmentExtent {
   /** xxh64 of each 1 MiB block, 8 bytes each. */
   readonly blocks: Uint8Array;
   readonly partition: { readonly id: number; readonly bytes: number };
+  /** Place in the extents of its segment. */
+  inSegment: number;
 }
 
 export interface Segment {
@@ -32,7 +35,7 @@ export interface Segment {
   filling: number;
   /** Extents that the store still needs, and those of them that an event has named already. */
   live: number;
-  readonly extents: Set<SegmentExtent>;
+  readonly extents: Bag<'inSegment', SegmentExtent>;
   /** Bytes that live extents take in the file. */
   liveSize: number;
   /** LSN of the event that killed an extent last. */
@@ -74,7 +77,7 @@ export function newSegment(given: { id: number; level: AckLevel; capacity: numbe
     end: 0,
     filling: 0,
     live: 0,
-    extents: new Set(),
+    extents: new Bag('inSegment'),
     liveSize: 0,
     killedLsn: 0,
     fileSize: 0,

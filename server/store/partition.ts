@@ -8,9 +8,10 @@
  */
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
-import type { PartitionSettings } from '../journal/events.ts';
+import type { BatchColumns, PartitionSettings } from '../journal/events.ts';
 import type { RowIndex } from '../index/row_index.ts';
-import type { SegmentExtent } from '../segment/segment.ts';
+import { NOWHERE, type Bag } from '../segment/bag.ts';
+import type { Place, SegmentExtent } from '../segment/segment.ts';
 
 export interface Field {
   readonly id: number;
@@ -20,23 +21,78 @@ export interface Field {
   readonly lsn: number;
 }
 
-export interface LiveExtent extends SegmentExtent {
+/** What an extent is from its insert on. */
+export interface ExtentContent {
+  readonly key: number;
+  readonly place: Place;
+  readonly length: number;
+  readonly blocks: Uint8Array;
+  readonly level: AckLevel;
+  /** How many batches the put had. */
+  readonly batchCount: number;
+}
+
+const HASH_SIZE = 8;
+
+/** There are as many of these as puts whose rows live: what one takes in memory, and to be collected, counts. */
+export class LiveExtent implements SegmentExtent {
+  readonly key: number;
   readonly partition: Partition;
+  place: Place;
+  readonly length: number;
   readonly level: AckLevel;
   /** By place in the put; undefined for one that is dead. */
   readonly batches: (StoredBatch | undefined)[];
   /** Batches that live. */
-  refs: number;
+  refs = 0;
   /** The tree has a record of it. */
-  saved: boolean;
+  saved = false;
   /** Numbers of the batches whose `rowsLive` has a record of its own. */
-  savedCounts: Set<number> | null;
+  savedCounts: Set<number> | null = null;
+  inSegment = NOWHERE;
+  inPartition = NOWHERE;
+  inUnsaved = NOWHERE;
+  /** The hash of an only block, which most have, as two words: an array of 8 bytes takes 200. */
+  readonly #hashLow: number;
+  readonly #hashHigh: number;
+  readonly #hashes: Uint8Array | null;
+
+  constructor(partition: Partition, content: ExtentContent) {
+    const { blocks } = content;
+    this.key = content.key;
+    this.partition = partition;
+    this.place = content.place;
+    this.length = content.length;
+    this.level = content.level;
+    this.batches = new Array<StoredBatch | undefined>(content.batchCount);
+    const isOne = blocks.length === HASH_SIZE;
+    this.#hashLow = isOne ? wordAt(blocks, 0) : 0;
+    this.#hashHigh = isOne ? wordAt(blocks, 4) : 0;
+    this.#hashes = isOne ? null : blocks;
+  }
+
+  get blocks(): Uint8Array {
+    if (this.#hashes !== null) return this.#hashes;
+    return new Uint8Array(Int32Array.of(this.#hashLow, this.#hashHigh).buffer);
+  }
 }
 
-export interface StoredBatch {
-  /** `batchNumber(lsn, place in the put)`. */
-  readonly number: number;
+function wordAt(bytes: Uint8Array, at: number): number {
+  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+}
+
+export interface BatchContent {
+  /** LSN of the put that brought the rows. */
+  readonly lsn: number;
+  readonly rows: number;
+  readonly rowsLive: number;
+  readonly columns: BatchColumns['columns'];
+}
+
+export class StoredBatch {
   readonly extent: LiveExtent;
+  /** In the put. */
+  readonly place: number;
   /** LSN of the put that brought the rows; older than the extent's after a rewrite. */
   readonly lsn: number;
   readonly rows: number;
@@ -47,7 +103,30 @@ export interface StoredBatch {
   /** Rows that show a cell of it. */
   rowsLive: number;
   /** Readers, claims and snapshots that still need its bytes. */
-  pins: number;
+  pins = 0;
+
+  constructor(extent: LiveExtent, place: number, content: BatchContent & { fieldBits: Uint32Array }) {
+    this.extent = extent;
+    this.place = place;
+    this.lsn = content.lsn;
+    this.rows = content.rows;
+    this.regions = regionsByField(content.columns);
+    this.fieldBits = content.fieldBits;
+    this.rowsLive = content.rowsLive;
+  }
+
+  /** `batchNumber(lsn of the extent, place in the put)`. */
+  get number(): number {
+    return batchNumber(this.extent.key, this.place);
+  }
+}
+
+function regionsByField(columns: BatchColumns['columns']): (readonly number[] | undefined)[] {
+  let fieldEnd = 0;
+  for (let i = 0; i < columns.length; i++) fieldEnd = Math.max(fieldEnd, columns[i].field + 1);
+  const regions = new Array<readonly number[] | undefined>(fieldEnd);
+  for (let i = 0; i < columns.length; i++) regions[columns[i].field] = columns[i].regions;
+  return regions;
 }
 
 export interface Partition {
@@ -56,7 +135,7 @@ export interface Partition {
   fields: readonly Field[];
   fieldsByName: ReadonlyMap<string, Field>;
   readonly index: RowIndex;
-  readonly extents: Set<LiveExtent>;
+  readonly extents: Bag<'inPartition', LiveExtent>;
   /** LSN of the last change. */
   lsn: number;
   /** Bytes of the extents that live. */

@@ -35,7 +35,7 @@ export function saveDirty(
   const { partitions, extents, batches } = store.dirty;
   let left = unitsMax;
   left -= take(partitions, left, (partition) => savePartition(store, records, partition, lsn));
-  left -= take(extents, left, (extent) => saveExtent(records, extent, lsn));
+  for (; left > 0 && extents.size > 0; left--) saveExtent(records, extents.take()!, lsn);
   left -= take(batches, left, (batch) => saveRowsLive(records, batch, lsn));
   return unitsMax - left;
 }
@@ -143,18 +143,17 @@ function loadExtent(store: Store, partitionId: number, key: number, source: Byte
   const level = ackLevels[source.u8()];
   const blocks = source.bytes();
   const segment = store.segments.adopt({ segment: id, offset, length }, level);
-  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, level });
+  const batchCount = source.u32();
+  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, level, batchCount });
   extent.saved = true;
-  const batches = source.u32();
-  for (let place = 0; place < batches; place++) {
+  for (let place = 0; place < batchCount; place++) {
     const rows = source.u32();
     const lsn = source.number();
     const columns = Array.from({ length: source.u32() }, () => ({
       field: source.u16(),
-      regions: Array.from(source.numbers()),
+      regions: source.list(),
     }));
     if (rows > 0) store.addBatch(extent, place, { lsn, rows, rowsLive: rows, columns });
-    else extent.batches[place] = undefined;
   }
 }
 

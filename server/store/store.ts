@@ -15,20 +15,23 @@ import { MemoryIndex } from '../index/memory_index.ts';
 import type { BatchOrder } from '../index/row_index.ts';
 import { TreeIndex } from '../index/tree_index.ts';
 import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
+import { Bag } from '../segment/bag.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
 import {
   addBits,
-  batchNumber,
   bitsOf,
   fieldsOf,
   isSaved,
   lsnOfBatch,
+  LiveExtent,
   placeOfBatch,
-  type LiveExtent,
+  StoredBatch,
+  type BatchContent,
+  type ExtentContent,
   type Partition,
-  type StoredBatch,
 } from './partition.ts';
+import { LsnTable } from './lsn_table.ts';
 import { Snapshots } from './snapshots.ts';
 
 const FIELD_WORDS = limits.columnsMax / 32;
@@ -36,27 +39,19 @@ const FIELD_WORDS = limits.columnsMax / 32;
 /** What changed since it was saved last. */
 export interface StoreDirty {
   readonly partitions: Set<Partition>;
-  readonly extents: Set<LiveExtent>;
+  readonly extents: Bag<'inUnsaved', LiveExtent>;
   /** Batches whose `rowsLive` changed. */
   readonly batches: Set<StoredBatch>;
-}
-
-export interface BatchContent {
-  /** LSN of the put that brought the rows. */
-  readonly lsn: number;
-  readonly rows: number;
-  readonly rowsLive: number;
-  readonly columns: InsertEvent['batches'][number]['columns'];
 }
 
 export class Store {
   readonly segments: Segments;
   readonly snapshots: Snapshots;
-  readonly dirty: StoreDirty = { partitions: new Set(), extents: new Set(), batches: new Set() };
+  readonly dirty: StoreDirty = { partitions: new Set(), extents: new Bag('inUnsaved'), batches: new Set() };
   readonly #tree: Tree;
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
-  readonly #extents = new Map<number, LiveExtent>();
+  readonly #extents = new LsnTable<LiveExtent>();
   readonly #union = new Uint32Array(FIELD_WORDS);
   readonly #order: BatchOrder;
   #fieldsLast: { readonly fields: readonly number[]; readonly bits: Uint32Array } = { fields: [], bits: bitsOf([]) };
@@ -138,7 +133,7 @@ export class Store {
       settings,
       ...fieldsOf(settings, { lsn, before: [] }),
       index: isMemory ? new MemoryIndex(order) : new TreeIndex({ tree: this.#tree, order, partition: id }),
-      extents: new Set(),
+      extents: new Bag('inPartition'),
       lsn,
       bytes: 0,
       dropped: false,
@@ -181,43 +176,32 @@ export class Store {
     const segment = this.segments.get(event.extent.segment);
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
-    const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
+    const batchCount = event.batches.length;
+    const place = { segment, offset };
+    const extent = this.addExtent(partition, { key: lsn, place, length, blocks, level, batchCount });
     this.#noteExtent(extent);
     this.#changed(partition, lsn);
-    for (const [place, content] of event.batches.entries()) {
-      const { rows, columns } = content;
-      const batch = rows === 0 ? undefined : this.addBatch(extent, place, { lsn, rows, rowsLive: rows, columns });
-      if (batch === undefined) extent.batches[place] = undefined;
-      else partition.index.add({ ids: content.ids, known: known(content.ids), batch: batch.number, lsn });
+    for (let at = 0; at < batchCount; at++) {
+      const { rows, ids, columns } = event.batches[at];
+      if (rows === 0) continue;
+      const batch = this.addBatch(extent, at, { lsn, rows, rowsLive: rows, columns });
+      partition.index.add({ ids, known: known(ids), batch: batch.number, lsn });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
   }
 
-  addExtent(
-    partition: Partition,
-    given: Pick<LiveExtent, 'key' | 'place' | 'length' | 'blocks' | 'level'>,
-  ): LiveExtent {
-    const extent: LiveExtent = { ...given, partition, batches: [], refs: 0, saved: false, savedCounts: null };
+  addExtent(partition: Partition, content: ExtentContent): LiveExtent {
+    const extent = new LiveExtent(partition, content);
     partition.extents.add(extent);
-    this.#extents.set(extent.key, extent);
+    this.#extents.add(extent.key, extent);
     this.segments.register(extent);
     partition.bytes += extent.length;
     return extent;
   }
 
   addBatch(extent: LiveExtent, place: number, content: BatchContent): StoredBatch {
-    const regions: (readonly number[] | undefined)[] = [];
-    for (const column of content.columns) regions[column.field] = column.regions;
-    const batch: StoredBatch = {
-      number: batchNumber(extent.key, place),
-      extent,
-      lsn: content.lsn,
-      rows: content.rows,
-      regions,
-      fieldBits: this.#fieldBits(content.columns),
-      rowsLive: content.rowsLive,
-      pins: 0,
-    };
+    const { lsn, rows, rowsLive, columns } = content;
+    const batch = new StoredBatch(extent, place, { lsn, rows, rowsLive, columns, fieldBits: this.#fieldBits(columns) });
     extent.batches[place] = batch;
     extent.refs++;
     return batch;
@@ -248,11 +232,13 @@ export class Store {
     invariant(segment !== undefined, 'the segment of a rewritten extent is there');
     const { offset, length, blocks } = event.extent;
     const { partition, level } = old;
-    const extent = this.addExtent(partition, { key: lsn, place: { segment, offset }, length, blocks, level });
+    const batchCount = event.batches.length;
+    const extent = this.addExtent(partition, {
+      ...{ key: lsn, place: { segment, offset }, length, blocks, level, batchCount },
+    });
     this.#noteExtent(extent);
     for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {
       const before = this.knownBatch(number);
-      extent.batches[place] = undefined;
       if (before === undefined) continue;
       const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, columns });
       batch.rowsLive = partition.index.replace({ ids, ordinals, batch: number, by: batch.number, lsn });
@@ -336,7 +322,9 @@ export class Store {
   /** Puts mostly have the fields of the put before them: they share the bits. */
   #fieldBits(columns: BatchContent['columns']): Uint32Array {
     const { fields, bits } = this.#fieldsLast;
-    if (columns.length === fields.length && columns.every(({ field }, i) => field === fields[i])) return bits;
+    let same = 0;
+    while (same < columns.length && columns[same].field === fields[same]) same++;
+    if (same === columns.length && same === fields.length) return bits;
     const fieldsNow = columns.map(({ field }) => field);
     this.#fieldsLast = { fields: fieldsNow, bits: bitsOf(fieldsNow) };
     return this.#fieldsLast.bits;
@@ -367,8 +355,7 @@ export class Store {
       this.#limbo.push(batch.number);
       return;
     }
-    const { extent } = batch;
-    const place = placeOfBatch(batch.number);
+    const { extent, place } = batch;
     if (extent.batches[place] === undefined) return;
     extent.batches[place] = undefined;
     // The record of an extent that is yet to be saved leaves it out.

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-import { checksumHex, loadCore } from '../../../core/wasm.ts';
+import { checksumHex, HASH_MANY_COUNT_MAX, HASH_MANY_SIZE_MAX, loadCore } from '../../../core/wasm.ts';
 import { bodyOf, hex, pattern, sanity } from '../../vectors/core.ts';
 import vectors from '../../vectors/hash.json' with { type: 'json' };
 import { seeded } from '../assembly/raw.ts';
@@ -38,6 +38,22 @@ test('a hash is stored at its place and nowhere else', () => {
     expect(hexOf(out.subarray(8, 16))).toBe(hex(core.xxh64(body.subarray(0, size))));
     expect([...out.subarray(0, 8), ...out.subarray(16)].every((byte) => byte === 0xaa)).toBe(true);
   }
+});
+
+test('many slices are hashed as each by itself, up to what one call takes', () => {
+  const data = body.subarray(0, HASH_MANY_SIZE_MAX);
+  const starts = Uint32Array.from({ length: HASH_MANY_COUNT_MAX }, (_, i) => (i * 7_919) % data.length);
+  const lens = starts.map((start, i) => Math.min(i % 300, data.length - start));
+  const words = core.xxh64Many(data, { starts, lens, count: HASH_MANY_COUNT_MAX }).slice();
+  const hashes = new BigUint64Array(words.buffer);
+  for (const i of [0, 1, 31, 300, 4_095, HASH_MANY_COUNT_MAX - 1]) {
+    expect(hashes[i]).toBe(core.xxh64(data.subarray(starts[i], starts[i] + lens[i])));
+  }
+  expect(core.xxh64Many(data, { starts, lens, count: 0 })).toHaveLength(0);
+  const more = { starts, lens, count: HASH_MANY_COUNT_MAX + 1 };
+  expect(() => core.xxh64Many(data, more)).toThrow(RangeError);
+  const long = body.subarray(0, HASH_MANY_SIZE_MAX + 1);
+  expect(() => core.xxh64Many(long, { starts, lens, count: 1 })).toThrow(RangeError);
 });
 
 test('bodies that grow side by side, in chunks of any size, do not disturb each other', () => {

@@ -159,6 +159,20 @@ describe('restarts', () => {
     expect(await readText(opened.node, 'p', [1])).toEqual({ index_id: ['1'], a: ['overwritten'] });
   });
 
+  test('a claim of a row that was deleted reads what was granted after a restart', async () => {
+    const env = simEnv();
+    const { node } = await open(env);
+    await declareTest(node, 'p');
+    await putText(node, 'p', [1, 2], 'a', ['deleted', 'kept']);
+    await claimOf(node, 'p', { fields: ['a'], requestId: 'c1', rowsMax: 2 });
+    await deleteRows(node, 'p', { ids: Float64Array.of(1), requestId: '' });
+    const { opened } = await restarted(env);
+    const later = await claimOf(opened.node, 'p', { fields: ['a'], requestId: 'c1' });
+    if (later.kind !== 'claimed') throw new Error('not claimed');
+    expect(await valuesOf(opened.node, later.located)).toEqual({ index_id: ['1', '2'], a: ['deleted', 'kept'] });
+    expect(opened.node.parts.state.store.extentsAfter(0)).toHaveLength(1);
+  });
+
   test('a live lease gets its full length again after a restart, then its rows go to another', async () => {
     const env = simEnv();
     const { node } = await open(env);

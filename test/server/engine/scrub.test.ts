@@ -4,8 +4,19 @@ import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import { Scrub, type ScrubTarget } from '../../../server/engine/scrub.ts';
 import { Damage, type Repairer } from '../../../server/store/damage.ts';
 import { readText } from '../../support/node.ts';
-import { seededRandom } from '../../support/sim_env.ts';
-import { compact, DIR, evictAll, expectCorrupt, newWorld, putRow, remove, valueOf, type SpaceWorld } from './space.ts';
+import { seededRandom, simEnv } from '../../support/sim_env.ts';
+import {
+  compact,
+  DIR,
+  evictAll,
+  expectCorrupt,
+  newWorld,
+  openWorld,
+  putRow,
+  remove,
+  valueOf,
+  type SpaceWorld,
+} from './space.ts';
 
 const RATE = 1_000_000;
 
@@ -169,6 +180,83 @@ describe('a pass', () => {
     scrub.tick();
     await world.env.clock.advance(1_000);
     expect(scrub.verifiedSize).toBe(0);
+  });
+});
+
+describe('the position', () => {
+  /** A world whose own scrub is in the middle of a pass, which its clock does not drive on. */
+  async function halfway(): Promise<SpaceWorld> {
+    const world = await stocked();
+    const { scrub } = world.node;
+    scrub.tick();
+    while (scrub.position.segment === 0) await world.env.clock.advance(10);
+    await scrub.stop();
+    return world;
+  }
+
+  function restarted({ env }: SpaceWorld): Promise<SpaceWorld> {
+    return openWorld(simEnv(env.fs.afterCrash(), env.clock));
+  }
+
+  test('is kept by checkpoints, so that a pass goes on after a restart', async () => {
+    const world = await halfway();
+    const { position, verifiedSize } = world.node.scrub;
+    await world.node.checkpoints.run();
+    const next = await restarted(world);
+    expect(next.node.scrub.position).toEqual(position);
+    await passes(next, next.node.scrub);
+    let size = 0;
+    for (const extent of next.node.parts.state.store.extents()) size += extent.length;
+    expect(next.node.scrub.verifiedSize).toBeGreaterThanOrEqual(size - verifiedSize);
+    expect(next.node.scrub.verifiedSize).toBeLessThan(size);
+    expect(next.node.scrub.position).toEqual({ segment: 0, offset: 0 });
+  });
+
+  test('is that of the last checkpoint after a crash, and the beginning without one', async () => {
+    const world = await halfway();
+    expect((await restarted(world)).node.scrub.position).toEqual({ segment: 0, offset: 0 });
+    const next = await restarted(world);
+    await next.node.checkpoints.run();
+    await passes(next, next.node.scrub);
+    expect((await restarted(next)).node.scrub.position).toEqual({ segment: 0, offset: 0 });
+  });
+
+  test('is passed over when its segment is gone', async () => {
+    const world = await halfway();
+    const { segment } = world.node.scrub.position;
+    const extents = [...world.node.parts.state.store.extents()].map(({ place, batches }) => ({ place, batches }));
+    const gone = extents.filter(({ place }) => place.segment.id === segment);
+    for (const { batches } of gone) {
+      await remove(world.node, [...(await world.node.parts.state.store.rowsOfBatch(batches[0]!)).ids]);
+    }
+    await world.node.makeDurable();
+    await world.node.checkpoints.run();
+    const next = await restarted(world);
+    expect([...next.node.parts.segments.all()].map(({ id }) => id)).not.toContain(segment);
+    expect(next.node.scrub.position.segment).toBe(segment);
+    let size = 0;
+    for (const { place, length } of next.node.parts.state.store.extents()) {
+      if (place.segment.id > segment) size += length;
+    }
+    expect(size).toBeGreaterThan(0);
+    await passes(next, next.node.scrub);
+    expect(next.node.scrub.verifiedSize).toBe(size);
+  });
+
+  test('makes a checkpoint due when nothing else happens', async () => {
+    const world = await stocked();
+    const { checkpoints, scrub } = world.node;
+    await passes(world, scrub);
+    await checkpoints.run();
+    expect(checkpoints.isDue).toBe(false);
+    await world.env.clock.advance(24 * 3_600_000 - 1_000);
+    const { lsn } = checkpoints;
+    expect(scrub.passCount).toBe(1);
+    await world.env.clock.advance(20 * 60_000);
+    expect(scrub.passCount).toBe(2);
+    await checkpoints.idle();
+    expect(checkpoints.lsn).toBeGreaterThan(lsn);
+    expect(world.env.crashes).toEqual([]);
   });
 });
 

@@ -20,8 +20,13 @@ export interface SpaceWorld {
 }
 
 export async function newWorld(env: SimEnv = simEnv(SimFs.withReserve(DIR))): Promise<SpaceWorld> {
+  const world = await openWorld(env);
+  await declareTest(world.node, 'p');
+  return world;
+}
+
+export async function openWorld(env: SimEnv): Promise<SpaceWorld> {
   const { node } = await openTestNode(env, DIR, MEMORY_SIZE);
-  await declareTest(node, 'p');
   return { env, node, compaction: compactionOf(node) };
 }
 

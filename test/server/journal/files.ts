@@ -28,7 +28,7 @@ export interface Opened {
 
 export async function openJournal(
   fs = new SimFs(),
-  { from, ...options }: { fileSizeMax?: number; from?: JournalStart } = {},
+  { from, ...options }: { fileSizeMax?: number; pendingSizeMax?: number; from?: JournalStart } = {},
 ): Promise<Opened> {
   const env = simEnv(fs);
   const seen: number[] = [];
@@ -43,7 +43,10 @@ export async function openJournal(
 }
 
 /** As `openJournal`, after the first event of a run: which boot it belongs to. */
-export async function startJournal(fs?: SimFs, options?: { fileSizeMax?: number }): Promise<Opened> {
+export async function startJournal(
+  fs?: SimFs,
+  options?: { fileSizeMax?: number; pendingSizeMax?: number },
+): Promise<Opened> {
   const opened = await openJournal(fs, options);
   const { boot } = opened.env.fs;
   const tokenKey = new Uint8Array();

@@ -107,6 +107,63 @@ describe('group commit', () => {
   });
 });
 
+describe('room for long events', () => {
+  const SIZE_MAX = 2_000;
+  const RECORD_SIZE = 64;
+
+  /** Appends as a put does, when there is room; resolves with its commit. */
+  async function appendInRoom({ journal }: Opened, number: number): Promise<void> {
+    for (let room = journal.room(); room !== null; room = journal.room()) await room;
+    await journal.append(numbered(number), 'os').commit;
+  }
+
+  test('is there until so many bytes wait, and again when they are being written', async () => {
+    const opened = await startJournal(undefined, { pendingSizeMax: SIZE_MAX });
+    const { journal } = opened;
+    const gate = closeGate(opened, 'write');
+    expect(journal.room()).toBeNull();
+    const first = append(journal, [0]);
+    let sizeMax = 0;
+    const rest = range(1, 200).map(async (number) => {
+      await appendInRoom(opened, number);
+      sizeMax = Math.max(sizeMax, journal.unwrittenSize);
+    });
+    await settle();
+    expect(journal.unwrittenSize).toBeGreaterThanOrEqual(SIZE_MAX);
+    expect(journal.unwrittenSize).toBeLessThan(SIZE_MAX + RECORD_SIZE);
+    const { lsn } = journal;
+    // What asks for no room has it.
+    const short = append(journal, [1_000, 1_001]);
+    expect(journal.lsn).toBe(lsn + 2);
+    gate.open();
+    await Promise.all([first, ...rest, short]);
+    expect(sizeMax).toBeLessThan(SIZE_MAX + 3 * RECORD_SIZE);
+    expect(journal.unwrittenSize).toBe(0);
+    const { seen } = await openJournal(opened.env.fs.afterCrash());
+    expect(seen.filter((number) => number < 1_000)).toEqual(range(0, 200));
+    expect(seen.indexOf(1_000)).toBe(lsn - 1);
+  });
+
+  test('is refused when the disk takes nothing for too long, and nothing is left of who waited', async () => {
+    const opened = await startJournal(undefined, { pendingSizeMax: SIZE_MAX });
+    const { journal, env } = opened;
+    const gate = closeGate(opened, 'write');
+    const appended = append(journal, range(1, 100));
+    await settle();
+    const more = append(journal, range(101, 200));
+    const refused = expect(appendInRoom(opened, 500)).rejects.toMatchObject({
+      code: 'memory_full',
+      details: { journal_waiting_bytes: journal.unwrittenSize },
+    });
+    await env.clock.advance(20_000);
+    await refused;
+    gate.open();
+    await Promise.all([appended, more]);
+    await appendInRoom(opened, 501);
+    expect((await openJournal(env.fs.afterCrash())).seen).toEqual([...range(1, 200), 501]);
+  });
+});
+
 describe('the watermark', () => {
   test('rises to what was appended before, after the data and the journal are synced', async () => {
     const opened = await startJournal();
