@@ -91,7 +91,8 @@ export class Grants {
     const late = this.#late.get(partition);
     if (late === undefined) return;
     this.#late.delete(partition);
-    for (const grant of late) void grant.located;
+    // Whoever asks for the rows sees the failure.
+    for (const grant of late) grant.located.catch(() => undefined);
   }
 
   locateAllLate(): void {
