@@ -83,7 +83,10 @@ async function runVitest(): Promise<Outcome> {
 
 async function runPytest(): Promise<Outcome> {
   rmSync(pytestReport, { force: true });
-  const command = [python, '-m', 'pytest', '--config-file=test/pytest.ini', `--junit-xml=${pytestReport}`, 'test'];
+  // Two processes, one for each core; the tests of a file share its server.
+  const lanes = ['-n', '2', '--dist', 'loadfile'];
+  const report = `--junit-xml=${pytestReport}`;
+  const command = [python, '-m', 'pytest', '--config-file=test/pytest.ini', ...lanes, report, 'test'];
   const status = await run(command, runnerOptions);
   const outcome = existsSync(pytestReport) ? readPytest(readFileSync(pytestReport, 'utf8')) : nothing();
   return withStatus('pytest', status, outcome);

@@ -192,6 +192,11 @@ class Batch:
         """Whether the claim is neither acked, released nor known to be lost."""
         return self._lease is not None and self._lease.state == "held"
 
+    @property
+    def lease(self) -> Lease | None:
+        """The lease of the claim, for code that keeps the claim but not the rows: it is renewed while referenced."""
+        return self._lease
+
     def ack(self) -> None:
         """Ends the claim: its rows are consumed for the task. A second call does nothing.
 

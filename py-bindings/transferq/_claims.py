@@ -4,7 +4,8 @@
           --> TimedOut | Drained
 
 Invariants: a batch of `consume` is acked by its user or released by the loop, also when the loop is left by an
-exception; what a claim ended with is never mistaken: rows, TimedOut and Drained are three types.
+exception; what a claim ended with is never mistaken: rows, TimedOut and Drained are three types; rows that a cancelled
+claim was granted are released.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from transferq._batch import Batch, Part
-from transferq._http import Answer
+from transferq._batch import ABANDON_WITHIN_S, Batch, Part
+from transferq._cancel import CallCancelled, uncancelled
+from transferq._http import Answer, Origin
 from transferq._protocol import HEADERS, INDEX_COLUMN
 from transferq._read import Wait, ask, wait_slice_s
 from transferq._renewals import Lease
@@ -67,17 +69,16 @@ def claim(partition: Partition, request: ClaimRequest, wait_s: float | None) -> 
 
 
 def _claim(partition: Partition, request: ClaimRequest, wait: Wait) -> Batch | TimedOut | Drained:
-    body = request.to_json()
     origins = partition.client.shards.current.origins
     if len(origins) == 1:
-        return _granted(partition, request, ask(partition, origins[0], "claims", body, wait))
+        return _claim_at(partition, request, origins[0], wait)
     first = partition.client.next_turn() % len(origins)
     turns = [*origins[first:], *origins[:first]]
     while True:
         slice_s = min(wait_slice_s(len(turns)), wait.left_s())
         outcomes: list[TimedOut | Drained] = []
         for origin in turns:
-            outcome = _granted(partition, request, ask(partition, origin, "claims", body, Wait(slice_s)))
+            outcome = _claim_at(partition, request, origin, Wait(slice_s))
             if isinstance(outcome, Batch):
                 return outcome
             outcomes.append(outcome)
@@ -91,6 +92,29 @@ def _claim(partition: Partition, request: ClaimRequest, wait: Wait) -> Batch | T
 def _sum(outcomes: Sequence[TimedOut]) -> TimedOut:
     names = {name for outcome in outcomes for name in outcome.details}
     return TimedOut(details={name: sum(int(outcome.details.get(name, 0)) for outcome in outcomes) for name in names})
+
+
+def _claim_at(partition: Partition, request: ClaimRequest, origin: Origin, wait: Wait) -> Batch | TimedOut | Drained:
+    """One claim at one node."""
+    try:
+        outcome = ask(partition, origin, "claims", request.to_json(), wait)
+    except CallCancelled as cut:
+        # What was consumed as it was granted cannot be given back.
+        if cut.request_id and not request.auto_ack:
+            with uncancelled(), contextlib.suppress(TransferQueueError):
+                _release_unseen(partition, request, origin, cut.request_id)
+        raise
+    return _granted(partition, request, outcome)
+
+
+def _release_unseen(partition: Partition, request: ClaimRequest, origin: Origin, request_id: str) -> None:
+    """Releases what the request was granted after all. The same request again tells the token; it waits for nothing."""
+    transport = partition.client.transport
+    body = json.dumps({**request.to_json(), "wait_ms": 0}).encode()
+    again = Request("POST", f"{partition.target}/claims", body, reads=True, request_id=request_id)
+    token = transport.call(origin, again, timeout_s=ABANDON_WITHIN_S).headers.get(HEADERS["claim"], "")
+    if TOKEN_IN_PATH.fullmatch(token):
+        transport.call(origin, Request("POST", f"/v1/claims/{token}:release"), timeout_s=ABANDON_WITHIN_S)
 
 
 def _granted(

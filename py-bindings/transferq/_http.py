@@ -148,8 +148,17 @@ class Connection:
 
     def abort(self) -> None:
         """Makes the call that another thread has under way fail at once."""
+        self._shut_down(socket.SHUT_RDWR)
+
+    def half_close(self) -> None:
+        """Tells the server that nobody waits any more for the call that another thread has under way; that thread sees
+        the answer, if it was on its way, and else that the server closes the connection."""
+        self._shut_down(socket.SHUT_WR)
+
+    def _shut_down(self, how: int) -> None:
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not TLS's own method: it forgets the keys first, and what another thread sends then goes out in the clear.
+            socket.socket.shutdown(self._socket, how)
 
     def exchange(self, head: bytes, body: bytes | Body, deadline: Deadline, buffers: BufferPool) -> Answer:
         """Sends one request and receives its answer."""

@@ -5,7 +5,8 @@
     again
 
 Invariants: an attempt that is repeated carries the request id of the first, so the server acts once; a pause never goes
-beyond the deadline; at most `pool_size` idle connections are kept per origin; a forked child uses none of its parent's.
+beyond the deadline; at most `pool_size` idle connections are kept per origin; a forked child uses none of its parent's;
+a call that is cancelled from another thread raises CallCancelled and sends nothing more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from transferq._buffers import BufferPool
+from transferq._cancel import CallCancelled, current_cancellation
 from transferq._encode import Body
 from transferq._http import Answer, Connection, Deadline, Origin
 from transferq._protocol import HEADERS, MEDIA_TYPES, PROTOCOL_VERSION, TAIL_SIZE
@@ -69,6 +71,8 @@ class Request:
     body: bytes | Body = b""
     # Whether the answer may be Arrow: its checksum is asked for.
     reads: bool = False
+    # That of an earlier call, to ask for what it did; else the call gets one of its own.
+    request_id: str = ""
 
 
 class Transport:
@@ -122,7 +126,9 @@ class Transport:
             timeout_s: another deadline than the client's.
         """
         deadline = Deadline((self.timeout_s if timeout_s is None else timeout_s) + wait_s)
-        head = self._head(origin, request)
+        request_id = request.request_id or f"{self._id_prefix}-{next(self._ids):x}"
+        head = self._head(origin, request, request_id)
+        acts = request.method != "GET"
         for attempt in itertools.count(1):
             try:
                 answer = self._attempt(origin, head, request.body, deadline)
@@ -130,23 +136,35 @@ class Transport:
                     return answer
                 error, retry_after_s = _error_of(answer), _retry_after_s(answer.headers)
             except (ConnectionFailed, AnswerInvalid, ChecksumMismatch) as broken:
+                if _is_cancelled():
+                    raise CallCancelled(request_id if acts else "") from broken
                 if self._closed.is_set():
                     raise ClientClosed() from broken
                 error, retry_after_s = broken, None
+            except CallCancelled:
+                raise CallCancelled(request_id if acts and attempt > 1 else "") from None
             pause_s = self._retry.pause_s(attempt, retry_after_s)
             last = attempt >= self._retry.attempts_max or not deadline.allows(pause_s)
             if last or not _is_worth_retrying(error):
                 raise error
-            if self._closed.wait(pause_s):
+            if self._pause(pause_s):
                 raise ClientClosed() from error
         raise ClientClosed()
 
-    def _head(self, origin: Origin, request: Request) -> bytes:
+    def _pause(self, pause_s: float) -> bool:
+        """Waits before the next attempt, less long when the call is cancelled; whether the client was closed."""
+        cancellation = current_cancellation()
+        if cancellation is None:
+            return self._closed.wait(pause_s)
+        cancellation.wait(pause_s)
+        return self._closed.is_set()
+
+    def _head(self, origin: Origin, request: Request, request_id: str) -> bytes:
         body = request.body
         lines = [
             f"{request.method} {origin.base_path}{request.target} HTTP/1.1\r\nhost: {origin.authority}\r\n",
             self._common,
-            f"{HEADERS['request_id']}: {self._id_prefix}-{next(self._ids):x}\r\n",
+            f"{HEADERS['request_id']}: {request_id}\r\n",
         ]
         if request.reads:
             lines.append(f"{HEADERS['want_tail']}: 1\r\n")
@@ -166,7 +184,7 @@ class Transport:
         try:
             return self._exchange(connection, head, body, deadline)
         except ConnectionFailed:
-            if kept is None or connection.answering or self._closed.is_set():
+            if kept is None or connection.answering or self._closed.is_set() or _is_cancelled():
                 raise
         # The server may have closed the kept connections long ago, which says nothing about the server now.
         self._drop_idle(origin)
@@ -179,8 +197,15 @@ class Transport:
                 raise ClientClosed()
             self._busy.add(connection)
         try:
-            return connection.exchange(head, body, deadline, self.buffers)
+            cancellation = current_cancellation()
+            if cancellation is None:
+                return connection.exchange(head, body, deadline, self.buffers)
+            cut = connection.half_close if cancellation.half_closes else connection.abort
+            with cancellation.interrupted_by(cut):
+                return connection.exchange(head, body, deadline, self.buffers)
         finally:
+            # The answer may have come in spite of the cut; another call could not send over such a connection.
+            connection.reusable = connection.reusable and not _is_cancelled()
             self._give_back(connection)
 
     def _take(self, origin: Origin) -> Connection | None:
@@ -204,6 +229,11 @@ class Transport:
             idle = self._idle.pop(origin, [])
         for connection in idle:
             connection.close()
+
+
+def _is_cancelled() -> bool:
+    cancellation = current_cancellation()
+    return cancellation is not None and cancellation.cancelled
 
 
 def _is_worth_retrying(error: TransferQueueError) -> bool:

@@ -168,7 +168,7 @@ def test_json_is_checked_and_compact() -> None:
         pa.array([1, 2]),
         pa.chunked_array([[1], [2]]),
     ],
-    ids=repr,
+    ids=lambda ids: type(ids).__name__ + str(getattr(ids, "dtype", "")),
 )
 def test_ids_in_all_forms(ids: Any) -> None:
     encoded = encode_ids(ids)

@@ -1,0 +1,110 @@
+"""The dataset: which rows a trainer wants, and how they are claimed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+import transferq
+from transferq._batch import Batch
+from transferq._partition import Partition
+from transferq._read import field_names
+from transferq.errors import Drained, FixRequest, TimedOut
+from transferq.torch._batches import TensorBatch
+
+# As `Partition.claim`, with the partition first.
+Claim: TypeAlias = Callable[..., "Batch | TimedOut | Drained"]
+Transform: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class StreamingDataset(IterableDataset[TensorBatch]):
+    """The rows of a task of a partition, as batches of tensors; read it through a `StreamingDataLoader`.
+
+    Args:
+        partition: the partition; or its name, with ``url``. It must exist.
+        url: the server, where ``partition`` is a name; default: as for `transferq.connect`.
+        task: name of the consumer group; each task gets each row once, over all loaders and workers.
+        fields: the fields that a row must have, and that come with it.
+        batch_size: rows of a batch, at most (the global batch, where micro-batches are made of it).
+        rows_min: rows of a batch, at least; default ``batch_size``. The last batches of a sealed partition may be
+            smaller; see `TensorBatch.partial`.
+        sampler: ``"fifo"``, or ``"group"`` for whole groups of ``group_size`` rows.
+        lease_s: how long rows are kept from others without a sign of life of this process or its worker (seconds). It
+            is also how long a trainer that died may take to come back before others get the rows of its checkpoint.
+        hold_max_s: how long a lease is renewed at most (seconds); None: as long as the process lives that holds it.
+        wait_s: how long to wait for a batch (seconds) before TimedOut is raised; None waits without an end.
+        transform: called with the fields of each batch by name (tensors ``[n, ...]``, jagged tensors, lists of n) and
+            returns those that the trainer gets, with the same n rows. It runs in the worker.
+        claim: claims rows in place of `Partition.claim`, with the same arguments and answers. It must pickle where
+            workers are spawned.
+
+    Iterated by itself it claims in this process, and its batches are acked by hand.
+
+    >>> from transferq.torch import StreamingDataset
+    >>> dataset = StreamingDataset(train, task="look", fields=["response"], batch_size=2)
+    >>> batch = next(iter(dataset))
+    >>> batch.index_ids, batch["response"].unbind()
+    (tensor([8, 9]), (tensor([1, 2, 3]), tensor([4])))
+    >>> batch.ack()
+    """
+
+    def __init__(
+        self,
+        partition: Partition | str,
+        *,
+        url: str | None = None,
+        task: str,
+        fields: Sequence[str],
+        batch_size: int,
+        rows_min: int | None = None,
+        sampler: str = "fifo",
+        lease_s: float = 30.0,
+        hold_max_s: float | None = None,
+        wait_s: float | None = None,
+        transform: Transform | None = None,
+        claim: Claim = Partition.claim,
+    ) -> None:
+        super().__init__()
+        if wait_s is not None and not wait_s > 0:
+            raise FixRequest(f"wait_s must be positive or None, not {wait_s}.", code="json_invalid")
+        self.partition = transferq.connect(url).partition(partition) if isinstance(partition, str) else partition
+        self.task = task
+        self.fields = field_names(fields) or []
+        self.batch_size = batch_size
+        self.rows_min = rows_min
+        self.sampler = sampler
+        self.lease_s = lease_s
+        self.hold_max_s = math.inf if hold_max_s is None else hold_max_s
+        self.wait_s = wait_s
+        self.transform = transform
+        self._claim = claim
+
+    def __repr__(self) -> str:
+        return f"StreamingDataset({self.partition.name!r}, task={self.task!r}, batch_size={self.batch_size})"
+
+    def __iter__(self) -> Iterator[TensorBatch]:
+        if get_worker_info() is not None:
+            raise FixRequest(
+                "Workers need a StreamingDataLoader in place of a DataLoader: leases pass from them to the trainer.",
+                code="json_invalid",
+            )
+        from transferq.torch._loader import StreamingDataLoader
+
+        yield from StreamingDataLoader(self, ack="hand")
+
+    def claim(self, *, wait_s: float, rows_min: int | None) -> Batch | TimedOut | Drained:
+        """One claim, which waits for at most ``wait_s`` (seconds)."""
+        return self._claim(
+            self.partition,
+            task=self.task,
+            fields=self.fields,
+            batch_size=self.batch_size,
+            rows_min=self.rows_min if rows_min is None else rows_min,
+            sampler=self.sampler,
+            wait_s=wait_s,
+            lease_s=self.lease_s,
+            hold_max_s=self.hold_max_s,
+        )

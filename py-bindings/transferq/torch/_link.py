@@ -1,0 +1,65 @@
+"""What a loader tells its workers: a few numbers in shared memory that the loader writes and the workers read.
+
+    stopping        1: the iteration is over
+    waiting_since   when the trainer began to wait for the batch that it waits for (monotonic ns); 0: it does not wait
+    held_rows       rows that the trainer holds, un-acked, while it waits
+    received[w]     how many batches of worker w the trainer was given
+
+Invariants: a batch counts as received from before the trainer gets it, and by then the loader renews its lease; so what
+a worker does not find received was never seen by a trainer, and is the worker's to renew or to release.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import torch
+
+STOPPING: Final = 0
+WAITING_SINCE: Final = 1
+HELD_ROWS: Final = 2
+RECEIVED: Final = 3
+
+
+class Link:
+    """One per iteration. Aligned numbers of 64 bits are read and written whole."""
+
+    def __init__(self, num_workers: int) -> None:
+        self._numbers = torch.zeros(RECEIVED + max(num_workers, 1), dtype=torch.int64)
+        if num_workers > 0:
+            self._numbers.share_memory_()  # type: ignore[no-untyped-call]
+
+    # ---- The loader ----------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        self._numbers[STOPPING] = 1
+
+    def begin_wait(self, held_rows: int) -> None:
+        self._numbers[HELD_ROWS] = held_rows
+        self._numbers[WAITING_SINCE] = time.monotonic_ns()
+
+    def end_wait(self) -> None:
+        self._numbers[WAITING_SINCE] = 0
+
+    def receive(self, worker: int, number: int) -> None:
+        """Says that the batch of this number, counted from 0, is the trainer's."""
+        self._numbers[RECEIVED + worker] = number + 1
+
+    # ---- The workers ---------------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self._numbers[STOPPING])
+
+    @property
+    def waiting_since(self) -> int:
+        return int(self._numbers[WAITING_SINCE])
+
+    @property
+    def held_rows(self) -> int:
+        """0 as long as the trainer does not wait: it may ack them then."""
+        return int(self._numbers[HELD_ROWS]) if self.waiting_since else 0
+
+    def received(self, worker: int) -> int:
+        return int(self._numbers[RECEIVED + worker])

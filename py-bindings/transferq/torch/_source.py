@@ -1,0 +1,250 @@
+"""What runs in a worker of a loader (or in the loader's own process): claims batches and keeps them until handed over.
+
+    claim --> unreceived, renewed here --> received by the trainer: renewed there
+                                       --> the loader stopped, or is dead: released
+
+Invariants: a claim is released here only while the loader has not received it; the worker ends within PARENT_CHECK_S of
+its loader's process, in whatever way that ends, and its renewals with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from transferq._batch import Batch
+from transferq._renewals import Lease
+from transferq.errors import Drained, TimedOut, TransferQueueError
+from transferq.torch._batches import Origin, TensorBatch
+from transferq.torch._cells import cells_from, cells_of, share_offsets, shared_buffer
+from transferq.torch._dataset import StreamingDataset
+from transferq.torch._link import Link
+
+# A wait at the server that is longer would not notice that the loader stopped (seconds).
+WAIT_S: Final = 0.5
+PARENT_CHECK_S: Final = 1.0
+# How long the release of claims may take in all when a worker ends (seconds); their leases end by themselves anyway.
+RELEASE_WITHIN_S: Final = 2.0
+HANDOVER_CHECK_S: Final = 0.01
+
+
+@dataclass(frozen=True)
+class Late:
+    """The trainer's wait that began at ``since`` (monotonic ns) took longer than ``wait_s``."""
+
+    since: int
+    error: TimedOut
+
+
+Item: TypeAlias = "TensorBatch | Late | TransferQueueError"
+
+
+class Source(IterableDataset[Item]):
+    """The dataset as torch's loader sees it."""
+
+    def __init__(self, dataset: StreamingDataset, link: Link) -> None:
+        super().__init__()
+        self._dataset = dataset
+        self._link = link
+
+    def __iter__(self) -> Iterator[Item]:
+        info = get_worker_info()
+        if info is None:
+            return Reader(self._dataset, self._link, 0, shares_memory=False).items()
+        reader = Reader(self._dataset, self._link, info.id, shares_memory=True)
+        # Ctrl-C goes to all processes of a terminal; it is the loader that ends its workers, or goes on with them.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_end_with_parent, args=(reader.unreceived,), daemon=True).start()
+        return reader.items()
+
+
+class Unreceived:
+    """The claims of this worker that the loader has not received; their leases are renewed while they are here."""
+
+    def __init__(self, dataset: StreamingDataset, link: Link, worker: int) -> None:
+        self._client = dataset.partition.client
+        self._link = link
+        self._worker = worker
+        # The thread that watches the loader's process releases what the worker's own thread claimed.
+        self._lock = threading.Lock()
+        self._leases: deque[tuple[int, Lease]] = deque()
+        self._count = 0
+
+    def add(self, lease: Lease) -> int:
+        """Keeps it; returns its number, counted from 0."""
+        with self._lock:
+            self._leases.append((self._count, lease))
+            self._count += 1
+            return self._count - 1
+
+    def __len__(self) -> int:
+        """How many are left, once those that were received are forgotten."""
+        with self._lock:
+            received = self._link.received(self._worker)
+            while self._leases and self._leases[0][0] < received:
+                self._leases.popleft()
+            return len(self._leases)
+
+    def release(self, *, last_only: bool = False) -> None:
+        """Releases what was not received, or only what was added last."""
+        ends_at = time.monotonic() + RELEASE_WITHIN_S
+        while len(self) > 0:
+            with self._lock:
+                _, lease = self._leases.pop()
+            left_s = ends_at - time.monotonic()
+            if left_s <= 0:
+                return
+            with contextlib.suppress(TransferQueueError):
+                self._client.end_claim(lease, "release", left_s)
+            lease.state = "released"
+            if last_only:
+                return
+
+
+class Reader:
+    """Claims batch after batch until nothing more comes or the loader stops."""
+
+    def __init__(self, dataset: StreamingDataset, link: Link, worker: int, *, shares_memory: bool) -> None:
+        self._dataset = dataset
+        self._link = link
+        self._worker = worker
+        self._shares_memory = shares_memory
+        self._stall = Stall(dataset, link)
+        self.unreceived = Unreceived(dataset, link, worker)
+
+    def items(self) -> Iterator[Item]:
+        """Batches; Late, after which more come; at the end perhaps one error."""
+        try:
+            yield from self._items()
+            self._hand_over()
+        finally:
+            self.unreceived.release()
+
+    def _items(self) -> Iterator[Item]:
+        rows_min: int | None = None
+        while not self._link.stopping:
+            claimed_at = time.monotonic()
+            try:
+                outcome = self._dataset.claim(wait_s=self._wait_s(), rows_min=rows_min)
+            except TransferQueueError as error:
+                yield error
+                return
+            rows_min = None
+            if isinstance(outcome, Drained):
+                return
+            if isinstance(outcome, Batch):
+                self._stall.over()
+                yield self._made(outcome, claimed_at)
+                # Its memory is that of the next answer.
+                del outcome
+                continue
+            since = self._link.waiting_since
+            if self._is_late(since):
+                yield Late(since, outcome)
+            if self._stall.seen(outcome):
+                if outcome.ready == 0:
+                    return
+                rows_min = 1
+
+    def _wait_s(self) -> float:
+        wait_s = self._dataset.wait_s
+        return WAIT_S if wait_s is None else min(WAIT_S, wait_s)
+
+    def _is_late(self, since: int) -> bool:
+        wait_s = self._dataset.wait_s
+        return wait_s is not None and since > 0 and time.monotonic_ns() - since >= wait_s * 1e9
+
+    def _made(self, batch: Batch, claimed_at: float) -> TensorBatch:
+        lease = batch.lease
+        if lease is None or batch.claim is None:
+            raise TypeError("The dataset's claim returned rows without a lease.")
+        number = self.unreceived.add(lease)
+        try:
+            made = self._tensors(batch, Origin(batch.claim, claimed_at, self._worker, number))
+            return made.packed(shared_buffer) if self._shares_memory else made
+        except BaseException:
+            # The user's transform: its error comes to the trainer after the batches before it, which stay leased.
+            self.unreceived.release(last_only=True)
+            self._hand_over()
+            raise
+
+    def _tensors(self, batch: Batch, origin: Origin) -> TensorBatch:
+        columns = share_offsets({name: cells_of(batch[name]) for name in batch})
+        made = TensorBatch(
+            columns,
+            torch.from_numpy(batch.index_ids),
+            torch.from_numpy(batch.attempts),
+            group_size=self._dataset.partition.group_size,
+            partial=len(batch) < self._dataset.batch_size,
+            origin=origin,
+        )
+        transform = self._dataset.transform
+        if transform is None:
+            return made
+        fields = transform({name: made[name] for name in made})
+        return made.with_fields({name: cells_from(value, name) for name, value in fields.items()})
+
+    def _hand_over(self) -> None:
+        """Waits until the loader has received all, or stops: until then the leases are renewed here."""
+        while len(self.unreceived) > 0 and not self._link.stopping:
+            time.sleep(HANDOVER_CHECK_S)
+
+
+class Stall:
+    """Tells when a wait cannot end by itself: the partition is sealed, and all rows that are left are leased, the
+    trainer that waits holds some of them, and nobody gives any back for a lease's length.
+
+    The trainer cannot ack while it waits. So it gets the last rows that are ready as a smaller batch, and then the end.
+    """
+
+    def __init__(self, dataset: StreamingDataset, link: Link) -> None:
+        self._dataset = dataset
+        self._link = link
+        self._sealed = False
+        self._since: float | None = None
+
+    def over(self) -> None:
+        self._since = None
+
+    def seen(self, counts: TimedOut) -> bool:
+        """Whether the wait that ended with these counts was a stall."""
+        held_rows = self._link.held_rows
+        if held_rows == 0 or counts.incomplete > 0 or counts.leased == 0 or not self._is_sealed():
+            self.over()
+            return False
+        if counts.leased <= held_rows:
+            return True
+        # Others hold rows. Those that died lose them within a lease.
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since > self._dataset.lease_s + PARENT_CHECK_S
+
+    def _is_sealed(self) -> bool:
+        if not self._sealed:
+            with contextlib.suppress(TransferQueueError):
+                self._sealed = bool(self._dataset.partition.stats()["sealed"])
+        return self._sealed
+
+
+def _end_with_parent(unreceived: Unreceived) -> None:
+    """Ends this process when the loader's is gone, also when it was killed: nobody else would end its leases."""
+    parent = multiprocessing.parent_process()
+    sentinels = [] if parent is None else [parent.sentinel]
+    parent_id = os.getppid()
+    # Other children of the loader's process may keep the sentinel's pipe open after its end.
+    while os.getppid() == parent_id and not multiprocessing.connection.wait(sentinels, PARENT_CHECK_S):
+        pass
+    unreceived.release()
+    os._exit(1)
