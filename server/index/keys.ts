@@ -18,12 +18,17 @@ export function rowPrefix(partition: number): Uint8Array {
   return prefix(ROW, partition);
 }
 
-export function rowKey(partition: number, id: number): Uint8Array {
+export function rowKey(partition: number, id: number): Buffer {
   const key = Buffer.allocUnsafe(ROW_KEY_SIZE);
   key[0] = ROW;
   key.writeUInt32BE(partition, 1);
-  writeNumber(key, id, PREFIX_SIZE);
+  setRowId(key, id);
   return key;
+}
+
+/** Makes the key of a row that of another row of its partition. */
+export function setRowId(key: Buffer, id: number): void {
+  writeNumber(key, id, PREFIX_SIZE);
 }
 
 export function idOfRowKey(key: Uint8Array): number {

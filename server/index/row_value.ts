@@ -55,11 +55,9 @@ export class PutList {
 
   /** Adds the puts of a row, as `writePuts` wrote them. */
   addAll(value: Uint8Array): void {
-    for (let at = 0; at < value.length;) {
+    for (let at = 0; at < value.length; at = varintEnd) {
       const batch = readVarint(value, at);
-      const ordinal = readVarint(value, at + batch.size);
-      at += batch.size + ordinal.size;
-      this.add(batch.number, ordinal.number);
+      this.add(batch, readVarint(value, varintEnd));
     }
   }
 
@@ -83,12 +81,18 @@ function writeVarint(bytes: Uint8Array, from: number, number: number): number {
   return at;
 }
 
-function readVarint(bytes: Uint8Array, from: number): { number: number; size: number } {
+/** Where the varint ended that was read last: an object for each would be most of what a reader makes. */
+let varintEnd = 0;
+
+function readVarint(bytes: Uint8Array, from: number): number {
   let number = 0;
   let factor = 1;
   for (let at = from; at < bytes.length && at < from + 8; at++) {
     number += (bytes[at] % 128) * factor;
-    if (bytes[at] < 128) return { number, size: at + 1 - from };
+    if (bytes[at] < 128) {
+      varintEnd = at + 1;
+      return number;
+    }
     factor *= 128;
   }
   throw new StoreError('data_corrupt', { reason: 'the index has a row that makes no sense' });

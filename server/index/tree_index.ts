@@ -7,7 +7,7 @@
 import { limits } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import type { Tree } from '../tree/api.ts';
-import { idOfRowKey, rangeOfRows, rowKey, rowPrefix } from './keys.ts';
+import { idOfRowKey, rangeOfRows, rowKey, rowPrefix, setRowId } from './keys.ts';
 import type { BatchOrder, RowIndex, RowPuts, RowsPut, RowsRange, RowsReplaced } from './row_index.ts';
 import { PutList, writePuts } from './row_value.ts';
 
@@ -20,25 +20,29 @@ export class TreeIndex implements RowIndex {
   readonly #order: BatchOrder;
   readonly #partition: number;
   readonly #prefix: Uint8Array;
+  /** One key for all calls that do not keep it: a key made for each row of each put is a part of what puts cost. */
+  readonly #key: Buffer;
 
   constructor(options: { tree: Tree; order: BatchOrder; partition: number }) {
     this.#tree = options.tree;
     this.#order = options.order;
     this.#partition = options.partition;
     this.#prefix = rowPrefix(options.partition);
+    this.#key = rowKey(options.partition, 0);
   }
 
   ready(ids: Float64Array): boolean {
-    return ids.every((id) => this.#tree.inMemory(rowKey(this.#partition, id)));
+    for (let i = 0; i < ids.length; i++) if (!this.#tree.inMemory(this.#keyOf(ids[i]))) return false;
+    return true;
   }
 
   load(ids: Float64Array): Promise<void> {
-    return this.#tree.load(this.#keys(ids));
+    return this.#tree.load(Array.from(ids, (id) => rowKey(this.#partition, id)));
   }
 
   putsOf(id: number): number {
     puts.clear();
-    const value = this.#tree.peek(rowKey(this.#partition, id));
+    const value = this.#tree.peek(this.#keyOf(id));
     if (value !== null && value !== undefined) puts.addAll(value);
     return puts.count;
   }
@@ -46,7 +50,7 @@ export class TreeIndex implements RowIndex {
   add({ ids, known, batch, lsn }: RowsPut): void {
     if (known === null) return this.#tree.putRows({ prefix: this.#prefix, ids, batch }, lsn);
     for (let ordinal = 0; ordinal < ids.length; ordinal++) {
-      const key = rowKey(this.#partition, ids[ordinal]);
+      const key = this.#keyOf(ids[ordinal]);
       puts.clear();
       puts.add(batch, ordinal);
       if (known[ordinal] === 1) puts.addAll(this.#known(key));
@@ -56,7 +60,7 @@ export class TreeIndex implements RowIndex {
 
   remove(ids: Float64Array, lsn: number): void {
     for (const id of ids) {
-      const key = rowKey(this.#partition, id);
+      const key = this.#keyOf(id);
       puts.clear();
       puts.addAll(this.#known(key));
       for (let i = 0; i < puts.count; i++) this.#order.forget(puts.batches[i]);
@@ -68,7 +72,7 @@ export class TreeIndex implements RowIndex {
   replace({ ids, ordinals, batch, by, lsn }: RowsReplaced): number {
     let count = 0;
     for (let place = 0; place < ids.length; place++) {
-      const key = rowKey(this.#partition, ids[place]);
+      const key = this.#keyOf(ids[place]);
       const value = this.#tree.peek(key);
       if (value === null || value === undefined) continue;
       puts.clear();
@@ -124,8 +128,10 @@ export class TreeIndex implements RowIndex {
     return ids.slice(0, count);
   }
 
-  #keys(ids: Float64Array): Uint8Array[] {
-    return Array.from(ids, (id) => rowKey(this.#partition, id));
+  /** Valid until the next call. */
+  #keyOf(id: number): Uint8Array {
+    setRowId(this.#key, id);
+    return this.#key;
   }
 
   #known(key: Uint8Array): Uint8Array {

@@ -18,7 +18,7 @@ export function knownRows(queue: PartitionQueue, ids: Float64Array): Uint8Array 
 export function presentRows(queue: PartitionQueue, ids: Float64Array): Float64Array {
   const known = knownRows(queue, ids);
   if (known === null) return NONE;
-  const present = ids.filter((_, place) => known[place] === 1);
+  const present = known.includes(0) ? ids.filter((_, place) => known[place] === 1) : ids;
   return isRising(present) ? present : Float64Array.from(new Set(present));
 }
 
