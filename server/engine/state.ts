@@ -155,9 +155,9 @@ export class NodeState {
       return rowsKnown;
     };
     this.store.applyInsert(event, { lsn, level, known });
-    for (const batch of event.batches) {
-      machine.applyInsert(queue, { ids: batch.ids, fields: batch.columns.map((column) => column.field) });
-      rows += batch.rows;
+    for (const { ids, columns, rows: count } of event.batches) {
+      machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
+      rows += count;
     }
     const outcome = { kind: 'put', partition: event.partition, lsn, rows, commit } as const;
     this.requests.set(event.requestId, outcome, level === 'memory');

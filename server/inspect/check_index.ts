@@ -9,7 +9,8 @@
  */
 import type { PartitionQueue } from '../queue/machine.ts';
 import { machine } from '../queue/machine.ts';
-import { addBits, type Partition, type StoredBatch } from '../store/partition.ts';
+import { addBits } from '../store/cell_places.ts';
+import type { Partition, StoredBatch } from '../store/partition.ts';
 
 /** What is wrong; `row` is the id of the row that shows it. */
 export interface IndexProblem {
@@ -116,7 +117,7 @@ class PartitionCheck implements IndexCheck {
     }
     if (ordinal >= batch.rows) return this.#wrong(`row ${ordinal} of a batch of ${batch.rows} is shown`, id, number);
     this.#rowsOfBatch.set(batch, (this.#rowsOfBatch.get(batch) ?? 0) + 1);
-    addBits(this.#bits, batch.fieldBits);
+    addBits(this.#bits, batch.cells.fieldBits);
     if (!this.#context.wanted.has(batch)) return;
     const shown = this.shown.get(batch);
     if (shown === undefined) this.shown.set(batch, [{ id, ordinal }]);

@@ -114,6 +114,15 @@ export class ByteReader {
     return this;
   }
 
+  /** What is read next: to look ahead, and to go back. */
+  get at(): number {
+    return this.#at;
+  }
+
+  set at(at: number) {
+    this.#at = at;
+  }
+
   get done(): boolean {
     return this.#at === this.#end;
   }

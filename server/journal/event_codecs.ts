@@ -5,6 +5,7 @@
  * Invariant: a payload is read to its last byte or refused.
  */
 import { ByteReader, FormatError, type ByteWriter } from './bytes.ts';
+import { readColumns, writeColumns } from './columns.ts';
 import { eventTypes } from './events.ts';
 import type {
   AckEvent,
@@ -84,23 +85,8 @@ function readExtent(source: ByteReader): Extent {
   return { segment: source.u32(), offset: source.number(), length: source.number(), blocks: source.bytes() };
 }
 
-function writeColumns(out: ByteWriter, columns: BatchColumns['columns']): void {
-  out.u32(columns.length);
-  for (const column of columns) {
-    out.u16(column.field);
-    out.numbers(column.regions);
-  }
-}
-
-/** Bytes of a batch, and of a column, that have nothing in their lists. */
+/** Bytes of a batch that has nothing in its lists. */
 const BATCH_SIZE_MIN = 8;
-const COLUMN_SIZE_MIN = 6;
-
-function readColumns(source: ByteReader): BatchColumns['columns'] {
-  const columns = new Array<BatchColumns['columns'][number]>(source.count(COLUMN_SIZE_MIN));
-  for (let i = 0; i < columns.length; i++) columns[i] = { field: source.u16(), regions: source.list() };
-  return columns;
-}
 
 const insert: Codec<InsertEvent> = {
   write(out, { partition, requestId, extent, batches, ackClaim }) {

@@ -4,7 +4,7 @@ import type { File } from '../env/env.ts';
 import type { Run } from '../tier/arena.ts';
 import { Bag } from './bag.ts';
 
-/** Where an extent begins. Never changed: an extent that moves gets another place. */
+/** Where an extent begins; an extent that moves gets another place. */
 export interface Place {
   readonly segment: Segment;
   readonly offset: number;
@@ -23,6 +23,16 @@ export interface SegmentExtent {
   inSegment: number;
 }
 
+export class ExtentsOfSegment extends Bag<SegmentExtent> {
+  protected placeOf(extent: SegmentExtent): number {
+    return extent.inSegment;
+  }
+
+  protected setPlace(extent: SegmentExtent, place: number): void {
+    extent.inSegment = place;
+  }
+}
+
 export interface Segment {
   readonly id: number;
   readonly level: AckLevel;
@@ -35,7 +45,7 @@ export interface Segment {
   filling: number;
   /** Extents that the store still needs, and those of them that an event has named already. */
   live: number;
-  readonly extents: Bag<'inSegment', SegmentExtent>;
+  readonly extents: ExtentsOfSegment;
   /** Bytes that live extents take in the file. */
   liveSize: number;
   /** LSN of the event that killed an extent last. */
@@ -62,7 +72,8 @@ export interface DiskUse {
 
 /** Whether an extent lives and has not moved away. */
 export function isAt(extent: SegmentExtent, place: Place): boolean {
-  return extent.place === place && place.segment.extents.has(extent);
+  const { segment, offset } = extent.place;
+  return segment === place.segment && offset === place.offset && segment.extents.has(extent);
 }
 
 export function newSegment(given: { id: number; level: AckLevel; capacity: number; sealed: boolean }): Segment {
@@ -77,7 +88,7 @@ export function newSegment(given: { id: number; level: AckLevel; capacity: numbe
     end: 0,
     filling: 0,
     live: 0,
-    extents: new Bag('inSegment'),
+    extents: new ExtentsOfSegment(),
     liveSize: 0,
     killedLsn: 0,
     fileSize: 0,

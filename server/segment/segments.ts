@@ -169,12 +169,12 @@ export class Segments {
     if (segment === undefined || this.#dead.delete(segment)) {
       segment = newSegment({ id: extent.segment, level, capacity: 0, sealed: true });
       this.#segments.set(segment.id, segment);
+      if (level !== 'memory') this.#tails.add(segment);
     }
     segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
     segment.fileSize = segment.end;
     segment.live++;
     segment.liveSize += aligned(extent.length);
-    if (level !== 'memory') this.#tails.add(segment);
     return segment;
   }
 

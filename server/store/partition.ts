@@ -8,10 +8,11 @@
  */
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
-import type { BatchColumns, PartitionSettings } from '../journal/events.ts';
+import type { PartitionSettings } from '../journal/events.ts';
 import type { RowIndex } from '../index/row_index.ts';
-import { NOWHERE, type Bag } from '../segment/bag.ts';
-import type { Place, SegmentExtent } from '../segment/segment.ts';
+import { Bag, NOWHERE } from '../segment/bag.ts';
+import type { Place, Segment, SegmentExtent } from '../segment/segment.ts';
+import type { CellPlaces } from './cell_places.ts';
 
 export interface Field {
   readonly id: number;
@@ -38,11 +39,8 @@ const HASH_SIZE = 8;
 export class LiveExtent implements SegmentExtent {
   readonly key: number;
   readonly partition: Partition;
-  place: Place;
   readonly length: number;
   readonly level: AckLevel;
-  /** By place in the put; undefined for one that is dead. */
-  readonly batches: (StoredBatch | undefined)[];
   /** Batches that live. */
   refs = 0;
   /** The tree has a record of it. */
@@ -52,28 +50,76 @@ export class LiveExtent implements SegmentExtent {
   inSegment = NOWHERE;
   inPartition = NOWHERE;
   inUnsaved = NOWHERE;
+  #segment: Segment;
+  #offset: number;
   /** The hash of an only block, which most have, as two words: an array of 8 bytes takes 200. */
   readonly #hashLow: number;
   readonly #hashHigh: number;
   readonly #hashes: Uint8Array | null;
+  /** The only batch, which most have, or all of them. */
+  #batches: StoredBatch | undefined | (StoredBatch | undefined)[];
 
   constructor(partition: Partition, content: ExtentContent) {
-    const { blocks } = content;
+    const { blocks, place, batchCount } = content;
     this.key = content.key;
     this.partition = partition;
-    this.place = content.place;
     this.length = content.length;
     this.level = content.level;
-    this.batches = new Array<StoredBatch | undefined>(content.batchCount);
+    this.#segment = place.segment;
+    this.#offset = place.offset;
     const isOne = blocks.length === HASH_SIZE;
     this.#hashLow = isOne ? wordAt(blocks, 0) : 0;
     this.#hashHigh = isOne ? wordAt(blocks, 4) : 0;
     this.#hashes = isOne ? null : blocks;
+    this.#batches = batchCount === 1 ? undefined : new Array<StoredBatch | undefined>(batchCount);
+  }
+
+  get place(): Place {
+    return { segment: this.#segment, offset: this.#offset };
+  }
+
+  set place({ segment, offset }: Place) {
+    this.#segment = segment;
+    this.#offset = offset;
   }
 
   get blocks(): Uint8Array {
     if (this.#hashes !== null) return this.#hashes;
     return new Uint8Array(Int32Array.of(this.#hashLow, this.#hashHigh).buffer);
+  }
+
+  /** By place in the put; undefined for one that is dead. */
+  get batches(): readonly (StoredBatch | undefined)[] {
+    return Array.isArray(this.#batches) ? this.#batches : [this.#batches];
+  }
+
+  batch(place: number): StoredBatch | undefined {
+    return Array.isArray(this.#batches) ? this.#batches[place] : place === 0 ? this.#batches : undefined;
+  }
+
+  setBatch(place: number, batch: StoredBatch | undefined): void {
+    if (Array.isArray(this.#batches)) this.#batches[place] = batch;
+    else this.#batches = batch;
+  }
+}
+
+export class ExtentsOfPartition extends Bag<LiveExtent> {
+  protected placeOf(extent: LiveExtent): number {
+    return extent.inPartition;
+  }
+
+  protected setPlace(extent: LiveExtent, place: number): void {
+    extent.inPartition = place;
+  }
+}
+
+export class UnsavedExtents extends Bag<LiveExtent> {
+  protected placeOf(extent: LiveExtent): number {
+    return extent.inUnsaved;
+  }
+
+  protected setPlace(extent: LiveExtent, place: number): void {
+    extent.inUnsaved = place;
   }
 }
 
@@ -86,7 +132,7 @@ export interface BatchContent {
   readonly lsn: number;
   readonly rows: number;
   readonly rowsLive: number;
-  readonly columns: BatchColumns['columns'];
+  readonly cells: CellPlaces;
 }
 
 export class StoredBatch {
@@ -96,37 +142,30 @@ export class StoredBatch {
   /** LSN of the put that brought the rows; older than the extent's after a rewrite. */
   readonly lsn: number;
   readonly rows: number;
-  /** By field id: (offset, length) pairs relative to the extent; undefined for a field that the batch lacks. */
-  readonly regions: readonly (readonly number[] | undefined)[];
-  /** The fields of the batch as bits. */
-  readonly fieldBits: Uint32Array;
+  readonly cells: CellPlaces;
   /** Rows that show a cell of it. */
   rowsLive: number;
   /** Readers, claims and snapshots that still need its bytes. */
   pins = 0;
 
-  constructor(extent: LiveExtent, place: number, content: BatchContent & { fieldBits: Uint32Array }) {
+  constructor(extent: LiveExtent, place: number, { lsn, rows, rowsLive, cells }: BatchContent) {
     this.extent = extent;
     this.place = place;
-    this.lsn = content.lsn;
-    this.rows = content.rows;
-    this.regions = regionsByField(content.columns);
-    this.fieldBits = content.fieldBits;
-    this.rowsLive = content.rowsLive;
+    this.lsn = lsn;
+    this.rows = rows;
+    this.cells = cells;
+    this.rowsLive = rowsLive;
   }
 
   /** `batchNumber(lsn of the extent, place in the put)`. */
   get number(): number {
     return batchNumber(this.extent.key, this.place);
   }
-}
 
-function regionsByField(columns: BatchColumns['columns']): (readonly number[] | undefined)[] {
-  let fieldEnd = 0;
-  for (let i = 0; i < columns.length; i++) fieldEnd = Math.max(fieldEnd, columns[i].field + 1);
-  const regions = new Array<readonly number[] | undefined>(fieldEnd);
-  for (let i = 0; i < columns.length; i++) regions[columns[i].field] = columns[i].regions;
-  return regions;
+  /** By field id: (offset, length) pairs relative to the extent; undefined for a field that the batch lacks. */
+  get regions(): CellPlaces['regions'] {
+    return this.cells.regions;
+  }
 }
 
 export interface Partition {
@@ -135,7 +174,7 @@ export interface Partition {
   fields: readonly Field[];
   fieldsByName: ReadonlyMap<string, Field>;
   readonly index: RowIndex;
-  readonly extents: Bag<'inPartition', LiveExtent>;
+  readonly extents: ExtentsOfPartition;
   /** LSN of the last change. */
   lsn: number;
   /** Bytes of the extents that live. */
@@ -169,23 +208,4 @@ export function fieldsOf(
 ): { fields: readonly Field[]; fieldsByName: ReadonlyMap<string, Field> } {
   const fields = settings.fields.map(({ name, layout }, id) => before[id] ?? { id, name, layout, lsn });
   return { fields, fieldsByName: new Map(fields.map((field) => [field.name, field])) };
-}
-
-const WORD_BITS = 32;
-
-export function bitsOf(fieldIds: readonly number[]): Uint32Array {
-  const bits = new Uint32Array(Math.floor(Math.max(0, ...fieldIds) / WORD_BITS) + 1);
-  for (const id of fieldIds) bits[Math.floor(id / WORD_BITS)] |= 1 << (id % WORD_BITS);
-  return bits;
-}
-
-/** Adds `bits` to `union`; returns whether that brought anything new. */
-export function addBits(union: Uint32Array, bits: Uint32Array): boolean {
-  let news = false;
-  for (let word = 0; word < bits.length; word++) {
-    const before = union[word];
-    union[word] = before | bits[word];
-    if (union[word] !== before) news = true;
-  }
-  return news;
 }

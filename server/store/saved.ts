@@ -15,6 +15,7 @@ import { invariant } from '../errors.ts';
 import { numberKey, readNumber } from '../index/keys.ts';
 import type { Records, SavedRecord } from '../index/records.ts';
 import { ByteReader, ByteWriter } from '../journal/bytes.ts';
+import { readColumns, writeColumns } from '../journal/columns.ts';
 import type { PartitionSettings } from '../journal/events.ts';
 import { isSaved, lsnOfBatch, type LiveExtent, type Partition, type StoredBatch } from './partition.ts';
 import type { Store } from './store.ts';
@@ -96,12 +97,7 @@ function encodeExtent({ place, length, level, blocks, batches }: LiveExtent): Ui
     for (const batch of batches) {
       out.u32(batch?.rows ?? 0);
       out.number(batch?.lsn ?? 0);
-      const columns = [...(batch?.regions.entries() ?? [])].filter(([, regions]) => regions !== undefined);
-      out.u32(columns.length);
-      for (const [field, regions] of columns) {
-        out.u16(field);
-        out.numbers(regions!);
-      }
+      writeColumns(out, batch?.cells.columns ?? []);
     }
   });
 }
@@ -149,11 +145,8 @@ function loadExtent(store: Store, partitionId: number, key: number, source: Byte
   for (let place = 0; place < batchCount; place++) {
     const rows = source.u32();
     const lsn = source.number();
-    const columns = Array.from({ length: source.u32() }, () => ({
-      field: source.u16(),
-      regions: source.list(),
-    }));
-    if (rows > 0) store.addBatch(extent, place, { lsn, rows, rowsLive: rows, columns });
+    const cells = store.cellPlaces.of(readColumns(source));
+    if (rows > 0) store.addBatch(extent, place, { lsn, rows, rowsLive: rows, cells });
   }
 }
 

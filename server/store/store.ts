@@ -15,22 +15,22 @@ import { MemoryIndex } from '../index/memory_index.ts';
 import type { BatchOrder } from '../index/row_index.ts';
 import { TreeIndex } from '../index/tree_index.ts';
 import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
-import { Bag } from '../segment/bag.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
 import {
-  addBits,
-  bitsOf,
+  ExtentsOfPartition,
   fieldsOf,
   isSaved,
   lsnOfBatch,
   LiveExtent,
   placeOfBatch,
   StoredBatch,
+  UnsavedExtents,
   type BatchContent,
   type ExtentContent,
   type Partition,
 } from './partition.ts';
+import { addBits, SharedCellPlaces } from './cell_places.ts';
 import { LsnTable } from './lsn_table.ts';
 import { Snapshots } from './snapshots.ts';
 
@@ -39,7 +39,7 @@ const FIELD_WORDS = limits.columnsMax / 32;
 /** What changed since it was saved last. */
 export interface StoreDirty {
   readonly partitions: Set<Partition>;
-  readonly extents: Bag<'inUnsaved', LiveExtent>;
+  readonly extents: UnsavedExtents;
   /** Batches whose `rowsLive` changed. */
   readonly batches: Set<StoredBatch>;
 }
@@ -47,14 +47,14 @@ export interface StoreDirty {
 export class Store {
   readonly segments: Segments;
   readonly snapshots: Snapshots;
-  readonly dirty: StoreDirty = { partitions: new Set(), extents: new Bag('inUnsaved'), batches: new Set() };
+  readonly cellPlaces = new SharedCellPlaces();
+  readonly dirty: StoreDirty = { partitions: new Set(), extents: new UnsavedExtents(), batches: new Set() };
   readonly #tree: Tree;
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
   readonly #extents = new LsnTable<LiveExtent>();
   readonly #union = new Uint32Array(FIELD_WORDS);
   readonly #order: BatchOrder;
-  #fieldsLast: { readonly fields: readonly number[]; readonly bits: Uint32Array } = { fields: [], bits: bitsOf([]) };
   #partitionNext = 1;
   #readings = 0;
   /** Batches that died while a lookup was under way. */
@@ -102,7 +102,7 @@ export class Store {
 
   /** Undefined for a batch that is dead. */
   knownBatch(number: number): StoredBatch | undefined {
-    return this.#extents.get(lsnOfBatch(number))?.batches[placeOfBatch(number)];
+    return this.#extents.get(lsnOfBatch(number))?.batch(placeOfBatch(number));
   }
 
   batch(number: number): StoredBatch {
@@ -133,7 +133,7 @@ export class Store {
       settings,
       ...fieldsOf(settings, { lsn, before: [] }),
       index: isMemory ? new MemoryIndex(order) : new TreeIndex({ tree: this.#tree, order, partition: id }),
-      extents: new Bag('inPartition'),
+      extents: new ExtentsOfPartition(),
       lsn,
       bytes: 0,
       dropped: false,
@@ -184,7 +184,8 @@ export class Store {
     for (let at = 0; at < batchCount; at++) {
       const { rows, ids, columns } = event.batches[at];
       if (rows === 0) continue;
-      const batch = this.addBatch(extent, at, { lsn, rows, rowsLive: rows, columns });
+      const cells = this.cellPlaces.of(columns);
+      const batch = this.addBatch(extent, at, { lsn, rows, rowsLive: rows, cells });
       partition.index.add({ ids, known: known(ids), batch: batch.number, lsn });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
@@ -200,9 +201,8 @@ export class Store {
   }
 
   addBatch(extent: LiveExtent, place: number, content: BatchContent): StoredBatch {
-    const { lsn, rows, rowsLive, columns } = content;
-    const batch = new StoredBatch(extent, place, { lsn, rows, rowsLive, columns, fieldBits: this.#fieldBits(columns) });
-    extent.batches[place] = batch;
+    const batch = new StoredBatch(extent, place, content);
+    extent.setBatch(place, batch);
     extent.refs++;
     return batch;
   }
@@ -240,7 +240,8 @@ export class Store {
     for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {
       const before = this.knownBatch(number);
       if (before === undefined) continue;
-      const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, columns });
+      const cells = this.cellPlaces.of(columns);
+      const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, cells });
       batch.rowsLive = partition.index.replace({ ids, ordinals, batch: number, by: batch.number, lsn });
       if (batch.rowsLive < batch.rows) this.#noteRowsLive(batch);
       this.#buryIfDead(batch);
@@ -300,7 +301,9 @@ export class Store {
 
   /** The live extents that were put after an LSN; recovery checks or syncs their bytes. */
   extentsAfter(lsn: number): LiveExtent[] {
-    return [...this.#extents.values()].filter((extent) => extent.key > lsn);
+    const after: LiveExtent[] = [];
+    for (const extent of this.#extents.values()) if (extent.key > lsn) after.push(extent);
+    return after;
   }
 
   /** After a load: what no row shows and nobody pins is dead. */
@@ -319,17 +322,6 @@ export class Store {
     if (isSaved(batch.extent.partition)) this.dirty.batches.add(batch);
   }
 
-  /** Puts mostly have the fields of the put before them: they share the bits. */
-  #fieldBits(columns: BatchContent['columns']): Uint32Array {
-    const { fields, bits } = this.#fieldsLast;
-    let same = 0;
-    while (same < columns.length && columns[same].field === fields[same]) same++;
-    if (same === columns.length && same === fields.length) return bits;
-    const fieldsNow = columns.map(({ field }) => field);
-    this.#fieldsLast = { fields: fieldsNow, bits: bitsOf(fieldsNow) };
-    return this.#fieldsLast.bits;
-  }
-
   #changed(partition: Partition, lsn: number): void {
     partition.lsn = lsn;
     this.dirty.partitions.add(partition);
@@ -338,7 +330,7 @@ export class Store {
   /** A put of a row matters while it has a field that no newer put of the row has. */
   #judge(batches: Float64Array, count: number, keep: Uint8Array): void {
     this.#union.fill(0);
-    for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]).fieldBits) ? 1 : 0;
+    for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]).cells.fieldBits) ? 1 : 0;
   }
 
   #forget(number: number): void {
@@ -356,8 +348,8 @@ export class Store {
       return;
     }
     const { extent, place } = batch;
-    if (extent.batches[place] === undefined) return;
-    extent.batches[place] = undefined;
+    if (extent.batch(place) === undefined) return;
+    extent.setBatch(place, undefined);
     // The record of an extent that is yet to be saved leaves it out.
     if (extent.saved) this.#noteRowsLive(batch);
     else this.dirty.batches.delete(batch);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import type { BatchOrder, RowIndex } from '../../../server/index/row_index.ts';
-import { addBits, bitsOf } from '../../../server/store/partition.ts';
+import { addBits, bitsOf } from '../../../server/store/cell_places.ts';
 
 export const FIELDS = 40;
 /** Numbers of batches are beyond 32 bits, as they are in a node that has run for a while. */

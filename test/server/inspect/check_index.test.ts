@@ -124,12 +124,12 @@ describe('damage is put into words', () => {
     partition,
     key: 7,
     place: { segment: { id: 3 }, offset: 640 },
-    batches: [],
-  } as unknown as LiveExtent;
+    batches: [] as StoredBatch[],
+  };
   /** 10 rows of 16 bytes, then offsets and values of texts. */
   const batch = {
     number: 7_168,
-    extent,
+    extent: extent as unknown as LiveExtent,
     rows: 10,
     regions: [
       [64, 160],
@@ -139,7 +139,7 @@ describe('damage is put into words', () => {
   extent.batches.push(batch);
   const shown = new Map([[batch, Array.from({ length: 10 }, (_, ordinal) => ({ id: 100 + ordinal, ordinal }))]]);
   const of = (from: number, to: number, known: typeof shown | null = shown): ReturnType<typeof damageProblem> =>
-    damageProblem({ extent, from, to, what: 'it is wrong' }, known);
+    damageProblem({ extent: batch.extent, from, to, what: 'it is wrong' }, known);
 
   test('values of one size tell which rows are hit', () => {
     expect(of(96, 97)).toMatchObject({ rows: [102], rowCount: 1, fields: ['dense'], offset: 736, length: 1 });

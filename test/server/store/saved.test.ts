@@ -34,9 +34,9 @@ function plain(partition: Partition): object {
 function plainExtent({ key, place, length, blocks, level, refs, batches }: LiveExtent): object {
   const living = batches.flatMap((batch, at) => {
     if (batch === undefined) return [];
-    const { number, lsn, rows, rowsLive, pins, fieldBits } = batch;
+    const { number, lsn, rows, rowsLive, pins, cells } = batch;
     const regions = batch.regions.map((region, field) => [field, region]).filter(([, region]) => region !== undefined);
-    return [{ at, number, lsn, rows, rowsLive, pins, fieldBits, regions }];
+    return [{ at, number, lsn, rows, rowsLive, pins, fieldBits: cells.fieldBits, regions }];
   });
   return { key, segment: place.segment.id, offset: place.offset, length, blocks: [...blocks], level, refs, living };
 }
