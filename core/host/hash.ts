@@ -60,10 +60,8 @@ export function xxh64Many(core: CoreInstance, data: Uint8Array, { starts, lens, 
   const out = lists + HASH_MANY_COUNT_MAX * 8;
   core.bytes().set(data, window);
   const words = core.words();
-  for (let i = 0; i < count; i++) {
-    words[lists / 4 + i] = starts[i];
-    words[lists / 4 + count + i] = lens[i];
-  }
+  words.set(starts.subarray(0, count), lists / 4);
+  words.set(lens.subarray(0, count), lists / 4 + count);
   raw.xxh64_many(window, lists, lists + count * 4, count, 0n, out);
   return words.subarray(out / 4, out / 4 + 2 * count);
 }

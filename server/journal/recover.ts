@@ -74,15 +74,15 @@ export interface ReadOptions extends JournalSource {
 /** Reads all files in order. Rejects with a `RecoveryError` when the table says "refuse". */
 export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   const scan = new JournalScan(options);
-  const visits = { count: 0 };
+  let events = 0;
   for await (const file of scan.files()) {
     for (;;) {
-      const pending = visitRecords(file, { options, scan, visits });
-      if (pending === null) break;
-      await pending;
+      const run = visitRun(file, scan.from.lsn, options.visit);
+      events += run.visited;
+      if (run.pending !== null) await run.pending;
+      else if (run.isLast) break;
     }
   }
-  const events = visits.count;
   const verdict = judge(scan, options.env.fs.bootId());
   if (verdict.outcome === 'refuse') throw new RecoveryError(verdict.message, verdict.details);
   if (verdict.outcome === 'cut') await carryOut(options, verdict);
@@ -98,19 +98,28 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   };
 }
 
-/** Visits records up to one that takes more than this turn, whose promise is returned, or to the end of the file. */
-function visitRecords(
+/**
+ * Records of a run. A function that is called often is compiled soon and as a whole; one long loop would be compiled
+ * anew, while it runs, for each path that an event is the first to take.
+ */
+const RUN_LENGTH = 64;
+
+/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the end of the file. */
+function visitRun(
   file: JournalFile,
-  to: { options: ReadOptions; scan: JournalScan; visits: { count: number } },
-): Promise<void> | null {
-  const { options, scan, visits } = to;
-  for (let record = file.next(); record !== null; record = file.next()) {
-    if (record.header.lsn <= scan.from.lsn) continue;
-    visits.count++;
-    const pending = options.visit(record.event, record.header);
-    if (pending !== undefined) return pending;
+  fromLsn: number,
+  visit: Visit,
+): { readonly visited: number; readonly pending: Promise<void> | null; readonly isLast: boolean } {
+  let visited = 0;
+  for (let i = 0; i < RUN_LENGTH; i++) {
+    const record = file.next();
+    if (record === null) return { visited, pending: null, isLast: true };
+    if (record.header.lsn <= fromLsn) continue;
+    visited++;
+    const pending = visit(record.event, record.header);
+    if (pending !== undefined) return { visited, pending, isLast: false };
   }
-  return null;
+  return { visited, pending: null, isLast: false };
 }
 
 /** What the table says about a scan that ended. Changes nothing. */

@@ -11,21 +11,10 @@
  */
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
-import { ByteReader, FormatError } from './bytes.ts';
-import { readEventFrom } from './event_codecs.ts';
-import type { JournalEvent } from './events.ts';
-import {
-  checkFileHeader,
-  FILE_HEADER_SIZE,
-  fileName,
-  fileNumber,
-  parseRecordHeader,
-  PAYLOAD_SIZE_MAX,
-  RECORD_HEADER_SIZE,
-  recordSize,
-  type RecordHeader,
-} from './format.ts';
-import { RecordHashes } from './record_hashes.ts';
+import { checkFileHeader, FILE_HEADER_SIZE, fileName, fileNumber } from './format.ts';
+import { badBytes, JournalFile, type BadBytes, type FileBytes, type Progress, type RecordFinding } from './records.ts';
+
+export type { BadBytes, JournalFile, Progress };
 
 /** Where a scan begins, as the last checkpoint says; all before it is durable elsewhere. */
 export interface JournalStart {
@@ -48,33 +37,6 @@ export interface JournalSource {
   readonly from?: JournalStart;
 }
 
-export interface JournalRecord {
-  readonly header: RecordHeader;
-  readonly event: JournalEvent;
-  readonly offset: number;
-}
-
-export interface JournalFile {
-  readonly name: string;
-  readonly number: number;
-  readonly size: number;
-  readonly lsnBefore: number;
-  /** To be called until it says null. */
-  next(): JournalRecord | null;
-  /** The same as an iterable, to be read to its end. */
-  records(): Generator<JournalRecord, void>;
-}
-
-/** The bytes of a file that are no record, and the first and the last valid record behind them. */
-export interface BadBytes {
-  readonly file: string;
-  readonly isLast: boolean;
-  readonly offset: number;
-  readonly size: number;
-  readonly next: RecordHeader | null;
-  readonly later: RecordHeader | null;
-}
-
 /** Why a scan ended early. */
 export type Finding =
   | { readonly what: 'file_missing'; readonly file: string }
@@ -82,35 +44,7 @@ export type Finding =
   | { readonly what: 'header_wrong'; readonly file: string }
   | { readonly what: 'version_other'; readonly file: string; readonly version: number }
   | ({ readonly what: 'header_torn' } & BadBytes)
-  | ({ readonly what: 'record_bad' } & BadBytes)
-  | {
-      readonly what: 'record_senseless';
-      readonly file: string;
-      readonly offset: number;
-      readonly lsn: number;
-      why: string;
-    };
-
-/** What was read so far. */
-export interface Progress {
-  lsn: number;
-  timestamp: number;
-  watermark: number;
-  bootId: string;
-  /** The file read last, and where its records end. */
-  fileNumber: number;
-  offset: number;
-}
-
-/** The bytes of a file, to be read record by record. */
-interface Records {
-  readonly bytes: Buffer;
-  readonly view: DataView;
-  readonly hashes: RecordHashes;
-  readonly source: ByteReader;
-  /** Where the next record begins. */
-  nextAt: number;
-}
+  | RecordFinding;
 
 export class JournalScan {
   readonly from: JournalStart;
@@ -136,7 +70,7 @@ export class JournalScan {
   }
 
   async *files(): AsyncGenerator<JournalFile, void> {
-    const { env, directory } = this.#source;
+    const { env, core, directory } = this.#source;
     const numbers = (await journalFiles(env, directory)).filter((number) => number >= this.from.file);
     if (numbers.length === 0 && this.from.lsn > 0) {
       this.#finding = { what: 'file_missing', file: fileName(this.from.file) };
@@ -149,19 +83,19 @@ export class JournalScan {
       const name = fileName(number);
       const bytes = await readWhole(env, `${directory}/${name}`);
       const isLast = index === numbers.length - 1;
-      const lsnBefore = this.#begin(bytes, { name, number, isLast });
+      const lsnBefore = this.#begin({ core, bytes, name, number, isLast });
       if (lsnBefore === null) return;
-      const records = this.#recordsOf(bytes);
-      const next = (): JournalRecord | null => this.#next(records, { name, isLast });
-      yield { name, number, size: bytes.length, lsnBefore, next, records: () => recordsUntilNull(next) };
+      const file = new JournalFile({ core, bytes, name, number, isLast, lsnBefore }, this.progress);
+      yield file;
+      this.#finding = file.finding;
       if (this.#finding !== null) return;
     }
   }
 
   /** The LSN before the first record of a file, or null when its header says that it cannot be read. */
-  #begin(bytes: Buffer, file: { name: string; number: number; isLast: boolean }): number | null {
-    const { name, number, isLast } = file;
-    const header = checkFileHeader(this.#source.core, bytes);
+  #begin(file: Omit<FileBytes, 'lsnBefore'>): number | null {
+    const { core, bytes, name, number, isLast } = file;
+    const header = checkFileHeader(core, bytes);
     if (header.ok) {
       const isNext = Math.max(header.lsnBefore, this.from.lsn) === this.lsn;
       if (header.number === number && isNext) {
@@ -174,77 +108,12 @@ export class JournalScan {
       this.#finding = { what: 'version_other', file: name, version: header.version! };
     } else if (isLast && (header.reason === 'torn' || bytes.length <= FILE_HEADER_SIZE)) {
       // Nothing stands behind a header before it is synced; until then a power cut may leave any bytes of it.
-      this.#finding = { what: 'header_torn', ...this.#badBytes(bytes, 0, { name, isLast }) };
+      this.#finding = { what: 'header_torn', ...badBytes(file, 0, this.progress) };
     } else {
       this.#finding = { what: 'header_wrong', file: name };
     }
     return null;
   }
-
-  /** The next record of a file, or null at its end or at a finding. Until then `progress` stands at this one. */
-  #next(records: Records, file: { name: string; isLast: boolean }): JournalRecord | null {
-    const { progress } = this;
-    const { bytes, source } = records;
-    progress.offset = records.nextAt;
-    if (this.#finding !== null || progress.offset >= bytes.length) return null;
-    const { offset } = progress;
-    const header = this.#header(records, offset);
-    if (header === null) {
-      this.#finding = { what: 'record_bad', ...this.#badBytes(bytes, offset, file) };
-      return null;
-    }
-    const payloadAt = offset + RECORD_HEADER_SIZE;
-    let event: JournalEvent;
-    try {
-      event = readEventFrom(header.type, source.turnTo(payloadAt, payloadAt + header.payloadSize));
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      const { name } = file;
-      this.#finding = { what: 'record_senseless', file: name, offset, lsn: header.lsn, why: error.message };
-      return null;
-    }
-    if (event.type === 'descriptor') progress.bootId = event.bootId;
-    progress.lsn = header.lsn;
-    progress.timestamp = header.timestamp;
-    progress.watermark = header.watermark;
-    records.nextAt = offset + recordSize(header.payloadSize);
-    return { header, event, offset };
-  }
-
-  #recordsOf(bytes: Buffer): Records {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const hashes = new RecordHashes(this.#source.core, bytes);
-    return { bytes, view, hashes, source: new ByteReader(bytes), nextAt: FILE_HEADER_SIZE };
-  }
-
-  /** The header of the record at `at`, or null when the record is bad in any way. */
-  #header({ hashes, view }: Records, at: number): RecordHeader | null {
-    if (!hashes.isRight(at)) return null;
-    const after = this.progress;
-    const header = parseRecordHeader(view, at);
-    if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
-    if (header.watermark < after.watermark || header.watermark >= header.lsn) return null;
-    return header.payloadSize > PAYLOAD_SIZE_MAX ? null : header;
-  }
-
-  /** Records begin at multiples of 8. */
-  #badBytes(bytes: Buffer, offset: number, file: { name: string; isLast: boolean }): BadBytes {
-    let next: RecordHeader | null = null;
-    let later: RecordHeader | null = null;
-    const records = this.#recordsOf(bytes);
-    for (let at = offset + 8; at + RECORD_HEADER_SIZE <= bytes.length; at += 8) {
-      const header = this.#header(records, at);
-      if (header === null) continue;
-      later = header;
-      next ??= later;
-      at += recordSize(header.payloadSize) - 8;
-    }
-    return { file: file.name, isLast: file.isLast, offset, size: bytes.length - offset, next, later };
-  }
-}
-
-function* recordsUntilNull(next: () => JournalRecord | null): Generator<JournalRecord, void> {
-  for (let record = next(); record !== null; record = next()) yield record;
 }
 
 /** Numbers of the files that are there, rising. */

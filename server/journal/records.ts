@@ -1,0 +1,171 @@
+/**
+ * The records of one file of a journal, in order, up to its end or to the first that cannot be read.
+ *
+ *   file   | header | record | record | ... | bad or torn bytes |        header: see scan.ts
+ *
+ * Invariant: a record is read only when its hashes are right and it goes on from the one before it.
+ */
+import type { Core } from '@transfer-queue/core/wasm';
+import { ByteReader, FormatError } from './bytes.ts';
+import { readEventFrom } from './event_codecs.ts';
+import type { JournalEvent } from './events.ts';
+import {
+  FILE_HEADER_SIZE,
+  parseRecordHeader,
+  PAYLOAD_SIZE_MAX,
+  RECORD_HEADER_SIZE,
+  recordSize,
+  type RecordHeader,
+} from './format.ts';
+import { RecordHashes } from './record_hashes.ts';
+
+export interface JournalRecord {
+  readonly header: RecordHeader;
+  readonly event: JournalEvent;
+  readonly offset: number;
+}
+
+/** A file whose header is sound. */
+export interface FileBytes {
+  readonly core: Core;
+  readonly bytes: Buffer;
+  readonly name: string;
+  readonly number: number;
+  readonly isLast: boolean;
+  readonly lsnBefore: number;
+}
+
+/** The bytes of a file that are no record, and the first and the last valid record behind them. */
+export interface BadBytes {
+  readonly file: string;
+  readonly isLast: boolean;
+  readonly offset: number;
+  readonly size: number;
+  readonly next: RecordHeader | null;
+  readonly later: RecordHeader | null;
+}
+
+/** Why the records of a file ended early. */
+export type RecordFinding =
+  | ({ readonly what: 'record_bad' } & BadBytes)
+  | {
+      readonly what: 'record_senseless';
+      readonly file: string;
+      readonly offset: number;
+      readonly lsn: number;
+      readonly why: string;
+    };
+
+/** What was read of a journal so far. */
+export interface Progress {
+  lsn: number;
+  timestamp: number;
+  watermark: number;
+  bootId: string;
+  /** The file read last, and where its records end. */
+  fileNumber: number;
+  offset: number;
+}
+
+export class JournalFile {
+  readonly name: string;
+  readonly number: number;
+  readonly size: number;
+  readonly lsnBefore: number;
+  readonly #file: FileBytes;
+  readonly #progress: Progress;
+  readonly #headers: Headers;
+  readonly #source: ByteReader;
+  #nextAt = FILE_HEADER_SIZE;
+  #finding: RecordFinding | null = null;
+
+  /** `progress` stands where the file begins, and moves on with its records. */
+  constructor(file: FileBytes, progress: Progress) {
+    this.name = file.name;
+    this.number = file.number;
+    this.size = file.bytes.length;
+    this.lsnBefore = file.lsnBefore;
+    this.#file = file;
+    this.#progress = progress;
+    this.#headers = new Headers(file);
+    this.#source = new ByteReader(file.bytes);
+  }
+
+  /** Null while all that was read is sound. */
+  get finding(): RecordFinding | null {
+    return this.#finding;
+  }
+
+  /** The next record, or null at the end of the file or at a finding. Until then `progress` stands at this one. */
+  next(): JournalRecord | null {
+    const progress = this.#progress;
+    const offset = this.#nextAt;
+    progress.offset = offset;
+    if (this.#finding !== null || offset >= this.size) return null;
+    const header = this.#headers.at(offset, progress);
+    if (header === null) {
+      this.#finding = { what: 'record_bad', ...badBytes(this.#file, offset, progress) };
+      return null;
+    }
+    const event = this.#event(header, offset);
+    if (event === null) return null;
+    if (event.type === 'descriptor') progress.bootId = event.bootId;
+    progress.lsn = header.lsn;
+    progress.timestamp = header.timestamp;
+    progress.watermark = header.watermark;
+    this.#nextAt = offset + recordSize(header.payloadSize);
+    return { header, event, offset };
+  }
+
+  /** The same as an iterable, to be read to its end. */
+  *records(): Generator<JournalRecord, void> {
+    for (let record = this.next(); record !== null; record = this.next()) yield record;
+  }
+
+  #event(header: RecordHeader, offset: number): JournalEvent | null {
+    const payloadAt = offset + RECORD_HEADER_SIZE;
+    try {
+      return readEventFrom(header.type, this.#source.turnTo(payloadAt, payloadAt + header.payloadSize));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      this.#finding = { what: 'record_senseless', file: this.name, offset, lsn: header.lsn, why: error.message };
+      return null;
+    }
+  }
+}
+
+/** What is behind the records before `offset`, which `progress` has seen. */
+export function badBytes(file: Omit<FileBytes, 'lsnBefore'>, offset: number, progress: Progress): BadBytes {
+  const { bytes, name, isLast } = file;
+  const headers = new Headers(file);
+  let next: RecordHeader | null = null;
+  let later: RecordHeader | null = null;
+  // Records begin at multiples of 8.
+  for (let at = offset + 8; at + RECORD_HEADER_SIZE <= bytes.length; at += 8) {
+    const header = headers.at(at, progress);
+    if (header === null) continue;
+    later = header;
+    next ??= later;
+    at += recordSize(header.payloadSize) - 8;
+  }
+  return { file: name, isLast, offset, size: bytes.length - offset, next, later };
+}
+
+class Headers {
+  readonly #view: DataView;
+  readonly #hashes: RecordHashes;
+
+  constructor({ core, bytes }: Pick<FileBytes, 'core' | 'bytes'>) {
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#hashes = new RecordHashes(core, bytes);
+  }
+
+  /** The header of the record at `at`, or null when the record is bad in any way. */
+  at(at: number, after: Progress): RecordHeader | null {
+    if (!this.#hashes.isRight(at)) return null;
+    const header = parseRecordHeader(this.#view, at);
+    if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
+    if (header.watermark < after.watermark || header.watermark >= header.lsn) return null;
+    return header.payloadSize > PAYLOAD_SIZE_MAX ? null : header;
+  }
+}
