@@ -159,8 +159,8 @@ export class NodeState {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
       rows += count;
     }
-    const outcome = { kind: 'put', partition: event.partition, lsn, rows, commit } as const;
-    this.requests.set(event.requestId, outcome, level === 'memory');
+    const { requestId, partition } = event;
+    if (requestId !== '') this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
     return rows;
   }
 

@@ -15,6 +15,10 @@ export class FormatError extends Error {
   }
 }
 
+/** Names up to this size come again and again. */
+const NAME_SIZE_MAX = 64;
+const NAMES_KEPT = 64;
+
 const TWO_32 = 2 ** 32;
 const SIZE_START = 4096;
 
@@ -98,6 +102,8 @@ export class ByteReader {
   readonly #bytes: Buffer;
   /** A DataView reads a number in a few instructions, the methods of a Buffer in a call. */
   readonly #view: DataView;
+  /** Names that were read, each at a place that its bytes say. */
+  readonly #names = new Array<Name | undefined>(NAMES_KEPT).fill(undefined);
   #at = 0;
   #end: number;
 
@@ -163,6 +169,20 @@ export class ByteReader {
     return size === 0 ? '' : this.#bytes.toString('utf8', at, at + size);
   }
 
+  /** As `text`, for what mostly was read before: to make a string of bytes costs more than to compare them. */
+  name(): string {
+    const size = this.u32();
+    const at = this.#take(size);
+    if (size === 0 || size > NAME_SIZE_MAX) return size === 0 ? '' : this.#bytes.toString('utf8', at, at + size);
+    const bytes = this.#bytes;
+    const place = (size + bytes[at] + 7 * bytes[at + size - 1]) % NAMES_KEPT;
+    const known = this.#names[place];
+    if (known !== undefined && isAt(bytes, at, known.bytes, size)) return known.text;
+    const text = bytes.toString('utf8', at, at + size);
+    this.#names[place] = { text, bytes: bytes.subarray(at, at + size) };
+    return text;
+  }
+
   /** A copy, so that it outlives the buffer it was read from. */
   bytes(): Uint8Array {
     const size = this.u32();
@@ -189,6 +209,17 @@ export class ByteReader {
     for (let i = 0; i < count; i++) values[i] = numberAt(this.#view, at + 8 * i);
     return values;
   }
+}
+
+interface Name {
+  readonly text: string;
+  readonly bytes: Uint8Array;
+}
+
+function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array, size: number): boolean {
+  if (wanted.length !== size) return false;
+  for (let i = 0; i < size; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }
 
 export function writeNumber(bytes: Buffer, at: number, value: number): void {

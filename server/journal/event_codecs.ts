@@ -144,14 +144,15 @@ const claim: Codec<ClaimEvent> = {
   read(source) {
     const partition = source.u32();
     const requestId = source.text();
-    const task = source.text();
+    const task = source.name();
     const counter = source.number();
     const epoch = source.number();
     const leaseMs = source.u32();
     const autoAck = source.u8() === 1;
-    const fields = Array.from(source.numbers());
+    const fields = source.list();
     const ids = source.numbers();
-    const attempts = Uint16Array.from(ids, () => source.u16());
+    const attempts = new Uint16Array(ids.length);
+    for (let i = 0; i < attempts.length; i++) attempts[i] = source.u16();
     return {
       type: 'claim',
       partition,

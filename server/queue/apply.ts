@@ -18,8 +18,8 @@ export function applyInsert(queue: PartitionQueue, insert: Insert): number {
   if (insert.ids.length === 0) return 0;
   if (queue.orphans.size > 0) for (const id of insert.ids) disownOrphan(queue, id);
   const rowsBefore = queue.slots.rows;
-  const list = insertRows(queue.slots, insert.ids, insert.fields);
-  const pageLowest = pageNumberOf(queue.slots, list[0]);
+  const slotLowest = insertRows(queue.slots, insert.ids, insert.fields);
+  const pageLowest = pageNumberOf(queue.slots, slotLowest);
   for (const task of queue.tasks.values()) task.cursor = Math.min(task.cursor, pageLowest);
   return queue.slots.rows - rowsBefore;
 }

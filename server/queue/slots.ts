@@ -73,20 +73,23 @@ export function pageNumberOf(slots: Slots, slot: number): number {
 /** Most lists are short, and making an array costs more than what is done with it. As many as calls nest. */
 const SHORT_LENGTH = 1_024;
 const spare: Uint32Array[] = [];
+/** The slots of the rows of a short put. */
+const reserved = new Float64Array(SHORT_LENGTH);
 
-/** Hands on the rising `list` page by page; slots of freed pages are passed over. `offsets` is reused. */
+/** Hands on the rising `list`, or what of it is before `end`, page by page; slots of freed pages are passed over. `offsets` is reused. */
 export function eachPage(
   slots: Slots,
   list: Float64Array,
   visit: (page: Page, offsets: Uint32Array, count: number) => void,
+  end = list.length,
 ): void {
-  const isShort = list.length <= SHORT_LENGTH;
-  const length = isShort ? SHORT_LENGTH : Math.min(list.length, slots.pageBits);
+  const isShort = end <= SHORT_LENGTH;
+  const length = isShort ? SHORT_LENGTH : Math.min(end, slots.pageBits);
   const offsets = (isShort ? spare.pop() : undefined) ?? new Uint32Array(length);
-  for (let from = 0; from < list.length;) {
+  for (let from = 0; from < end;) {
     const start = list[from] - offsetOf(slots, list[from]);
     let count = 0;
-    while (from < list.length && list[from] < start + slots.pageBits) {
+    while (from < end && list[from] < start + slots.pageBits) {
       offsets[count] = list[from] - start;
       count += 1;
       from += 1;
@@ -97,20 +100,22 @@ export function eachPage(
   if (isShort) spare.push(offsets);
 }
 
-/** Gives rows fields, and slots where they have none; returns their slots, rising. */
-export function insertRows(slots: Slots, ids: Float64Array, fields: readonly number[]): Float64Array {
+/** Gives rows fields, and slots where they have none; returns the lowest of their slots. */
+export function insertRows(slots: Slots, ids: Float64Array, fields: readonly number[]): number {
   const list = reserve(slots, ids);
-  eachPage(slots, list, (page, offsets, count) => {
+  const give = (page: Page, offsets: Uint32Array, count: number): void => {
     countMembers(slots, page, offsets, count);
     const rowsNew = setBits(slots, page, LIVE_UNIT, offsets, count);
     page.rows += rowsNew;
     slots.rows += rowsNew;
-    for (const field of fields) {
-      needField(slots, page, field);
-      countField(slots, field, setBits(slots, page, fieldUnit(field), offsets, count));
+    for (let i = 0; i < fields.length; i += 1) {
+      needField(slots, page, fields[i]);
+      const bitsNew = setBits(slots, page, fieldUnit(fields[i]), offsets, count);
+      if (bitsNew > 0) countField(slots, fields[i], bitsNew);
     }
-  });
-  return list;
+  };
+  eachPage(slots, list, give, ids.length);
+  return list[0];
 }
 
 /** Takes live rows, given by rising slots, out of all bitmaps of presence; frees what they leave empty. */
@@ -138,11 +143,14 @@ export function countField(slots: Slots, field: number, change: number): void {
   else slots.fieldRows.delete(field);
 }
 
-/** The slots of the rows, rising; a group that is not known gets its run. Siblings mostly come one after the other. */
+/**
+ * The slots of the rows, rising, valid until the next call; a group that is not known gets its run. Siblings mostly
+ * come one after the other.
+ */
 function reserve(slots: Slots, ids: Float64Array): Float64Array {
   const pageCount = slots.pages.length;
   const runCount = pageCount === 0 ? 0 : slots.pages[pageCount - 1].runs;
-  const list = new Float64Array(ids.length);
+  const list = ids.length > SHORT_LENGTH ? new Float64Array(ids.length) : reserved;
   let groupBefore = -1;
   let base = -1;
   let rising = true;
@@ -157,12 +165,13 @@ function reserve(slots: Slots, ids: Float64Array): Float64Array {
     rising &&= i === 0 || list[i] > list[i - 1];
   }
   noteRuns(slots, pageCount, runCount);
-  return rising ? list : list.sort();
+  if (!rising) list.subarray(0, ids.length).sort();
+  return list;
 }
 
 function countMembers(slots: Slots, page: Page, offsets: Uint32Array, count: number): void {
   for (let i = 0; i < count; i += 1) {
-    if (slots.bitmaps.has(page.live, offsets[i])) continue;
-    page.members[Math.floor(offsets[i] / slots.groupSize)] += 1;
+    const run = Math.floor(offsets[i] / slots.groupSize);
+    if (page.members[run] === 0 || !slots.bitmaps.has(page.live, offsets[i])) page.members[run] += 1;
   }
 }
