@@ -154,7 +154,7 @@ export class NodeState {
       if (rowsKnown !== null) this.#rowsChange(event.partition);
       return rowsKnown;
     };
-    this.store.applyInsert(event, { lsn, level, known });
+    this.store.applyInsert(event, { lsn, known });
     for (const { ids, columns, rows: count } of event.batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
       rows += count;

@@ -28,7 +28,6 @@ export interface ExtentContent {
   readonly place: Place;
   readonly length: number;
   readonly blocks: Uint8Array;
-  readonly level: AckLevel;
   /** How many batches the put had. */
   readonly batchCount: number;
 }
@@ -40,7 +39,6 @@ export class LiveExtent implements SegmentExtent {
   readonly key: number;
   readonly partition: Partition;
   readonly length: number;
-  readonly level: AckLevel;
   /** Batches that live. */
   refs = 0;
   /** The tree has a record of it. */
@@ -58,13 +56,15 @@ export class LiveExtent implements SegmentExtent {
   readonly #hashes: Uint8Array | null;
   /** The only batch, which most have, or all of them. */
   #batches: StoredBatch | undefined | (StoredBatch | undefined)[];
+  /** The only batch while it is not made: of most puts that a start replays nobody asks for it. */
+  #unmadeRows = 0;
+  #unmadeCells: CellPlaces | null = null;
 
   constructor(partition: Partition, content: ExtentContent) {
     const { blocks, place, batchCount } = content;
     this.key = content.key;
     this.partition = partition;
     this.length = content.length;
-    this.level = content.level;
     this.#segment = place.segment;
     this.#offset = place.offset;
     const isOne = blocks.length === HASH_SIZE;
@@ -83,6 +83,11 @@ export class LiveExtent implements SegmentExtent {
     this.#offset = offset;
   }
 
+  /** Extents of different levels never share a segment. */
+  get level(): AckLevel {
+    return this.#segment.level;
+  }
+
   get blocks(): Uint8Array {
     if (this.#hashes !== null) return this.#hashes;
     return new Uint8Array(Int32Array.of(this.#hashLow, this.#hashHigh).buffer);
@@ -90,16 +95,37 @@ export class LiveExtent implements SegmentExtent {
 
   /** By place in the put; undefined for one that is dead. */
   get batches(): readonly (StoredBatch | undefined)[] {
-    return Array.isArray(this.#batches) ? this.#batches : [this.#batches];
+    return Array.isArray(this.#batches) ? this.#batches : [this.batch(0)];
   }
 
   batch(place: number): StoredBatch | undefined {
-    return Array.isArray(this.#batches) ? this.#batches[place] : place === 0 ? this.#batches : undefined;
+    if (Array.isArray(this.#batches)) return this.#batches[place];
+    if (place > 0) return undefined;
+    if (this.#unmadeCells !== null) {
+      const rows = this.#unmadeRows;
+      this.#batches = new StoredBatch(this, 0, { lsn: this.key, rows, rowsLive: rows, cells: this.#unmadeCells });
+      this.#unmadeCells = null;
+    }
+    return this.#batches;
   }
 
-  setBatch(place: number, batch: StoredBatch | undefined): void {
-    if (Array.isArray(this.#batches)) this.#batches[place] = batch;
-    else this.#batches = batch;
+  addBatch(place: number, content: BatchContent): void {
+    this.refs++;
+    if (Array.isArray(this.#batches)) {
+      this.#batches[place] = new StoredBatch(this, place, content);
+    } else if (content.lsn === this.key && content.rowsLive === content.rows) {
+      this.#unmadeRows = content.rows;
+      this.#unmadeCells = content.cells;
+    } else {
+      this.#batches = new StoredBatch(this, 0, content);
+    }
+  }
+
+  /** It is dead. */
+  removeBatch(place: number): void {
+    this.refs--;
+    if (Array.isArray(this.#batches)) this.#batches[place] = undefined;
+    else this.#batches = undefined;
   }
 }
 

@@ -140,13 +140,13 @@ function loadExtent(store: Store, partitionId: number, key: number, source: Byte
   const blocks = source.bytes();
   const segment = store.segments.adopt({ segment: id, offset, length }, level);
   const batchCount = source.u32();
-  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, level, batchCount });
+  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, batchCount });
   extent.saved = true;
   for (let place = 0; place < batchCount; place++) {
     const rows = source.u32();
     const lsn = source.number();
     const cells = store.cellPlaces.of(readColumns(source));
-    if (rows > 0) store.addBatch(extent, place, { lsn, rows, rowsLive: rows, cells });
+    if (rows > 0) extent.addBatch(place, { lsn, rows, rowsLive: rows, cells });
   }
 }
 

@@ -18,6 +18,7 @@ import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } fr
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
 import {
+  batchNumber,
   ExtentsOfPartition,
   fieldsOf,
   isSaved,
@@ -26,7 +27,6 @@ import {
   placeOfBatch,
   StoredBatch,
   UnsavedExtents,
-  type BatchContent,
   type ExtentContent,
   type Partition,
 } from './partition.ts';
@@ -169,24 +169,24 @@ export class Store {
   /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
   applyInsert(
     event: InsertEvent,
-    placed: { lsn: number; level: LiveExtent['level']; known: (ids: Float64Array) => Uint8Array | null },
+    placed: { lsn: number; known: (ids: Float64Array) => Uint8Array | null },
   ): void {
-    const { lsn, level, known } = placed;
+    const { lsn, known } = placed;
     const partition = this.#byId.get(event.partition);
     const segment = this.segments.get(event.extent.segment);
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
     const batchCount = event.batches.length;
     const place = { segment, offset };
-    const extent = this.addExtent(partition, { key: lsn, place, length, blocks, level, batchCount });
+    const extent = this.addExtent(partition, { key: lsn, place, length, blocks, batchCount });
     this.#noteExtent(extent);
     this.#changed(partition, lsn);
     for (let at = 0; at < batchCount; at++) {
       const { rows, ids, columns } = event.batches[at];
       if (rows === 0) continue;
       const cells = this.cellPlaces.of(columns);
-      const batch = this.addBatch(extent, at, { lsn, rows, rowsLive: rows, cells });
-      partition.index.add({ ids, known: known(ids), batch: batch.number, lsn });
+      extent.addBatch(at, { lsn, rows, rowsLive: rows, cells });
+      partition.index.add({ ids, known: known(ids), batch: batchNumber(lsn, at), lsn });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
   }
@@ -198,13 +198,6 @@ export class Store {
     this.segments.register(extent);
     partition.bytes += extent.length;
     return extent;
-  }
-
-  addBatch(extent: LiveExtent, place: number, content: BatchContent): StoredBatch {
-    const batch = new StoredBatch(extent, place, content);
-    extent.setBatch(place, batch);
-    extent.refs++;
-    return batch;
   }
 
   /** The rows are there and ready. */
@@ -231,17 +224,18 @@ export class Store {
     if (old === undefined) return false;
     invariant(segment !== undefined, 'the segment of a rewritten extent is there');
     const { offset, length, blocks } = event.extent;
-    const { partition, level } = old;
+    const { partition } = old;
     const batchCount = event.batches.length;
     const extent = this.addExtent(partition, {
-      ...{ key: lsn, place: { segment, offset }, length, blocks, level, batchCount },
+      ...{ key: lsn, place: { segment, offset }, length, blocks, batchCount },
     });
     this.#noteExtent(extent);
     for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {
       const before = this.knownBatch(number);
       if (before === undefined) continue;
       const cells = this.cellPlaces.of(columns);
-      const batch = this.addBatch(extent, place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, cells });
+      extent.addBatch(place, { lsn: before.lsn, rows: ids.length, rowsLive: 0, cells });
+      const batch = extent.batch(place)!;
       batch.rowsLive = partition.index.replace({ ids, ordinals, batch: number, by: batch.number, lsn });
       if (batch.rowsLive < batch.rows) this.#noteRowsLive(batch);
       this.#buryIfDead(batch);
@@ -349,11 +343,10 @@ export class Store {
     }
     const { extent, place } = batch;
     if (extent.batch(place) === undefined) return;
-    extent.setBatch(place, undefined);
+    extent.removeBatch(place);
     // The record of an extent that is yet to be saved leaves it out.
     if (extent.saved) this.#noteRowsLive(batch);
     else this.dirty.batches.delete(batch);
-    extent.refs--;
     if (extent.refs === 0) this.#dropExtent(extent);
   }
 

@@ -75,7 +75,7 @@ export class StoreWorld {
     this.store.segments.adopt(extent, level);
     const at = this.#next();
     const knownRows = (ids: Float64Array): Uint8Array => Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
-    this.store.applyInsert(event, { lsn: at, level, known: knownRows });
+    this.store.applyInsert(event, { lsn: at, known: knownRows });
     for (const id of seen) known.add(id);
   }
 
