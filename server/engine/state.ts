@@ -35,6 +35,12 @@ export class NodeState {
   readonly grants = new Grants();
   readonly #bitmaps: Bitmaps;
   readonly #queues = new Map<number, PartitionQueue>();
+  /** Which rows of a put are there, by place: those are about to show other puts than they do. One for all puts. */
+  readonly #known = ({ id }: Partition, ids: Float64Array): Uint8Array | null => {
+    const known = knownRows(this.#queues.get(id)!, ids);
+    if (known !== null) this.#rowsChange(id);
+    return known;
+  };
 
   constructor(options: { store: Store; bitmaps: Bitmaps }) {
     this.store = options.store;
@@ -149,18 +155,14 @@ export class NodeState {
       machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
       this.grants.end(event.ackClaim);
     }
-    const known = (ids: Float64Array): Uint8Array | null => {
-      const rowsKnown = knownRows(queue, ids);
-      if (rowsKnown !== null) this.#rowsChange(event.partition);
-      return rowsKnown;
-    };
-    this.store.applyInsert(event, { lsn, known });
+    this.store.applyInsert(event, { lsn, known: this.#known });
     for (const { ids, columns, rows: count } of event.batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
       rows += count;
     }
     const { requestId, partition } = event;
-    if (requestId !== '') this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
+    if (requestId !== '')
+      this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
     return rows;
   }
 

@@ -42,16 +42,18 @@ export function applyDelete(queue: PartitionQueue, ids: Float64Array): number {
 
 export function applyClaim(queue: PartitionQueue, event: ClaimEvent, now: number): void {
   const slots = new Float64Array(event.ids.length);
+  let isRising = true;
   for (let i = 0; i < slots.length; i += 1) {
     slots[i] = slotOf(queue.slots, event.ids[i]);
     invariant(slots[i] >= 0, 'a claim takes a row that is not there');
+    isRising &&= i === 0 || slots[i] > slots[i - 1];
   }
   invariant(event.claim > 0 && !queue.claims.has(event.claim), 'claim numbers are positive and new');
   const claim: Claim = {
     claim: event.claim,
     task: taskFor(queue, event.task, event.fields),
     requestId: event.requestId,
-    slots: slots.sort(),
+    slots: isRising ? slots : slots.sort(),
     leaseMs: event.leaseMs,
     deadlineMs: now + event.leaseMs,
     heapAt: -1,

@@ -44,7 +44,8 @@ export function createSlots(groupSize: number, bitmaps: Bitmaps): Slots {
 export function slotOf(slots: Slots, id: number): number {
   const group = Math.floor(id / slots.groupSize);
   const base = lookUp(slots.table, group);
-  if (base < 0) return -1;
+  // A group that is known has a live row: of one row, this one.
+  if (base < 0 || slots.groupSize === 1) return base;
   const slot = base + (id - group * slots.groupSize);
   const page = pageOf(slots, slot)!;
   return slots.bitmaps.has(page.live, offsetOf(slots, slot)) ? slot : -1;

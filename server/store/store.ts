@@ -17,6 +17,7 @@ import { TreeIndex } from '../index/tree_index.ts';
 import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
+import type { StoredBatch } from './partition.ts';
 import {
   batchNumber,
   ExtentsOfPartition,
@@ -25,7 +26,6 @@ import {
   lsnOfBatch,
   LiveExtent,
   placeOfBatch,
-  StoredBatch,
   UnsavedExtents,
   type ExtentContent,
   type Partition,
@@ -169,7 +169,7 @@ export class Store {
   /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
   applyInsert(
     event: InsertEvent,
-    placed: { lsn: number; known: (ids: Float64Array) => Uint8Array | null },
+    placed: { lsn: number; known: (partition: Partition, ids: Float64Array) => Uint8Array | null },
   ): void {
     const { lsn, known } = placed;
     const partition = this.#byId.get(event.partition);
@@ -186,7 +186,7 @@ export class Store {
       if (rows === 0) continue;
       const cells = this.cellPlaces.of(columns);
       extent.addBatch(at, { lsn, rows, rowsLive: rows, cells });
-      partition.index.add({ ids, known: known(ids), batch: batchNumber(lsn, at), lsn });
+      partition.index.add({ ids, known: known(partition, ids), batch: batchNumber(lsn, at), lsn });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
   }

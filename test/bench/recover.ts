@@ -1,6 +1,8 @@
 /**
  * Suite `recover`: how long a start takes. After a checkpoint, with many rows; out of the journal, event by event; and
  * as a process that was killed with data behind its last checkpoint, until it answers a read.
+ *
+ * Each start has a process of its own, as in life: nothing is compiled yet, and no heap of an earlier start is there.
  */
 
 import { spawn } from 'node:child_process';
@@ -11,39 +13,19 @@ import { encodeBatch } from '../../core/arrow/index.ts';
 import { mediaTypes } from '../../core/protocol.ts';
 import { loadCore } from '../../core/wasm.ts';
 import { endClaim } from '../../server/engine/claims.ts';
-import { openNode, type NodeOptions, type OpenedNode } from '../../server/engine/open.ts';
-import { realEnv } from '../../server/env/real.ts';
 import { claimOf, declareTest, putBody } from '../support/node.ts';
-import { quietLog } from '../support/sim_env.ts';
 import { timeMs } from './runner/measure.ts';
+import { openDirectory, openElsewhere, type Opening } from './runner/open.ts';
 import { readyUrl, serverCommand } from './runner/server.ts';
 import type { BenchContext } from './runner/suite.ts';
 
 const ROWS_PER_PUT = 1_000;
 const ROUNDS = 5;
-const never = { memtableSize: Infinity, journalSize: Infinity, intervalMs: Infinity };
 
 export async function run(context: BenchContext): Promise<void> {
   await benchCheckpoint(context);
   await benchJournal(context);
   await benchKilled(context);
-}
-
-function open(directory: string, checkpoints: NodeOptions['checkpoints'] = never): Promise<OpenedNode> {
-  return openNode({
-    env: realEnv(quietLog),
-    core: loadCore(),
-    directory,
-    memorySize: 256 << 20,
-    frameSize: 16 << 20,
-    blockCacheSize: 16 << 20,
-    indexCacheSize: 64 << 20,
-    syncIntervalMs: 1_000,
-    memoryWaitMsMax: 10_000,
-    putBodySizeMax: 128 << 20,
-    answerSizeMax: 1 << 30,
-    checkpoints,
-  });
 }
 
 async function withDirectory(use: (directory: string) => Promise<void>): Promise<void> {
@@ -65,7 +47,7 @@ function scalars(first: number, rows: number): Buffer {
 async function benchCheckpoint({ quick, report }: BenchContext): Promise<void> {
   const rows = quick ? 200_000 : 1_000_000;
   await withDirectory(async (directory) => {
-    const opened = await open(directory, undefined);
+    const opened = await openDirectory(directory);
     await declareTest(opened.node, 'p');
     for (let first = 0; first < rows; first += ROWS_PER_PUT)
       await putBody(opened.node, 'p', scalars(first, ROWS_PER_PUT));
@@ -74,10 +56,9 @@ async function benchCheckpoint({ quick, report }: BenchContext): Promise<void> {
     const ours: number[] = [];
     const peer: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      let again: OpenedNode | undefined;
-      ours.push(await timeMs(async () => (again = await open(directory))));
-      checkRows(again!, rows);
-      await again!.close();
+      const opening = await openElsewhere(directory);
+      checkRows(opening, rows);
+      ours.push(opening.ms);
       peer.push(await timeMs(() => readAll(join(directory, 'tree'))));
     }
     const peerName = 'reading the files of the tree';
@@ -86,16 +67,15 @@ async function benchCheckpoint({ quick, report }: BenchContext): Promise<void> {
   });
 }
 
-function checkRows({ node }: OpenedNode, rows: number): void {
-  const found = node.parts.state.queue(node.partition('p')).slots.rows;
-  if (found !== rows) throw new Error(`${found} of ${rows} rows are there after the start`);
+function checkRows({ rows }: Opening, wanted: number): void {
+  if (rows !== wanted) throw new Error(`${rows} of ${wanted} rows are there after the start`);
 }
 
 /** Puts of one row, and claims and acks of eight rows: what a journal of small samples is made of. */
 async function benchJournal({ quick, report }: BenchContext): Promise<void> {
   const puts = quick ? 40_000 : 400_000;
   await withDirectory(async (directory) => {
-    const opened = await open(directory);
+    const opened = await openDirectory(directory);
     const { node } = opened;
     await declareTest(node, 'p');
     for (let first = 0; first < puts; first += 64) {
@@ -111,13 +91,11 @@ async function benchJournal({ quick, report }: BenchContext): Promise<void> {
     const ours: number[] = [];
     const peer: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      let again: OpenedNode | undefined;
-      const ms = await timeMs(async () => (again = await open(directory)));
-      ours.push(again!.recovery.events / (ms / 1000));
-      checkRows(again!, Math.ceil(puts / 64) * 64);
-      await again!.close();
+      const opening = await openElsewhere(directory);
+      checkRows(opening, Math.ceil(puts / 64) * 64);
+      ours.push(opening.events / (opening.ms / 1000));
       const readMs = await timeMs(() => hashAll(join(directory, 'journal')));
-      peer.push(again!.recovery.events / (readMs / 1000));
+      peer.push(opening.events / (readMs / 1000));
     }
     const peerName = 'reading and hashing the journal';
     const measured = { metric: 'events', unit: '1/s', better: 'higher', ours, peer, peerName } as const;
