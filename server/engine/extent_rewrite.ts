@@ -26,6 +26,7 @@ import { isWasteful, Survey, SURVEY_PERIOD_MS } from '../store/survey.ts';
 import type { Arena } from '../tier/arena.ts';
 import { blockCount, blockSize } from '../tier/blocks.ts';
 import { Pace } from '../tier/pace.ts';
+import type { IdList } from './state.ts';
 
 export const REWRITE_BYTES_PER_SECOND = 64 << 20;
 /** Extents that are looked at between two turns of the event loop. */
@@ -42,7 +43,7 @@ export interface ExtentRewriteOptions {
   readonly damage: Damage;
   readonly extents: () => Iterable<LiveExtent>;
   /** Rows that are there and that the index must load first; null when it need not. */
-  readonly unready: (partition: Partition, lists: readonly Float64Array[]) => Float64Array | null;
+  readonly unready: (partition: Partition, lists: readonly IdList[]) => Float64Array | null;
   /** Makes the event happen in this turn; resolves when it is written. */
   readonly commit: (event: RewriteEvent) => Promise<unknown>;
   readonly bytesPerSecond?: number;
@@ -221,10 +222,9 @@ export class ExtentRewrite {
     const { unready, commit } = this.#options;
     const { length, batches, blocks, room } = written;
     const { partition } = extent;
-    const lists = batches.map(({ ids }) => ids);
     try {
       await this.#env.fail('segment.move');
-      for (let ids = unready(partition, lists); ids !== null; ids = unready(partition, lists)) {
+      for (let ids = unready(partition, batches); ids !== null; ids = unready(partition, batches)) {
         await partition.index.load(ids);
       }
     } catch (error) {

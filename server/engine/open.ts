@@ -42,7 +42,7 @@ import { openTree } from '../tree/tree.ts';
 import { checkpointLimits, type CheckpointLimits, type CheckpointMark } from './checkpoint.ts';
 import { Node } from './node.ts';
 import { loadState } from './saved.ts';
-import { NodeState } from './state.ts';
+import { NodeState, type IdList } from './state.ts';
 import { ClaimTokens } from './tokens.ts';
 
 export interface NodeOptions {
@@ -81,7 +81,6 @@ export interface Recovery {
 
 const TOKEN_KEY_SIZE = 32;
 const DONE = Promise.resolve();
-const NO_ROWS: readonly Float64Array[] = [];
 const SCRUB_RATE = 20 << 20;
 /** A memtable takes half of what the cache of the index does, within these bounds. */
 const MEMTABLE_SIZE_MIN = 1 << 20;
@@ -247,8 +246,8 @@ function replayEvent(
   header: RecordHeader,
 ): void | Promise<void> {
   const lists = rowsOf(event);
-  const partition = lists.length === 0 ? undefined : state.store.partitionById((event as InsertEvent).partition);
-  if (partition === undefined || state.unready(partition, lists) === null) {
+  const partition = lists === null ? undefined : state.store.partitionById((event as InsertEvent).partition);
+  if (lists === null || partition === undefined || state.unready(partition, lists) === null) {
     return applyEvent(state, segments, event, header);
   }
   return loadAll(state, partition, lists).then(() => applyEvent(state, segments, event, header));
@@ -265,16 +264,16 @@ function applyEvent(
   state.apply(event, { lsn, level, commit: DONE, now: 0, replayed: true });
 }
 
-async function loadAll(state: NodeState, partition: Partition, lists: readonly Float64Array[]): Promise<void> {
+async function loadAll(state: NodeState, partition: Partition, lists: readonly IdList[]): Promise<void> {
   for (let ids = state.unready(partition, lists); ids !== null; ids = state.unready(partition, lists)) {
     await partition.index.load(ids);
   }
 }
 
 /** The rows that an event needs in memory if they are there. */
-function rowsOf(event: JournalEvent): readonly Float64Array[] {
-  if (event.type === 'insert' || event.type === 'rewrite') return event.batches.map(({ ids }) => ids);
-  return event.type === 'delete' ? [event.ids] : NO_ROWS;
+function rowsOf(event: JournalEvent): readonly IdList[] | null {
+  if (event.type === 'insert' || event.type === 'rewrite') return event.batches;
+  return event.type === 'delete' ? [event] : null;
 }
 
 /** A copy of an extent that died before is forgotten with it. */

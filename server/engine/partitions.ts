@@ -130,7 +130,7 @@ export async function deleteRows(
   const { state } = node.parts;
   const partition = node.partition(name);
   const obstacle = (): Promise<void> | null => {
-    const ids = state.unready(partition, [rows.ids]);
+    const ids = state.unready(partition, [rows]);
     return ids === null ? node.journalRoom(partition.settings.ack) : partition.index.load(ids);
   };
   for (let wait = obstacle(); wait !== null; wait = obstacle()) await wait;

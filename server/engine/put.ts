@@ -25,6 +25,7 @@ import type { PutCommand } from './commands.ts';
 import { commitDeclaration, planColumns } from './partitions.ts';
 import type { Node } from './node.ts';
 import type { RequestOutcome } from './requests.ts';
+import type { IdList } from './state.ts';
 
 /** Bytes are hashed in steps of about this size while they arrive, and are still in the cache. */
 const HASH_STEP = 256 << 10;
@@ -140,8 +141,8 @@ export class Put {
       await this.#writes.finish(length);
       if (this.#level === 'disk') await this.#syncData();
       await this.#node.checkpoints.admit();
-      const lists = walked.batches.map((batch) => batch.ids);
-      for (let wait = this.#obstacle(lists); wait !== null; wait = this.#obstacle(lists)) await wait;
+      const { batches } = walked;
+      for (let wait = this.#obstacle(batches); wait !== null; wait = this.#obstacle(batches)) await wait;
       return await this.#commit(walked, length);
     } catch (error) {
       await this.abort();
@@ -150,9 +151,9 @@ export class Put {
   }
 
   /** What the commit has to wait for: rows that lie on disk, room in the journal. Null when it can be now. */
-  #obstacle(lists: readonly Float64Array[]): Promise<void> | null {
+  #obstacle(batches: readonly IdList[]): Promise<void> | null {
     const node = this.#node;
-    const ids = node.parts.state.unready(this.#partition, lists);
+    const ids = node.parts.state.unready(this.#partition, batches);
     if (ids !== null) return this.#partition.index.load(ids);
     const room = node.journalRoom(this.#level);
     // What held the journal up may have been a full disk.

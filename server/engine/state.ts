@@ -29,6 +29,11 @@ export interface Placed {
   readonly replayed: boolean;
 }
 
+/** Something about rows: a batch of a put, a delete. */
+export interface IdList {
+  readonly ids: Float64Array;
+}
+
 export class NodeState {
   readonly store: Store;
   readonly requests = new RequestTable();
@@ -71,11 +76,11 @@ export class NodeState {
   }
 
   /** Rows that are there and that the index must load before they are put again or removed; null when it need not. */
-  unready(partition: Partition, lists: readonly Float64Array[]): Float64Array | null {
+  unready(partition: Partition, lists: readonly IdList[]): Float64Array | null {
     if (partition.dropped) return null;
     const queue = this.queue(partition);
-    for (const list of lists) {
-      const ids = presentRows(queue, list);
+    for (let i = 0; i < lists.length; i++) {
+      const ids = presentRows(queue, lists[i].ids);
       if (ids.length > 0 && !partition.index.ready(ids)) return ids;
     }
     return null;

@@ -124,6 +124,7 @@ export class LiveExtent implements SegmentExtent {
   /** It is dead. */
   removeBatch(place: number): void {
     this.refs--;
+    this.#unmadeCells = null;
     if (Array.isArray(this.#batches)) this.#batches[place] = undefined;
     else this.#batches = undefined;
   }

@@ -51,6 +51,21 @@ describe('events', () => {
 });
 
 describe('bytes', () => {
+  test('names come back as texts do, whatever names were read before', () => {
+    const names = fc.array(
+      fc.oneof(fc.constantFrom('', 'a', 'ab', 'ba', 'é', 'trainer'), fc.string({ maxLength: 80 })),
+    );
+    fc.assert(
+      fc.property(names, (texts) => {
+        const out = new ByteWriter();
+        for (const text of texts) out.text(text);
+        const source = new ByteReader(Buffer.from(out.view()));
+        for (const text of texts) expect(source.name()).toBe(text);
+        expect(source.done).toBe(true);
+      }),
+    );
+  });
+
   test('a writer that is used again writes as a new one', () => {
     const out = new ByteWriter();
     out.text('x'.repeat(10_000));

@@ -74,7 +74,8 @@ export class StoreWorld {
     const event: InsertEvent = { type: 'insert', partition, requestId: '', extent, batches, ackClaim: 0 };
     this.store.segments.adopt(extent, level);
     const at = this.#next();
-    const knownRows = (_: unknown, ids: Float64Array): Uint8Array => Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
+    const knownRows = (_: unknown, ids: Float64Array): Uint8Array =>
+      Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
     this.store.applyInsert(event, { lsn: at, known: knownRows });
     for (const id of seen) known.add(id);
   }
