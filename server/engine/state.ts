@@ -160,7 +160,7 @@ export class NodeState {
       machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
       this.grants.end(event.ackClaim);
     }
-    this.store.applyInsert(event, { lsn, known: this.#known });
+    this.store.applyInsert(event, { lsn, level, known: this.#known });
     for (const { ids, columns, rows: count } of event.batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
       rows += count;

@@ -28,6 +28,7 @@ export interface ExtentContent {
   readonly place: Place;
   readonly length: number;
   readonly blocks: Uint8Array;
+  readonly level: AckLevel;
   /** How many batches the put had. */
   readonly batchCount: number;
 }
@@ -39,6 +40,7 @@ export class LiveExtent implements SegmentExtent {
   readonly key: number;
   readonly partition: Partition;
   readonly length: number;
+  readonly level: AckLevel;
   /** Batches that live. */
   refs = 0;
   /** The tree has a record of it. */
@@ -65,6 +67,7 @@ export class LiveExtent implements SegmentExtent {
     this.key = content.key;
     this.partition = partition;
     this.length = content.length;
+    this.level = content.level;
     this.#segment = place.segment;
     this.#offset = place.offset;
     const isOne = blocks.length === HASH_SIZE;
@@ -81,11 +84,6 @@ export class LiveExtent implements SegmentExtent {
   set place({ segment, offset }: Place) {
     this.#segment = segment;
     this.#offset = offset;
-  }
-
-  /** Extents of different levels never share a segment. */
-  get level(): AckLevel {
-    return this.#segment.level;
   }
 
   get blocks(): Uint8Array {

@@ -140,7 +140,7 @@ function loadExtent(store: Store, partitionId: number, key: number, source: Byte
   const blocks = source.bytes();
   const segment = store.segments.adopt({ segment: id, offset, length }, level);
   const batchCount = source.u32();
-  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, batchCount });
+  const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, level, batchCount });
   extent.saved = true;
   for (let place = 0; place < batchCount; place++) {
     const rows = source.u32();

@@ -169,16 +169,20 @@ export class Store {
   /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
   applyInsert(
     event: InsertEvent,
-    placed: { lsn: number; known: (partition: Partition, ids: Float64Array) => Uint8Array | null },
+    placed: {
+      lsn: number;
+      level: LiveExtent['level'];
+      known: (partition: Partition, ids: Float64Array) => Uint8Array | null;
+    },
   ): void {
-    const { lsn, known } = placed;
+    const { lsn, level, known } = placed;
     const partition = this.#byId.get(event.partition);
     const segment = this.segments.get(event.extent.segment);
     invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
     const { offset, length, blocks } = event.extent;
     const batchCount = event.batches.length;
     const place = { segment, offset };
-    const extent = this.addExtent(partition, { key: lsn, place, length, blocks, batchCount });
+    const extent = this.addExtent(partition, { key: lsn, place, length, blocks, level, batchCount });
     this.#noteExtent(extent);
     this.#changed(partition, lsn);
     for (let at = 0; at < batchCount; at++) {
@@ -224,10 +228,10 @@ export class Store {
     if (old === undefined) return false;
     invariant(segment !== undefined, 'the segment of a rewritten extent is there');
     const { offset, length, blocks } = event.extent;
-    const { partition } = old;
+    const { partition, level } = old;
     const batchCount = event.batches.length;
     const extent = this.addExtent(partition, {
-      ...{ key: lsn, place: { segment, offset }, length, blocks, batchCount },
+      ...{ key: lsn, place: { segment, offset }, length, blocks, level, batchCount },
     });
     this.#noteExtent(extent);
     for (const [place, { batch: number, ids, ordinals, columns }] of event.batches.entries()) {

@@ -76,7 +76,7 @@ export class StoreWorld {
     const at = this.#next();
     const knownRows = (_: unknown, ids: Float64Array): Uint8Array =>
       Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
-    this.store.applyInsert(event, { lsn: at, known: knownRows });
+    this.store.applyInsert(event, { lsn: at, level, known: knownRows });
     for (const id of seen) known.add(id);
   }
 
