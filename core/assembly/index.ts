@@ -25,7 +25,7 @@ export { gather, rebase_offsets, check_offsets_32, check_offsets_64 } from './sl
 export { region_alloc, region_free } from './lsm/regions';
 export { arena_free } from './lsm/arena';
 export { memtable_create } from './lsm/memtable';
-export { memtable_put, memtable_put_rows, memtable_get } from './lsm/tables';
+export { memtable_put, memtable_put_rows, memtable_get, memtable_peek_rows } from './lsm/tables';
 export { keys_create, keys_add, keys_add_rows, keys_sort, keys_settle, keys_values, memtable_find } from './lsm/lookup';
 export { block_search } from './lsm/search';
 export { blocks_search } from './lsm/search_many';

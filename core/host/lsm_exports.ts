@@ -18,6 +18,16 @@ export interface LsmExports {
     keepLsn: number,
   ): number;
   memtable_get(table: number, key: number, keyLen: number, lsn: number, out: number): number;
+  memtable_peek_rows(
+    newer: number,
+    older: number,
+    prefix: number,
+    prefixLen: number,
+    ids: number,
+    n: number,
+    out: number,
+    outSize: number,
+  ): number;
   memtable_find(table: number, keys: number): number;
 
   keys_create(lsn: number, capacity: number): number;

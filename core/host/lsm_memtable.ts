@@ -28,6 +28,20 @@ export interface RowPut {
   readonly ordinal?: number;
 }
 
+/** The newest versions of the first rows that were asked for: as many as fit, at least one. */
+export interface PeekedRows {
+  /** By row: of its value, or one of `Peeked`. */
+  readonly sizes: Uint32Array;
+  /** The values, one behind the other. */
+  readonly bytes: Uint8Array;
+}
+
+/** Instead of the size of a value. */
+export const Peeked = { deleted: 0xffff_fffe, unknown: 0xffff_ffff } as const;
+
+/** What one crossing peeks at; their values mostly take a tenth of the window. */
+const PEEK_ROWS_MAX = 4_096;
+
 /** Where the words of a memtable stand that hosts read. */
 const SIZE_AT = 16;
 const COUNT_AT = 20;
@@ -127,6 +141,32 @@ export class Memtable {
     const { raw, results, window } = this.#memory;
     this.#memory.write(window, key);
     return raw.memtable_get(this.#table, window, key.length, Number.MAX_SAFE_INTEGER, results) !== EntryKind.absent;
+  }
+
+  /** The newest versions of rows, here or else in the memtable before this one. */
+  peekRows({ prefix, ids }: Pick<RowPut, 'prefix' | 'ids'>, older: Memtable | null): PeekedRows {
+    const { raw, results, window, windowSize } = this.#memory;
+    const count = Math.min(ids.length, PEEK_ROWS_MAX);
+    const out = window + 8 * count;
+    const values = out + 4 * count;
+    this.#memory.write(results, prefix);
+    this.#memory.writeNumbers(window, ids, 0, count);
+    const end = window + windowSize;
+    const olderTable = older === null ? 0 : older.address;
+    const reached = raw.memtable_peek_rows(
+      this.#table,
+      olderTable,
+      results,
+      prefix.length,
+      window,
+      count,
+      out,
+      end - values,
+    );
+    const sizes = this.#memory.words.slice(out / 4, out / 4 + reached);
+    let size = 0;
+    for (let i = 0; i < reached; i++) if (sizes[i] < Peeked.deleted) size += sizes[i];
+    return { sizes, bytes: this.#memory.read(values, size) };
   }
 
   /** Resolves the pending keys that have a version here up to the LSN of the batch; returns how many stay pending. */

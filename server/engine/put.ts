@@ -3,7 +3,8 @@
  *
  *   openPut -> [bytes -> hash, write behind] -> finish: checksum, walk, fit the partition, written -> commit -> answer
  *
- * The body is received at its final place; a large one is on its way to the file while the rest arrives.
+ * The body is received at its final place; a large one is on its way to the file while the rest arrives, and any is
+ * while it is checked.
  *
  * Invariants: nothing of a put is visible before its event is committed; a put that fails gives its room back; between
  * the last look at the state and the commit nothing is awaited.
@@ -136,9 +137,12 @@ export class Put {
   /** The body is complete: checks it, commits it, and answers when it is as safe as asked. */
   async finish(): Promise<PutAnswer> {
     try {
-      const length = this.#checkChecksum();
+      const tailed = this.#isTailed();
+      const length = this.#reservation.length - (tailed ? TAIL_SIZE : 0);
+      this.#writes.end(length);
+      this.#checkChecksum(length, tailed);
       const walked = this.#walk(length);
-      await this.#writes.finish(length);
+      await this.#writes.finish();
       if (this.#level === 'disk') await this.#syncData();
       await this.#node.checkpoints.admit();
       const { batches } = walked;
@@ -175,19 +179,21 @@ export class Put {
       .catch((error: unknown) => env.crash('a sync of a segment failed', error));
   }
 
-  /** Hashes the rest of the stream and compares with what was given; returns its length without the tail. */
-  #checkChecksum(): number {
+  #isTailed(): boolean {
     const { bytes } = this.#reservation;
     const tailAt = bytes.length - TAIL_SIZE;
-    const tailed = tailAt >= 0 && bytes.subarray(tailAt, tailAt + tailMagic.length).equals(tailMagic);
-    const length = tailed ? tailAt : bytes.length;
+    return tailAt >= 0 && bytes.subarray(tailAt, tailAt + tailMagic.length).equals(tailMagic);
+  }
+
+  /** Hashes the rest of the stream and compares with what was given. */
+  #checkChecksum(length: number, tailed: boolean): void {
+    const { bytes } = this.#reservation;
     this.#hasher.update(bytes.subarray(this.#hashed, length));
     const checksum = this.#hasher.finish();
-    for (const given of [tailed ? bytes.subarray(tailAt + tailMagic.length) : null, this.#command.checksum]) {
+    for (const given of [tailed ? bytes.subarray(length + tailMagic.length) : null, this.#command.checksum]) {
       if (given === null || Buffer.compare(checksum, given) === 0) continue;
       throw new StoreError('checksum_mismatch', { bytes: length });
     }
-    return length;
   }
 
   #walk(length: number): WalkedStream {

@@ -188,7 +188,7 @@ export class MemoryIndex implements RowIndex {
   }
 
   #freeEntry(entry: number): void {
-    this.#order.forget(this.#batches[entry]);
+    this.#order.forget(this.#batches[entry], 1);
     this.#next[entry] = this.#entryFree;
     this.#entryFree = entry;
   }

@@ -22,8 +22,8 @@ export interface RowPuts {
 export interface BatchOrder {
   /** Marks in `keep` which of a row's `count` puts, newest first, still show at least one cell. */
   judge(batches: Float64Array, count: number, keep: Uint8Array): void;
-  /** A row no longer refers to this batch. */
-  forget(batch: number): void;
+  /** So many rows no longer refer to this batch. */
+  forget(batch: number, rows: number): void;
 }
 
 /** A batch that becomes the newest put of its rows; the place of an id is its ordinal in the batch. */

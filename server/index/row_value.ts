@@ -53,11 +53,11 @@ export class PutList {
     return -1;
   }
 
-  /** Adds the puts of a row, as `writePuts` wrote them. */
-  addAll(value: Uint8Array): void {
-    for (let at = 0; at < value.length; at = varintEnd) {
-      const batch = readVarint(value, at);
-      this.add(batch, readVarint(value, varintEnd));
+  /** Adds the puts of a row, as `writePuts` wrote them: the bytes `[from, to)`. */
+  addAll(value: Uint8Array, from = 0, to = value.length): void {
+    for (let at = from; at < to; at = varintEnd) {
+      const batch = readVarint(value, at, to);
+      this.add(batch, readVarint(value, varintEnd, to));
     }
   }
 
@@ -84,10 +84,10 @@ function writeVarint(bytes: Uint8Array, from: number, number: number): number {
 /** Where the varint ended that was read last: an object for each would be most of what a reader makes. */
 let varintEnd = 0;
 
-function readVarint(bytes: Uint8Array, from: number): number {
+function readVarint(bytes: Uint8Array, from: number, to: number): number {
   let number = 0;
   let factor = 1;
-  for (let at = from; at < bytes.length && at < from + 8; at++) {
+  for (let at = from; at < to && at < from + 8; at++) {
     number += (bytes[at] % 128) * factor;
     if (bytes[at] < 128) {
       varintEnd = at + 1;

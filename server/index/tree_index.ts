@@ -4,6 +4,7 @@
  * A row's value is the whole list of its puts, so that the newest version of its key says all. A put of a row that is
  * there already therefore reads the list, drops the puts that it hides, and writes it anew.
  */
+import { Peeked } from '@transfer-queue/core/lsm';
 import { limits } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import type { Tree } from '../tree/api.ts';
@@ -22,6 +23,9 @@ export class TreeIndex implements RowIndex {
   readonly #prefix: Uint8Array;
   /** One key for all calls that do not keep it: a key made for each row of each put is a part of what puts cost. */
   readonly #key: Buffer;
+  /** The batch that rows stop showing, and how many of them the order has not heard of. */
+  #forgotten = 0;
+  #forgottenRows = 0;
 
   constructor(options: { tree: Tree; order: BatchOrder; partition: number }) {
     this.#tree = options.tree;
@@ -32,7 +36,11 @@ export class TreeIndex implements RowIndex {
   }
 
   ready(ids: Float64Array): boolean {
-    for (let i = 0; i < ids.length; i++) if (!this.#tree.inMemory(this.#keyOf(ids[i]))) return false;
+    for (let from = 0; from < ids.length;) {
+      const { sizes } = this.#tree.peekRows({ prefix: this.#prefix, ids: ids.subarray(from) });
+      if (sizes.includes(Peeked.unknown)) return false;
+      from += sizes.length;
+    }
     return true;
   }
 
@@ -48,14 +56,26 @@ export class TreeIndex implements RowIndex {
   }
 
   add({ ids, known, batch, lsn }: RowsPut): void {
-    if (known === null) return this.#tree.putRows({ prefix: this.#prefix, ids, batch }, lsn);
-    for (let ordinal = 0; ordinal < ids.length; ordinal++) {
-      const key = this.#keyOf(ids[ordinal]);
-      puts.clear();
-      puts.add(batch, ordinal);
-      if (known[ordinal] === 1) puts.addAll(this.#known(key));
-      this.#tree.put(key, writePuts(puts.count === 1 ? puts : this.#prune()), lsn);
+    const prefix = this.#prefix;
+    if (known === null) return this.#tree.putRows({ prefix, ids, batch }, lsn);
+    for (let from = 0; from < ids.length;) {
+      const before = this.#tree.peekRows({ prefix, ids: ids.subarray(from) });
+      const end = from + before.sizes.length;
+      // Most rows show nothing but the new put from now on; the others are written once more.
+      this.#tree.putRows({ prefix, ids: ids.subarray(from, end), batch, ordinal: from }, lsn);
+      for (let ordinal = from, at = 0; ordinal < end; ordinal++) {
+        const size = before.sizes[ordinal - from];
+        if (known[ordinal] === 0) continue;
+        invariant(size < Peeked.deleted, 'a row that is known is in the index, and ready');
+        puts.clear();
+        puts.add(batch, ordinal);
+        puts.addAll(before.bytes, at, (at += size));
+        const shown = this.#prune();
+        if (shown.count > 1) this.#tree.put(this.#keyOf(ids[ordinal]), writePuts(shown), lsn);
+      }
+      from = end;
     }
+    this.#endForgetting();
   }
 
   remove(ids: Float64Array, lsn: number): void {
@@ -63,9 +83,10 @@ export class TreeIndex implements RowIndex {
       const key = this.#keyOf(id);
       puts.clear();
       puts.addAll(this.#known(key));
-      for (let i = 0; i < puts.count; i++) this.#order.forget(puts.batches[i]);
+      for (let i = 0; i < puts.count; i++) this.#forget(puts.batches[i]);
       this.#tree.delete(key, lsn);
     }
+    this.#endForgetting();
   }
 
   /** The age of a put is its place in the list, which the new batch takes over. */
@@ -82,9 +103,9 @@ export class TreeIndex implements RowIndex {
       puts.batches[at] = by;
       puts.ordinals[at] = place;
       this.#tree.put(key, writePuts(puts), lsn);
-      this.#order.forget(batch);
       count++;
     }
+    if (count > 0) this.#order.forget(batch, count);
     return count;
   }
 
@@ -146,8 +167,20 @@ export class TreeIndex implements RowIndex {
     kept.clear();
     for (let i = 0; i < puts.count; i++) {
       if (keep[i] === 1) kept.add(puts.batches[i], puts.ordinals[i]);
-      else this.#order.forget(puts.batches[i]);
+      else this.#forget(puts.batches[i]);
     }
     return kept;
+  }
+
+  /** Rows that follow each other mostly stop showing the same batch. */
+  #forget(batch: number): void {
+    if (batch !== this.#forgotten) this.#endForgetting();
+    this.#forgotten = batch;
+    this.#forgottenRows++;
+  }
+
+  #endForgetting(): void {
+    if (this.#forgottenRows > 0) this.#order.forget(this.#forgotten, this.#forgottenRows);
+    this.#forgottenRows = 0;
   }
 }

@@ -16,6 +16,7 @@ export class WriteBehind {
   readonly #reservation: Reservation;
   #written = 0;
   #filled = 0;
+  #isWhole = false;
   #writing: Promise<void> | null = null;
 
   constructor(segments: Segments, reservation: Reservation) {
@@ -26,13 +27,19 @@ export class WriteBehind {
   /** The first `size` bytes are there, and will not change. */
   fill(size: number): void {
     this.#filled = size;
-    if (this.#writing === null && size - this.#written >= WRITE_SIZE_MIN) this.#start();
+    const sizeMin = this.#isWhole ? 1 : WRITE_SIZE_MIN;
+    if (this.#writing === null && size - this.#written >= sizeMin) this.#start();
   }
 
-  /** Resolves when the first `size` bytes are written; rejects when a write failed. */
-  async finish(size: number): Promise<void> {
+  /** The same, and no more will come: they are written while the caller looks whether they are any good. */
+  end(size: number): void {
+    this.#isWhole = true;
+    this.fill(size);
+  }
+
+  /** Resolves when all is written; rejects when a write failed. */
+  async finish(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
-    if (this.#written < size) await this.#segments.write(this.#reservation, this.#written, size);
   }
 
   /** Resolves when nothing is in flight; no write follows. */

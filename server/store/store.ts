@@ -8,7 +8,6 @@
  * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die
  * can still be looked at. What changed since it was saved last is in `dirty`.
  */
-import { limits } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import { rangesOf } from '../index/keys.ts';
 import { MemoryIndex } from '../index/memory_index.ts';
@@ -30,11 +29,10 @@ import {
   type ExtentContent,
   type Partition,
 } from './partition.ts';
-import { addBits, SharedCellPlaces } from './cell_places.ts';
+import { SharedCellPlaces } from './cell_places.ts';
+import { Judge } from './judge.ts';
 import { LsnTable } from './lsn_table.ts';
 import { Snapshots } from './snapshots.ts';
-
-const FIELD_WORDS = limits.columnsMax / 32;
 
 /** What changed since it was saved last. */
 export interface StoreDirty {
@@ -53,7 +51,6 @@ export class Store {
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
   readonly #extents = new LsnTable<LiveExtent>();
-  readonly #union = new Uint32Array(FIELD_WORDS);
   readonly #order: BatchOrder;
   #partitionNext = 1;
   #readings = 0;
@@ -65,9 +62,10 @@ export class Store {
   constructor(options: { segments: Segments; tree: Tree }) {
     this.segments = options.segments;
     this.#tree = options.tree;
+    const judge = new Judge((batch) => this.batch(batch).cells.fieldBits);
     this.#order = {
-      judge: (batches, count, keep) => this.#judge(batches, count, keep),
-      forget: (batch) => this.#forget(batch),
+      judge: (batches, count, keep) => judge.judge(batches, count, keep),
+      forget: (batch, rows) => this.#forget(batch, rows),
     };
     this.snapshots = new Snapshots({
       tree: options.tree,
@@ -325,16 +323,10 @@ export class Store {
     this.dirty.partitions.add(partition);
   }
 
-  /** A put of a row matters while it has a field that no newer put of the row has. */
-  #judge(batches: Float64Array, count: number, keep: Uint8Array): void {
-    this.#union.fill(0);
-    for (let i = 0; i < count; i++) keep[i] = addBits(this.#union, this.batch(batches[i]).cells.fieldBits) ? 1 : 0;
-  }
-
-  #forget(number: number): void {
+  #forget(number: number, rows: number): void {
     const batch = this.batch(number);
     this.snapshots.forgets(number);
-    batch.rowsLive--;
+    batch.rowsLive -= rows;
     this.#noteRowsLive(batch);
     this.#buryIfDead(batch);
   }

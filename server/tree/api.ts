@@ -9,6 +9,8 @@
  * snapshot still sees that one; what the manifest names is complete and synced.
  */
 
+import type { PeekedRows } from '@transfer-queue/core/lsm';
+
 /** Bounds of what a tree takes, in bytes. */
 export const KEY_SIZE_MAX = 255;
 export const VALUE_SIZE_MAX = 8 << 10;
@@ -56,6 +58,8 @@ export interface Tree {
   inMemory(key: Uint8Array): boolean;
   /** The newest version in the memtables: null when it was deleted, undefined when no memtable knows the key. */
   peek(key: Uint8Array): Uint8Array | null | undefined;
+  /** The same for the first of some rows, as many as fit into one answer: at least one. */
+  peekRows(rows: Rows): PeekedRows;
   /** Brings the newest versions of keys into the active memtable, so that `peek` finds them. */
   load(keys: readonly Uint8Array[]): Promise<void>;
   /**

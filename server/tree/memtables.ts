@@ -6,8 +6,9 @@
  * Invariants: for each key the active memtable has the newer version; dropped ranges belong to the memtable during
  * which they were dropped, and go to the manifest with its flush.
  */
-import { Memtable, type LsmMemory, type WriteAt } from '@transfer-queue/core/lsm';
+import { Memtable, type LsmMemory, type PeekedRows, type WriteAt } from '@transfer-queue/core/lsm';
 import { invariant } from '../errors.ts';
+import type { Rows } from './api.ts';
 import type { KeyRange } from './keys.ts';
 
 /** A memtable with its readers. */
@@ -66,6 +67,10 @@ export class Memtables {
   peek(key: Uint8Array): Uint8Array | null | undefined {
     const value = this.active.get(key);
     return value === undefined ? this.frozen?.get(key) : value;
+  }
+
+  peekRows(rows: Rows): PeekedRows {
+    return this.active.peekRows(rows, this.frozen);
   }
 
   putFrozen(key: Uint8Array, value: Uint8Array, at: WriteAt): void {

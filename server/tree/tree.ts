@@ -5,7 +5,7 @@
  * turn in which its files are seen; reads that wait hold what they began with; nothing waits between a look at the
  * memtables and the choice of the version.
  */
-import { createLsmMemory, EntryKind, KeyBatch, type LsmMemory } from '@transfer-queue/core/lsm';
+import { createLsmMemory, EntryKind, KeyBatch, type LsmMemory, type PeekedRows } from '@transfer-queue/core/lsm';
 import type { Env } from '../env/env.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { Checkpoint, Entry, Range, Rows, Tree, TreeStats, Values } from './api.ts';
@@ -137,6 +137,10 @@ class LsmTree implements Tree {
 
   peek(key: Uint8Array): Uint8Array | null | undefined {
     return this.#memtables.peek(key);
+  }
+
+  peekRows(rows: Rows): PeekedRows {
+    return this.#memtables.peekRows(rows);
   }
 
   async load(keys: readonly Uint8Array[]): Promise<void> {

@@ -7,6 +7,7 @@
  * snapshot holds it, and refuses keys and values that are too large and LSNs that fall. Answers come at once and as a
  * promise by turns, since a caller has to take both.
  */
+import { Peeked, type PeekedRows } from '@transfer-queue/core/lsm';
 import { invariant } from '../../server/errors.ts';
 import { numberKey } from '../../server/index/keys.ts';
 import { writePuts } from '../../server/index/row_value.ts';
@@ -94,6 +95,13 @@ export class PlainTree implements Tree {
   peek(key: Uint8Array): Uint8Array | null | undefined {
     const name = nameOf(key);
     return (this.#active.get(name) ?? this.#frozen?.get(name))?.[0].value;
+  }
+
+  /** Few at a time, so that whoever asks must go on. */
+  peekRows({ prefix, ids }: Rows): PeekedRows {
+    const values = keysOf({ prefix, ids: ids.subarray(0, 16) }).map((key) => this.peek(key));
+    const sizes = values.map((value) => value?.length ?? (value === null ? Peeked.deleted : Peeked.unknown));
+    return { sizes: Uint32Array.from(sizes), bytes: Buffer.concat(values.map((value) => value ?? new Uint8Array(0))) };
   }
 
   /** What is read may be outdated when it arrives: a key that a memtable knows by then is left alone. */

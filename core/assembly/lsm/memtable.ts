@@ -14,7 +14,7 @@
  * Invariants: versions of a key are in strictly descending order of LSNs; a put that finds no memory changes nothing.
  */
 import { allocPiece, ARENA_FIELDS, createArena, reserve } from './arena';
-import { copyBytes } from './bytes';
+import { compareKeys, copyBytes } from './bytes';
 import {
   childOf,
   entryAt,
@@ -114,6 +114,37 @@ export function findVersion(table: usize, key: usize, keyLen: u32, lsn: u64): us
   const leaf = leafOf(table, key, keyLen);
   const i = lowerBound(leaf, key, keyLen);
   return matched ? versionAt(entryAt(leaf, i), lsn) : 0;
+}
+
+// ---- keys in order
+
+/** Where the key stands that was met last, 0 when there is none. */
+let metLeaf: usize = 0;
+let metAt: u32 = 0;
+
+/** The next key follows no other. Whoever puts, or finds by `findNext`, begins a table with this. */
+export function beginKeys(): void {
+  metLeaf = 0;
+}
+
+/** The entry behind the key that was met last when it is this key's, else 0: the rows of a put mostly stand in order. */
+function entryBehind(key: usize, keyLen: u32): usize {
+  if (metLeaf == 0 || metAt + 1 >= nodeCount(metLeaf)) return 0;
+  const entry = entryAt(metLeaf, metAt + 1);
+  if (compareKeys(keyOf(entry), keySizeOf(entry), key, keyLen) != 0) return 0;
+  metAt++;
+  return entry;
+}
+
+/** The newest version of a key, or 0. */
+export function findNext(table: usize, key: usize, keyLen: u32): usize {
+  const entry = entryBehind(key, keyLen);
+  if (entry != 0) return newestOf(entry);
+  const leaf = leafOf(table, key, keyLen);
+  const i = lowerBound(leaf, key, keyLen);
+  metLeaf = matched ? leaf : 0;
+  metAt = i;
+  return matched ? newestOf(entryAt(leaf, i)) : 0;
 }
 
 // ---- making
@@ -260,6 +291,12 @@ function addSeparator(table: usize, depth: u32, entry: usize, child: usize): voi
 
 /** Writes one version of a key; false without memory, and then nothing has changed. */
 export function put(table: usize, key: usize, keyLen: u32, stamp: u64, value: usize, size: u32, keepLsn: u64): bool {
+  const behind = entryBehind(key, keyLen);
+  if (behind != 0) {
+    if (!addVersion(table, behind, stamp, value, size, keepLsn)) return false;
+    count(table, CHANGES);
+    return true;
+  }
   const height = load<u32>(table, HEIGHT);
   let node = load<usize>(table, ROOT);
   for (let depth: u32 = 0; depth < height; depth++) {
@@ -268,6 +305,8 @@ export function put(table: usize, key: usize, keyLen: u32, stamp: u64, value: us
   }
   store<usize>(PATH + ((<usize>height) << 2), node);
   const i = lowerBound(node, key, keyLen);
+  metLeaf = matched ? node : 0;
+  metAt = i;
   if (matched) {
     if (!addVersion(table, entryAt(node, i), stamp, value, size, keepLsn)) return false;
   } else {

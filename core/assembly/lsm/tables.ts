@@ -3,9 +3,10 @@
  *
  *     packed    | key size u8 | kind u8 | value size u16 | key | value |  one behind the other
  *     row       key prefix + big-endian u64 of the id, value varint(batch) varint(ordinal)
+ *     peeked    | size u32 per row, DELETED or UNKNOWN | value | ...
  */
 import { copyBytes, writeVarint } from './bytes';
-import { DELETE, findVersion, put, PUT, stampOf, valueOf, valueSizeOf } from './memtable';
+import { beginKeys, DELETE, findNext, findVersion, put, PUT, stampOf, valueOf, valueSizeOf } from './memtable';
 
 /** The longest row key and the longest row value, and what copies in words may write behind them. */
 const ROW_KEY: usize = memory.data(264, 8);
@@ -16,8 +17,13 @@ const PACKED_KIND: usize = 1;
 const PACKED_VALUE_SIZE: usize = 2;
 const PACKED_HEAD: usize = 4;
 
+/** Instead of the size of a value. */
+const DELETED: u32 = 0xffff_fffe;
+const UNKNOWN: u32 = 0xffff_ffff;
+
 /** Puts n packed entries at one LSN; returns how many it could: fewer when memory ends. */
 export function memtable_put(table: usize, packed: usize, n: u32, lsn: f64, keepLsn: f64): u32 {
+  beginKeys();
   for (let i: u32 = 0; i < n; i++) {
     const keyLen: u32 = load<u8>(packed);
     const stamp = ((<u64>lsn) << 1) | (<u64>(load<u8>(packed, PACKED_KIND) == DELETE));
@@ -47,6 +53,7 @@ export function memtable_put_rows(
   copyBytes(ROW_KEY, prefix, prefixLen);
   const afterBatch = writeVarint(ROW_VALUE, <u64>batch);
   const stamp = (<u64>lsn) << 1;
+  beginKeys();
   for (let i: u32 = 0; i < n; i++) {
     store<u64>(ROW_KEY + prefixLen, bswap<u64>(<u64>load<f64>(ids + ((<usize>i) << 3))));
     const size = <u32>(writeVarint(afterBatch, ordinal + i) - ROW_VALUE);
@@ -62,4 +69,42 @@ export function memtable_get(table: usize, key: usize, keyLen: u32, lsn: f64, ou
   store<usize>(out, valueOf(version));
   store<u32>(out, valueSizeOf(version), 4);
   return stampOf(version) & 1 ? DELETE : PUT;
+}
+
+/**
+ * The newest versions of the rows of n ids (f64 array): those of `newer`, else of `older` when that is not 0. Returns how
+ * many rows it reached before `outSize` bytes behind the sizes were full.
+ */
+export function memtable_peek_rows(
+  newer: usize,
+  older: usize,
+  prefix: usize,
+  prefixLen: u32,
+  ids: usize,
+  n: u32,
+  out: usize,
+  outSize: u32,
+): u32 {
+  const keyLen = prefixLen + 8;
+  if (keyLen > ROW_KEY_SIZE_MAX) return 0;
+  copyBytes(ROW_KEY, prefix, prefixLen);
+  let at = out + ((<usize>n) << 2);
+  const end = at + outSize;
+  beginKeys();
+  for (let i: u32 = 0; i < n; i++) {
+    store<u64>(ROW_KEY + prefixLen, bswap<u64>(<u64>load<f64>(ids + ((<usize>i) << 3))));
+    let version = findNext(newer, ROW_KEY, keyLen);
+    if (version == 0 && older != 0) version = findVersion(older, ROW_KEY, keyLen, u64.MAX_VALUE);
+    let size = UNKNOWN;
+    if (version != 0) {
+      size = stampOf(version) & 1 ? DELETED : valueSizeOf(version);
+      if (size != DELETED) {
+        if (at + size > end) return i;
+        copyBytes(at, valueOf(version), size);
+        at += size;
+      }
+    }
+    store<u32>(out + ((<usize>i) << 2), size);
+  }
+  return n;
 }

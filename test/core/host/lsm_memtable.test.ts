@@ -9,6 +9,7 @@ import {
   KeyBatch,
   Memtable,
   Merge,
+  Peeked,
   type LsmMemory,
   type MergedEntry,
 } from '../../../core/lsm.ts';
@@ -133,6 +134,38 @@ test('rows of a put are keys and values as one by one', () => {
   expect([batch.kindOf(0), batch.kindOf(1), batch.lsnOf(1)]).toEqual([EntryKind.absent, EntryKind.put, 8]);
   batch.free();
   table.free();
+});
+
+test('rows are peeked at in the newer of two memtables, else in the older, as many as fit', () => {
+  const [newer, older] = [new Memtable(memory), new Memtable(memory)];
+  const prefix = Buffer.of(3, 0, 0, 0, 9);
+  const keyOf = (id: number) => rowKeyOf([...prefix], id);
+  // Id by id: in neither, in one, in both; each third is deleted in the newer; large ones fill more than one answer.
+  const ids = Float64Array.from({ length: 900 }, (_, i) => 899 - i);
+  for (const id of ids) {
+    if (id % 2 === 1) older.put(keyOf(id), Buffer.alloc(id % 7, 1), { lsn: 1, keepLsn: 0 });
+    if (id % 4 >= 2) newer.put(keyOf(id), Buffer.alloc(id % 8 === 2 ? 8192 : id % 5, 2), { lsn: 2, keepLsn: 0 });
+    if (id % 4 >= 2 && id % 3 === 0) newer.delete(keyOf(id), { lsn: 3, keepLsn: 0 });
+  }
+  for (const before of [older, null]) {
+    let answers = 0;
+    for (let from = 0; from < ids.length; answers++) {
+      const { sizes, bytes } = newer.peekRows({ prefix, ids: ids.subarray(from) }, before);
+      let at = 0;
+      for (const [i, size] of sizes.entries()) {
+        const key = keyOf(ids[from + i]);
+        const value = newer.has(key) ? newer.get(key) : before?.get(key);
+        if (value === undefined) expect(size).toBe(Peeked.unknown);
+        else if (value === null) expect(size).toBe(Peeked.deleted);
+        else expect(hex(bytes.subarray(at, (at += size)))).toBe(hex(value));
+      }
+      expect(at).toBe(bytes.length);
+      from += sizes.length;
+    }
+    expect(answers).toBe(2);
+  }
+  newer.free();
+  older.free();
 });
 
 test('a value that shrinks and grows takes no new room each time', () => {

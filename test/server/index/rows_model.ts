@@ -31,10 +31,10 @@ export class Batches implements BatchOrder {
     for (let i = 0; i < count; i++) keep[i] = addBits(union, bitsOf(this.fields.get(batches[i])!)) ? 1 : 0;
   }
 
-  forget(batch: number): void {
-    const rows = this.rowsLive.get(batch)! - 1;
-    this.rowsLive.set(batch, rows);
-    expect(rows).toBeGreaterThanOrEqual(0);
+  forget(batch: number, rows: number): void {
+    const left = this.rowsLive.get(batch)! - rows;
+    this.rowsLive.set(batch, left);
+    expect(left).toBeGreaterThanOrEqual(0);
   }
 }
 

@@ -1,6 +1,7 @@
 /** The tree as its users see it: reads over memtables and files, snapshots, loaded keys, flushes. */
 
 import { describe, expect, test } from 'vitest';
+import { Peeked } from '../../../core/lsm.ts';
 import { VALUE_SIZE_MAX } from '../../../server/tree/api.ts';
 import { SimFs, simEnv } from '../../support/sim_env.ts';
 import {
@@ -86,7 +87,15 @@ describe('reads', () => {
     };
     const byKey = await tree.get([...ids].map(keyOf));
     expect(byKey.map((value) => Buffer.from(value!).toString('hex'))).toEqual(['ac0202', 'ac0203', 'ac0204', 'ac0205']);
-    await flush(tree);
+    const peeked = Buffer.from('ac0202ac0203ac0204ac0205', 'hex');
+    expect(tree.peekRows({ prefix, ids })).toEqual({
+      sizes: Uint32Array.of(3, 3, 3, 3),
+      bytes: new Uint8Array(peeked),
+    });
+    tree.rotate();
+    expect(new Uint8Array(tree.peekRows({ prefix, ids }).bytes)).toEqual(new Uint8Array(peeked));
+    await tree.flush({});
+    expect(tree.peekRows({ prefix, ids }).sizes).toEqual(new Uint32Array(4).fill(Peeked.unknown));
     expect(await tree.getRows({ prefix, ids: Float64Array.from([...ids, 6]) })).toEqual([...byKey, null]);
     await tree.close();
   });
