@@ -80,8 +80,8 @@ class PackedEntry implements MergedEntry {
 
 const RUN_AT = 20;
 const WRITTEN_AT = 24;
-const READ_SIZE_AT = 32;
-const CUTS_KEY_AT = 36;
+const READ_SIZE_AT = 28;
+const CUTS_KEY_AT = 32;
 
 const STEP_MORE = 0;
 const STEP_NEEDS = 1;

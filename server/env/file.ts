@@ -111,8 +111,12 @@ export async function openRealFile(path: string, options: OpenOptions = {}): Pro
 async function openToRead(path: string): Promise<File> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   const fd = await call<number>(path, 'open', (done) => open(path, flags, done));
-  const stat = await call<Stats>(path, 'open', (done) => fstat(fd, done));
-  if (stat.isFile()) return new RealFile(path, fd);
-  await call(path, 'close', (done) => close(fd, done));
-  throw new FsError(stat.isDirectory() ? 'EISDIR' : 'EINVAL', path, 'open');
+  try {
+    const stat = await call<Stats>(path, 'open', (done) => fstat(fd, done));
+    if (stat.isFile()) return new RealFile(path, fd);
+    throw new FsError(stat.isDirectory() ? 'EISDIR' : 'EINVAL', path, 'open');
+  } catch (error) {
+    await call(path, 'close', (done) => close(fd, done));
+    throw error;
+  }
 }

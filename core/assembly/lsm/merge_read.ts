@@ -29,7 +29,6 @@ import {
   lastKeySize,
   MORE,
   prepare,
-  READ_COUNT,
   READ_SIZE,
   setLastKey,
   takeFirst,
@@ -65,7 +64,6 @@ function addEntry(merge: usize, out: usize, outSize: u32, key: usize, keyLen: u3
   copyBytes(at + HEAD_SIZE, key, keyLen);
   copyBytes(at + HEAD_SIZE + keyLen, value, size);
   store<u32>(merge, used + HEAD_SIZE + keyLen + size, READ_SIZE);
-  store<u32>(merge, load<u32>(merge, READ_COUNT) + 1, READ_COUNT);
   return true;
 }
 
@@ -141,7 +139,6 @@ function readBackward(merge: usize, cursor: usize, out: usize, outSize: u32): bo
 
 /** Takes up to `budget` versions and writes the entries that `lsn` sees to `out`; a step of merge.ts, or NO_MEMORY. */
 export function merge_read(merge: usize, lsn: f64, out: usize, outSize: u32, budget: u32): i32 {
-  store<u32>(merge, 0, READ_COUNT);
   store<u32>(merge, 0, READ_SIZE);
   const reverse = isReverse(merge);
   if (reverse && load<usize>(merge, CANDIDATE) == 0) {
