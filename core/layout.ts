@@ -9,6 +9,9 @@
  *   text     {"layout":"text"}                                           UTF-8            offsets, values
  *   bytes    {"layout":"bytes"}                                          bytes            offsets, values
  *   json     {"layout":"json"}                                           JSON text        offsets, values
+ *   blob     {"layout":"blob"}                                           a digest         offsets, values
+ *
+ * A cell of layout blob is the SHA-256 of bytes that are stored once for all cells that name them.
  *
  * Invariants: every dimension named in a shape is an integer >= 1, `null` (only in ragged) is one that varies from
  * row to row; a ragged shape has at least two dimensions and at least one null; a row's named dimensions multiply to
@@ -84,10 +87,11 @@ export interface RaggedLayout {
   /** Absent: one dimension, which varies. */
   readonly shape?: readonly (number | null)[];
 }
-export interface BlobLayout {
-  readonly layout: 'text' | 'bytes' | 'json';
+/** Cells without a dtype. */
+export interface PlainLayout {
+  readonly layout: 'text' | 'bytes' | 'json' | 'blob';
 }
-export type FieldLayout = DenseLayout | ScalarLayout | RaggedLayout | BlobLayout;
+export type FieldLayout = DenseLayout | ScalarLayout | RaggedLayout | PlainLayout;
 
 export const NDIM_MAX = 16;
 /** Arrow's offsets and list sizes are int32. */
@@ -110,11 +114,11 @@ export function parseLayout(json: unknown): FieldLayout | string {
   const { layout, dtype, shape, ...unknown } = json as Record<string, unknown>;
   const surplus = Object.keys(unknown)[0];
   if (surplus !== undefined) return `a layout has no key ${JSON.stringify(surplus.slice(0, 64))}`;
-  if (layout === 'text' || layout === 'bytes' || layout === 'json') {
+  if (layout === 'text' || layout === 'bytes' || layout === 'json' || layout === 'blob') {
     return dtype === undefined && shape === undefined ? { layout } : `layout ${layout} takes neither dtype nor shape`;
   }
   if (layout !== 'dense' && layout !== 'ragged' && layout !== 'scalar') {
-    return 'layout must be one of dense, ragged, scalar, text, bytes, json';
+    return 'layout must be one of dense, ragged, scalar, text, bytes, json, blob';
   }
   if (!isDtype(dtype)) return `dtype must be one of ${Object.keys(dtypes).join(', ')}`;
   if (layout === 'scalar') return shape === undefined ? { layout, dtype } : 'layout scalar takes no shape';
@@ -160,7 +164,7 @@ export function describeLayout(layout: FieldLayout): string {
   }
 }
 
-/** Bytes of one element of the values part: 1 for text, bytes and json. */
+/** Bytes of one element of the values part: 1 for text, bytes, json and blob. */
 export function elementSize(layout: FieldLayout): number {
   return 'dtype' in layout ? dtypes[layout.dtype].size : 1;
 }

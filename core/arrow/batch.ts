@@ -9,7 +9,7 @@
  * of the body. Buffer positions are taken relative to the body of the message and given out relative to the start of
  * the stream.
  */
-import { INDEX_COLUMN } from '../protocol.ts';
+import { BLOB_DIGEST_SIZE, INDEX_COLUMN } from '../protocol.ts';
 import { ELEMENTS_MAX, elementSize, elementsOf } from '../layout.ts';
 import type { DenseLayout, FieldLayout, RaggedLayout, ScalarLayout } from '../layout.ts';
 import { readSize64 } from './flatbuffer.ts';
@@ -169,9 +169,11 @@ function readColumn(cursor: Cursor, column: { name: string; layout: FieldLayout;
     case 'ragged':
       return layout.shape === undefined ? readList(cursor, layout, rows).regions : readTensors(cursor, layout, rows);
     case 'bytes':
-      return readBlobs(cursor, rows, false);
+      return readBytes(cursor, rows).regions;
+    case 'blob':
+      return readDigests(cursor, rows);
     default:
-      return readBlobs(cursor, rows, true);
+      return readText(cursor, rows);
   }
 }
 
@@ -243,17 +245,37 @@ function readTensors(cursor: Cursor, layout: RaggedLayout, rows: number): number
   return [...regions, cursor.offset, size];
 }
 
-function readBlobs(cursor: Cursor, rows: number, isText: boolean): number[] {
+interface VaryingBytes {
+  readonly offsets: Int32Array;
+  readonly regions: number[];
+}
+
+function readBytes(cursor: Cursor, rows: number): VaryingBytes {
   const { offsets, used, region } = readOffsets(cursor, rows);
   cursor.buffer(used);
-  if (isText && rows > 0) {
-    const { stream } = cursor.place;
-    const bytes = stream.subarray(cursor.offset, cursor.offset + used);
-    if (!isUtf8(bytes.subarray(offsets[0]))) cursor.fail('holds text that is not UTF-8');
-    // The whole is valid, so each row is, unless a boundary stands within a character.
-    for (let row = 0; row < rows; row++) {
-      if ((bytes[offsets[row]] & 0xc0) === 0x80) cursor.fail(`holds text that is not UTF-8, at row ${row}`);
-    }
+  return { offsets, regions: [...region, cursor.offset, used] };
+}
+
+function readText(cursor: Cursor, rows: number): number[] {
+  const { offsets, regions } = readBytes(cursor, rows);
+  if (rows === 0) return regions;
+  const [, , at, used] = regions;
+  const bytes = cursor.place.stream.subarray(at, at + used);
+  if (!isUtf8(bytes.subarray(offsets[0]))) cursor.fail('holds text that is not UTF-8');
+  // The whole is valid, so each row is, unless a boundary stands within a character.
+  for (let row = 0; row < rows; row++) {
+    if ((bytes[offsets[row]] & 0xc0) === 0x80) cursor.fail(`holds text that is not UTF-8, at row ${row}`);
   }
-  return [...region, cursor.offset, used];
+  return regions;
+}
+
+function readDigests(cursor: Cursor, rows: number): number[] {
+  const { offsets, regions } = readBytes(cursor, rows);
+  for (let row = 0; row < rows; row++) {
+    const size = offsets[row + 1] - offsets[row];
+    if (size === BLOB_DIGEST_SIZE) continue;
+    const { column } = cursor;
+    refuse('blob_invalid', `column ${column} has a cell of ${size} bytes at row ${row}`, { column, row, size });
+  }
+  return regions;
 }

@@ -9,12 +9,10 @@ import { pad8 } from './format.ts';
 import { batchMessageSize, writeBatchMessage } from './message.ts';
 import type { PieceList } from './pieces.ts';
 
-/** A column that is made here: index_id as int64, tq_attempt as int32. */
-export interface GeneratedColumn {
-  readonly kind: 'int64' | 'int32';
-  readonly name: string;
-  readonly values: ArrayLike<number>;
-}
+/** A column that is made here: index_id as int64, tq_attempt as int32, tq_tags as text. */
+export type GeneratedColumn =
+  | { readonly kind: 'int64' | 'int32'; readonly name: string; readonly values: ArrayLike<number> }
+  | { readonly kind: 'text'; readonly name: string; readonly values: readonly string[] };
 
 /** A record batch under construction: room for its head, then its buffers as they are written. */
 export class BodyWriter {
@@ -66,9 +64,11 @@ export class BodyWriter {
   }
 }
 
-/** A column that is made from numbers in memory. */
-export function generateColumn(body: BodyWriter, { kind, values }: GeneratedColumn): void {
+/** A column that is made from values in memory. */
+export function generateColumn(body: BodyWriter, column: GeneratedColumn): void {
   body.node(body.rows);
+  if (column.kind === 'text') return generateText(body, column.values);
+  const { kind, values } = column;
   const at = body.generatedBuffer(body.rows * (kind === 'int64' ? 8 : 4));
   const { words } = body.list;
   if (kind === 'int32') {
@@ -80,3 +80,23 @@ export function generateColumn(body: BodyWriter, { kind, values }: GeneratedColu
     words[at + 2 * row + 1] = Math.floor(values[row] / 0x100000000);
   }
 }
+
+function generateText(body: BodyWriter, texts: readonly string[]): void {
+  const parts = texts.map((text) => encoder.encode(text));
+  const offsetsAt = body.generatedBuffer(4 * (parts.length + 1));
+  body.list.words[offsetsAt] = 0;
+  let size = 0;
+  parts.forEach((part, row) => {
+    size += part.length;
+    body.list.words[offsetsAt + row + 1] = size;
+  });
+  const start = 4 * body.generatedBuffer(size);
+  const { generated } = body.list;
+  generated.fill(0, start + size, start + size + pad8(size));
+  parts.reduce((at, part) => {
+    generated.set(part, at);
+    return at + part.length;
+  }, start);
+}
+
+const encoder = new TextEncoder();

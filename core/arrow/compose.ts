@@ -72,7 +72,10 @@ function compose(list: PieceList, rows: number, columns: readonly OutputColumn[]
 
 function footprintOf(columns: readonly OutputColumn[]): Footprint {
   return sumOfFootprints(
-    columns.map((column) => (column.kind === 'gathered' ? footprint(column.layout) : flatFootprint)),
+    columns.map((column) => {
+      if (column.kind === 'gathered') return footprint(column.layout);
+      return column.kind === 'text' ? footprint({ layout: 'text' }) : flatFootprint;
+    }),
   );
 }
 

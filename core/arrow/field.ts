@@ -7,6 +7,7 @@
  *   ragged, 1-D        list<T>
  *   ragged, n-D        struct<data: list<T>, shape: fixed_size_list<int32>[n]>      arrow.variable_shape_tensor
  *   text, json, bytes  utf8, utf8, binary                                           json: arrow.json
+ *   blob               binary                                                       tq.blob
  *
  * Invariants: layoutOfArrowField(arrowFieldOfLayout(name, layout)) is `layout`; a type that is not in the table is
  * refused with what to do instead; a plain fixed_size_list<T>[k] is dense [k].
@@ -66,6 +67,7 @@ const EXTENSION_METADATA = 'ARROW:extension:metadata';
 const FIXED_SHAPE_TENSOR = 'arrow.fixed_shape_tensor';
 const VARIABLE_SHAPE_TENSOR = 'arrow.variable_shape_tensor';
 const JSON_EXTENSION = 'arrow.json';
+const BLOB_EXTENSION = 'tq.blob';
 
 // ---- Arrow to layout ---------------------------------------------------------------------------------------------
 
@@ -84,6 +86,9 @@ export function layoutOfArrowField(field: ArrowField): FieldLayout {
     case JSON_EXTENSION:
       if (field.type.kind !== 'utf8') return mismatched(field, extension);
       return checked(field, { layout: 'json' });
+    case BLOB_EXTENSION:
+      if (field.type.kind !== 'binary') return mismatched(field, extension);
+      return checked(field, { layout: 'blob' });
     default:
       return unsupported(
         field,
@@ -241,6 +246,8 @@ export function arrowFieldOfLayout(name: string, layout: FieldLayout): ArrowFiel
       return leaf({ kind: 'binary' });
     case 'json':
       return leaf({ kind: 'utf8' }, extensionMetadata(JSON_EXTENSION, ''));
+    case 'blob':
+      return leaf({ kind: 'binary' }, extensionMetadata(BLOB_EXTENSION, ''));
     case 'scalar':
       return leaf(dtypes[layout.dtype].storage, new Map(dtypeMetadata(layout.dtype)));
     case 'dense': {

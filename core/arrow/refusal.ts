@@ -14,6 +14,7 @@ export type ArrowRefusalCode = Extract<
   | 'type_unsupported'
   | 'layout_invalid'
   | 'index_id_invalid'
+  | 'blob_invalid'
   | 'too_many_columns'
   | 'too_many_batches'
   | 'metadata_too_large'

@@ -2,9 +2,10 @@
  * Reads a schema message: Arrow's fields become columns with layouts, or the whole stream is refused.
  *
  * Invariants: column names are unique and fit the grammar; exactly one is `index_id`; names that begin with `tq_` occur
- * only where the caller allows them (in answers). A cached schema is one whose metadata bytes are the same.
+ * only where the caller allows them (in answers), but for the text of `tq_tags`. A cached schema is one whose metadata
+ * bytes are the same.
  */
-import { INDEX_COLUMN, NAME_PATTERN, RESERVED_PREFIX, limits } from '../protocol.ts';
+import { INDEX_COLUMN, NAME_PATTERN, RESERVED_PREFIX, TAGS_COLUMN, limits } from '../protocol.ts';
 import type { FieldLayout } from '../layout.ts';
 import { flatFootprint, footprint, layoutOfArrowField, sumOfFootprints } from './field.ts';
 import type { ArrowField, ArrowType, Footprint } from './field.ts';
@@ -43,6 +44,7 @@ export function readSchema(table: Table, allowReserved: boolean): StreamSchema {
     names.add(field.name);
     const column = field.name === INDEX_COLUMN ? null : { name: field.name, layout: layoutOfArrowField(field) };
     if (column === null) checkIndexColumn(field);
+    else if (column.name === TAGS_COLUMN) checkTagsColumn(column.layout);
     columns.push(column);
   }
   if (!names.has(INDEX_COLUMN)) refuse('index_id_invalid', `the stream has no column ${INDEX_COLUMN}`);
@@ -54,7 +56,7 @@ function checkName(name: string, allowReserved: boolean): void {
   const column = name.slice(0, 128);
   if (!namePattern.test(name))
     refuse('name_invalid', `column name ${JSON.stringify(column)} does not fit the grammar`, { column });
-  if (name.startsWith(RESERVED_PREFIX) && !allowReserved) {
+  if (name.startsWith(RESERVED_PREFIX) && name !== TAGS_COLUMN && !allowReserved) {
     refuse('name_invalid', `column ${column}: names that begin with ${RESERVED_PREFIX} are reserved`, { column });
   }
 }
@@ -64,6 +66,11 @@ function checkIndexColumn({ type, metadata }: ArrowField): void {
   if (!isInt64 || metadata.has('ARROW:extension:name')) {
     refuse('index_id_invalid', `column ${INDEX_COLUMN} must be a plain int64`, { type: type.kind });
   }
+}
+
+function checkTagsColumn({ layout }: FieldLayout): void {
+  if (layout === 'text' || layout === 'json') return;
+  refuse('type_unsupported', `column ${TAGS_COLUMN} must be utf8`, { column: TAGS_COLUMN });
 }
 
 /** An entry of custom metadata; both halves must be there. */

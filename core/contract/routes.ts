@@ -1,21 +1,31 @@
 /** The routes: method, path, what each does, takes and answers. */
 
 import {
+  AdvanceRequest,
+  BlobQuery,
+  BlobsRequest,
   ClaimRequest,
+  CommitLoadRequest,
+  DeadLettersQuery,
   DeleteRequest,
+  ListRequest,
+  LoadRequest,
   PartitionRequest,
   PutQuery,
   ReadRequest,
   RenewRequest,
+  RequeueRequest,
   SnapshotRequest,
+  TagRequest,
+  WatchQuery,
 } from './bodies.ts';
 
-/** `open` routes need no token; `data` routes take or give Arrow. */
+/** `open` routes need no token; a body of `bytes` is taken as it is. */
 interface Route {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
   readonly does: string;
-  readonly body: 'none' | 'json' | 'arrow';
+  readonly body: 'none' | 'json' | 'arrow' | 'bytes';
   readonly schema?: unknown;
   readonly query?: unknown;
   readonly answer: string;
@@ -97,6 +107,52 @@ export const routes = {
     body: 'none',
     answer: '200 {"lsn"}',
   },
+  advance: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}:advance',
+    does: 'Publishes the current version of the policy, which version windows and the pace count from; it only rises.',
+    body: 'json',
+    schema: AdvanceRequest,
+    answer: '200 {"lsn","version"}',
+  },
+  watch: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}:watch',
+    does: 'What changed since an LSN; waits for the next change when nothing did. missed: not all was kept, list anew.',
+    body: 'none',
+    query: WatchQuery,
+    answer: '200 {"lsn","changes":[{"lsn","change","rows","ids" (of 256 at most),"fields","task",...}],"missed"}',
+  },
+  leases: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/leases',
+    does: 'The leased claims: task, rows, attempts, how long each lease still runs.',
+    body: 'none',
+    answer: '200 {"leases":[...]}',
+  },
+  deadLetters: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/tasks/{task}/dead-letters',
+    does: 'Rows that came back max_attempts times, and are not given out again until they are queued anew.',
+    body: 'none',
+    query: DeadLettersQuery,
+    answer: '200 {"rows":[{"id","attempts"}],"next"}',
+  },
+  requeue: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/tasks/{task}:requeue',
+    does: 'Makes dead letters claimable again, from their first attempt.',
+    body: 'json',
+    schema: RequeueRequest,
+    answer: '200 {"lsn","rows"}',
+  },
+  reset: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/tasks/{task}:reset',
+    does: 'Makes all rows claimable by the task as if it had never claimed any; its claims end stale.',
+    body: 'none',
+    answer: '200 {"lsn","rows"}',
+  },
   put: {
     method: 'POST',
     path: '/v1/partitions/{partition}/rows',
@@ -120,6 +176,52 @@ export const routes = {
     body: 'json',
     schema: DeleteRequest,
     answer: '200 {"lsn","deleted"}',
+  },
+  tag: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/rows:tag',
+    does: 'Merges tags into those of rows, atomically; ids that are not there are refused with rows_missing.',
+    body: 'json',
+    schema: TagRequest,
+    answer: '200 {"lsn","rows"}',
+  },
+  list: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/rows:list',
+    does: 'Lists rows with tags and numbers, in the order of their arrival: all, by ids, by a filter, or those ready.',
+    body: 'json',
+    schema: ListRequest,
+    answer: '200 {"ids","tags","numbers","attempts","next"}',
+  },
+  putBlob: {
+    method: 'PUT',
+    path: '/v1/partitions/{partition}/blobs/{digest}',
+    does: 'Stores a blob under its SHA-256, for rows that will name it; again, it changes nothing.',
+    body: 'bytes',
+    query: BlobQuery,
+    answer: '200 {"lsn","ack","stored"}; stored: false when it was there',
+  },
+  blob: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/blobs/{digest}',
+    does: 'The bytes of a blob.',
+    body: 'none',
+    answer: '200 application/octet-stream',
+  },
+  missingBlobs: {
+    method: 'POST',
+    path: '/v1/partitions/{partition}/blobs:missing',
+    does: 'Which of these blobs are not there; the others stay for as long as if they were put now.',
+    body: 'json',
+    schema: BlobsRequest,
+    answer: '200 {"missing":[...]}',
+  },
+  held: {
+    method: 'GET',
+    path: '/v1/partitions/{partition}/rows/{id}:held',
+    does: 'Why the bytes of a row are still there: tasks, claims, snapshots, neighbours in the same extent.',
+    body: 'none',
+    answer: '200 JSON',
   },
   row: {
     method: 'GET',
@@ -168,10 +270,10 @@ export const routes = {
   openSnapshot: {
     method: 'POST',
     path: '/v1/snapshots',
-    does: 'Holds the state of now for reads that name its LSN, until the lease ends.',
+    does: 'Holds the state of now, with state also of the queues, for reads that name its LSN, until the lease ends.',
     body: 'json',
     schema: SnapshotRequest,
-    answer: '200 {"snapshot","lsn","lease_ms"}',
+    answer: '200 {"snapshot","lsn","lease_ms"}, with state also "partitions" and "left_out" (of ack level memory)',
   },
   renewSnapshot: {
     method: 'POST',
@@ -187,6 +289,51 @@ export const routes = {
     does: 'Lets go of a snapshot.',
     body: 'none',
     answer: '200 {"lsn"}',
+  },
+  snapshotState: {
+    method: 'GET',
+    path: '/v1/snapshots/{snapshot}/partitions/{partition}/state',
+    does: 'A partition as a snapshot with state holds it, but for the cells: settings, ids, consumption, tags.',
+    body: 'none',
+    answer: '200 application/octet-stream; docs/CHECKPOINTS.md says what is in it',
+  },
+  openLoad: {
+    method: 'POST',
+    path: '/v1/loads',
+    does: 'Begins a load of saved partitions, which nobody sees before its commit; what is not committed goes.',
+    body: 'json',
+    schema: LoadRequest,
+    answer: '200 {"load","lease_ms"}',
+  },
+  renewLoad: {
+    method: 'POST',
+    path: '/v1/loads/{load}:renew',
+    does: 'Extends the lease of a load: it now ends lease_ms from now.',
+    body: 'json',
+    schema: LoadRequest,
+    answer: '200 {"lease_ms"}',
+  },
+  stage: {
+    method: 'PUT',
+    path: '/v1/loads/{load}/partitions/{partition}',
+    does: 'Takes the saved state of a partition; its rows are then put to the partition that the answer names.',
+    body: 'bytes',
+    answer: '200 {"staging"}',
+  },
+  commitLoad: {
+    method: 'POST',
+    path: '/v1/loads/{load}:commit',
+    does: 'Makes all partitions of a load visible, as one event; durable when it is answered.',
+    body: 'json',
+    schema: CommitLoadRequest,
+    answer: '200 {"lsn","rows"}',
+  },
+  closeLoad: {
+    method: 'POST',
+    path: '/v1/loads/{load}:close',
+    does: 'Ends a load; what was not committed is removed.',
+    body: 'none',
+    answer: '200 {"load"}',
   },
 } as const satisfies Record<string, Route>;
 export type RouteName = keyof typeof routes;

@@ -23,6 +23,7 @@ export const headers = {
   next: 'tq-next',
   claim: 'tq-claim',
   leaseMs: 'tq-lease-ms',
+  partial: 'tq-partial',
 } as const;
 
 /**
@@ -50,8 +51,28 @@ export const REQUEST_ID_PATTERN = '^[A-Za-z0-9_-]{1,64}$';
 export const ackLevels = ['memory', 'os', 'disk'] as const;
 export type AckLevel = (typeof ackLevels)[number];
 
-export const samplers = ['fifo', 'group'] as const;
+/** The samplers that every server has; modules loaded at its start add others by name. */
+export const samplers = ['fifo', 'group', 'priority', 'weighted'] as const;
 export type Sampler = (typeof samplers)[number];
+
+/** Names of tags: as in filters, without dots. Those that begin with `tq_` are ours. */
+export const TAG_NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_-]{0,127}$';
+/** The column of a put that carries tags: per row the text of a JSON object, merged into what the row has; or ''. */
+export const TAGS_COLUMN = 'tq_tags';
+/** The tag that holds the string key of a row that was put by key; it can not change. */
+export const KEY_TAG = 'tq_key';
+
+/** Bytes of the SHA-256 that names a blob: a cell of a field of layout `blob`. In paths and JSON it is hexadecimal. */
+export const BLOB_DIGEST_SIZE = 32;
+export const BLOB_DIGEST_PATTERN = '^[0-9a-f]{64}$';
+
+/** What becomes of rows that are too old for the version window of a claim: they stay, or the task passes them. */
+export const staleRules = ['keep', 'skip'] as const;
+export type StaleRule = (typeof staleRules)[number];
+
+/** When the server deletes rows by itself: never, or once every declared task has consumed them. */
+export const releaseRules = ['never', 'consumed'] as const;
+export type ReleaseRule = (typeof releaseRules)[number];
 
 /** The three ends of a wait, in the `tq-outcome` header; they never look alike. */
 export const outcomes = { rows: 'rows', timedOut: 'timed_out', drained: 'drained' } as const;
@@ -63,5 +84,11 @@ export const defaults = {
   groupSize: 1,
   ack: 'os',
   sampler: 'fifo',
+  onStale: 'keep',
+  release: 'never',
+  priorityBy: 'priority',
+  weightBy: 'weight',
+  lengthBy: 'length',
+  versionBy: 'version',
   rangeRowsMax: 1_024,
 } as const;

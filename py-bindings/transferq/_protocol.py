@@ -11,9 +11,12 @@ NAME_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}$"
 REQUEST_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}$"
 INDEX_COLUMN: Final = "index_id"
 ATTEMPT_COLUMN: Final = "tq_attempt"
+TAGS_COLUMN: Final = "tq_tags"
+KEY_TAG: Final = "tq_key"
+BLOB_DIGEST_SIZE: Final = 32
 RESERVED_PREFIX: Final = "tq_"
 ACK_LEVELS: Final = ("memory", "os", "disk")
-SAMPLERS: Final = ("fifo", "group")
+SAMPLERS: Final = ("fifo", "group", "priority", "weighted")
 ERROR_KINDS: Final = ("retry", "fix_request", "wait", "give_up")
 
 MEDIA_TYPES: Final[dict[str, str]] = {
@@ -35,6 +38,7 @@ HEADERS: Final[dict[str, str]] = {
     "next": "tq-next",
     "claim": "tq-claim",
     "lease_ms": "tq-lease-ms",
+    "partial": "tq-partial",
 }
 
 OUTCOMES: Final[dict[str, str]] = {
@@ -62,9 +66,19 @@ LIMITS: Final[dict[str, int]] = {
     "group_size_max": 4096,
     "partitions_max": 10000,
     "tasks_per_partition_max": 64,
+    "attempts_max": 65534,
+    "numbers_per_partition_max": 16,
+    "filters_per_partition_max": 64,
+    "filter_characters_max": 4096,
+    "tags_bytes_max": 4096,
+    "batches_kept_per_task": 1024,
+    "batch_parts_max": 4096,
+    "list_rows_max": 10000,
+    "watch_changes_max": 1024,
     "waiters_max": 20000,
     "wait_ms_max": 60000,
     "snapshots_max": 1024,
+    "loads_max": 16,
     "lease_ms_min": 100,
     "lease_ms_max": 3600000,
     "request_ids_kept": 65536,
@@ -77,6 +91,12 @@ DEFAULTS: Final[dict[str, int | str]] = {
     "group_size": 1,
     "ack": "os",
     "sampler": "fifo",
+    "on_stale": "keep",
+    "release": "never",
+    "priority_by": "priority",
+    "weight_by": "weight",
+    "length_by": "length",
+    "version_by": "version",
     "range_rows_max": 1024,
 }
 
@@ -93,9 +113,21 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {
     "declare": ("PUT", "/v1/partitions/{partition}"),
     "drop": ("DELETE", "/v1/partitions/{partition}"),
     "seal": ("POST", "/v1/partitions/{partition}:seal"),
+    "advance": ("POST", "/v1/partitions/{partition}:advance"),
+    "watch": ("GET", "/v1/partitions/{partition}:watch"),
+    "leases": ("GET", "/v1/partitions/{partition}/leases"),
+    "deadLetters": ("GET", "/v1/partitions/{partition}/tasks/{task}/dead-letters"),
+    "requeue": ("POST", "/v1/partitions/{partition}/tasks/{task}:requeue"),
+    "reset": ("POST", "/v1/partitions/{partition}/tasks/{task}:reset"),
     "put": ("POST", "/v1/partitions/{partition}/rows"),
     "read": ("POST", "/v1/partitions/{partition}/rows:read"),
     "delete": ("POST", "/v1/partitions/{partition}/rows:delete"),
+    "tag": ("POST", "/v1/partitions/{partition}/rows:tag"),
+    "list": ("POST", "/v1/partitions/{partition}/rows:list"),
+    "putBlob": ("PUT", "/v1/partitions/{partition}/blobs/{digest}"),
+    "blob": ("GET", "/v1/partitions/{partition}/blobs/{digest}"),
+    "missingBlobs": ("POST", "/v1/partitions/{partition}/blobs:missing"),
+    "held": ("GET", "/v1/partitions/{partition}/rows/{id}:held"),
     "row": ("GET", "/v1/partitions/{partition}/rows/{id}"),
     "cell": ("GET", "/v1/partitions/{partition}/rows/{id}/{field}"),
     "claim": ("POST", "/v1/partitions/{partition}/claims"),
@@ -105,6 +137,12 @@ ROUTES: Final[dict[str, tuple[str, str]]] = {
     "openSnapshot": ("POST", "/v1/snapshots"),
     "renewSnapshot": ("POST", "/v1/snapshots/{snapshot}:renew"),
     "closeSnapshot": ("POST", "/v1/snapshots/{snapshot}:close"),
+    "snapshotState": ("GET", "/v1/snapshots/{snapshot}/partitions/{partition}/state"),
+    "openLoad": ("POST", "/v1/loads"),
+    "renewLoad": ("POST", "/v1/loads/{load}:renew"),
+    "stage": ("PUT", "/v1/loads/{load}/partitions/{partition}"),
+    "commitLoad": ("POST", "/v1/loads/{load}:commit"),
+    "closeLoad": ("POST", "/v1/loads/{load}:close"),
 }
 
 # code -> (kind, HTTP status, message)
@@ -304,6 +342,11 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
         409,
         "The partition exists with other settings that cannot be changed.",
     ),
+    "partition_exists": (
+        "fix_request",
+        409,
+        "A partition of this name exists; drop it, or load with replace.",
+    ),
     "partition_sealed": (
         "give_up",
         409,
@@ -349,10 +392,75 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
         503,
         "As many snapshots are open as the server allows; close some, or wait until they expire.",
     ),
+    "load_unknown": (
+        "give_up",
+        410,
+        "There is no such load: it was closed, its lease expired, or the server was started anew.",
+    ),
+    "load_invalid": (
+        "fix_request",
+        400,
+        "The saved state is not understood, or is not that of the rows that were put.",
+    ),
+    "too_many_loads": (
+        "wait",
+        503,
+        "As many loads are open as the server allows; wait until some end.",
+    ),
     "ack_level_too_low": (
         "fix_request",
         400,
         "A put may ask for a stronger ack level than its partition declares, never a weaker one.",
+    ),
+    "tags_invalid": (
+        "fix_request",
+        400,
+        "Tags must be small JSON objects with allowed names, and declared numbers must be numbers.",
+    ),
+    "number_unknown": (
+        "fix_request",
+        400,
+        "The partition does not declare this number; declare it in numbers.",
+    ),
+    "filter_invalid": (
+        "fix_request",
+        400,
+        "The filter of where is not understood.",
+    ),
+    "too_many_filters": (
+        "wait",
+        503,
+        "The partition has as many filters in use as it allows; use fewer different ones.",
+    ),
+    "blob_invalid": (
+        "fix_request",
+        400,
+        "A digest is the SHA-256 of a blob: 32 bytes in a cell, 64 hexadecimal digits in a path.",
+    ),
+    "blob_mismatch": (
+        "retry",
+        400,
+        "The bytes that arrived are not those of the blob: they have another SHA-256.",
+    ),
+    "blob_missing": (
+        "fix_request",
+        404,
+        "The partition does not have this blob; upload it before the put of rows that name it.",
+    ),
+    "key_collision": (
+        "fix_request",
+        409,
+        "The row belongs to another key with the same hash; put it under a different key.",
+    ),
+    "over_budget": (
+        "wait",
+        429,
+        "The budget of the partition or the node has no room for new rows; wait, ack or delete some.",
+    ),
+    "version_behind": (
+        "fix_request",
+        409,
+        "The current version of a partition only rises.",
     ),
     "answer_too_large": (
         "fix_request",
@@ -373,6 +481,36 @@ ERRORS: Final[dict[str, tuple[str, int, str]]] = {
         "fix_request",
         400,
         "One group does not fit into rows_max; ask for at least group_size rows.",
+    ),
+    "task_unknown": (
+        "fix_request",
+        404,
+        "The partition has no task of this name: none was declared, and none has claimed.",
+    ),
+    "sampler_unknown": (
+        "fix_request",
+        400,
+        "The server has no sampler of this name.",
+    ),
+    "sampler_failed": (
+        "give_up",
+        500,
+        "The module of the sampler failed; the log of the server says how.",
+    ),
+    "row_over_budget": (
+        "fix_request",
+        409,
+        "The next row, or group, has no length or exceeds tokens_max by itself; nothing can pass it.",
+    ),
+    "batch_conflict": (
+        "fix_request",
+        409,
+        "This batch number was drawn with other parts.",
+    ),
+    "batch_unknown": (
+        "give_up",
+        410,
+        "This batch was drawn too long ago to be remembered; ask for a later number.",
     ),
     "too_many_tasks": (
         "fix_request",

@@ -6,7 +6,7 @@
  *
  * Invariant: a type number, once released, is never reused.
  */
-import type { AckLevel } from '@transfer-queue/core/protocol';
+import type { AckLevel, ReleaseRule } from '@transfer-queue/core/protocol';
 import type { FieldLayout } from '@transfer-queue/core/layout';
 
 /** First event of each run of the process: which format, which run, since which boot of the machine. */
@@ -28,6 +28,21 @@ export interface PartitionSettings {
   readonly open: boolean;
   readonly groupSize: number;
   readonly ack: AckLevel;
+  /** Tasks that consume each row. */
+  readonly tasks?: readonly DeclaredTask[];
+  readonly release?: ReleaseRule;
+  /** Tags that are numbers, by their place in the list, which only grows. */
+  readonly numbers?: readonly string[];
+  readonly rowsMax?: number;
+  readonly bytesMax?: number;
+  readonly pace?: { readonly rowsPerVersion: number; readonly maxAhead: number };
+  readonly retention?: { readonly rowsMax?: number; readonly ageMsMax?: number };
+}
+
+export interface DeclaredTask {
+  readonly name: string;
+  /** After so many attempts a row is a dead letter; undefined: never. */
+  readonly maxAttempts?: number;
 }
 
 export interface DeclareEvent {
@@ -47,6 +62,15 @@ export interface Extent {
   readonly offset: number;
   readonly length: number;
   readonly blocks: Uint8Array;
+}
+
+/** The blobs that the cells of a put name in one field. */
+export interface BlobColumn {
+  readonly field: number;
+  /** Each once: SHA-256 in hexadecimal. */
+  readonly digests: readonly string[];
+  /** For each row of all batches the place of its digest. */
+  readonly places: Uint32Array;
 }
 
 /** One record batch inside an extent. `regions` are (offset, length) pairs relative to the extent. */
@@ -71,6 +95,10 @@ export interface InsertEvent {
   readonly batches: readonly BatchColumns[];
   /** The claim that this put acks, of the same partition; 0 for none. */
   readonly ackClaim: number;
+  /** For each row of all batches the JSON text of a patch of its tags, or ''; undefined: none has any. */
+  readonly tags?: readonly string[];
+  /** For each field of layout blob that it brings; undefined: there are none. */
+  readonly blobs?: readonly BlobColumn[];
 }
 
 export interface DeleteEvent {
@@ -78,6 +106,16 @@ export interface DeleteEvent {
   readonly partition: number;
   readonly requestId: string;
   readonly ids: Float64Array;
+  /** Asked for, or by the server itself: consumed by all declared tasks, or evicted. Default asked. */
+  readonly reason?: 'asked' | 'released' | 'evicted';
+}
+
+/** One part of a batch that several askers share. */
+export interface BatchPart {
+  readonly name: string;
+  readonly number: number;
+  readonly part: number;
+  readonly parts: number;
 }
 
 export interface ClaimEvent {
@@ -92,6 +130,59 @@ export interface ClaimEvent {
   readonly attempts: Uint16Array;
   readonly leaseMs: number;
   readonly autoAck: boolean;
+  readonly batch?: BatchPart;
+}
+
+/** A shared batch that is empty: all its askers hear the same. */
+export interface BatchEvent {
+  readonly type: 'batch';
+  readonly partition: number;
+  readonly task: string;
+  readonly name: string;
+  readonly number: number;
+  readonly parts: number;
+  readonly outcome: 'timed_out' | 'drained';
+}
+
+/** Dead letters of a task become unclaimed. */
+export interface RequeueEvent {
+  readonly type: 'requeue';
+  readonly partition: number;
+  readonly task: string;
+  readonly ids: Float64Array;
+}
+
+/** A task begins anew with all rows. */
+export interface ResetEvent {
+  readonly type: 'reset';
+  readonly partition: number;
+  readonly requestId: string;
+  readonly task: string;
+}
+
+/** A task passes rows for good: too old for its window, or late siblings of a group that it was given without them. */
+export interface SkipEvent {
+  readonly type: 'skip';
+  readonly partition: number;
+  readonly task: string;
+  readonly fields: readonly number[];
+  readonly ids: Float64Array;
+}
+
+export interface TagEvent {
+  readonly type: 'tag';
+  readonly partition: number;
+  readonly requestId: string;
+  readonly ids: Float64Array;
+  /** JSON texts of patches: one for all rows, or one for each. */
+  readonly tags: readonly string[];
+}
+
+/** The current version of the policy. */
+export interface AdvanceEvent {
+  readonly type: 'advance';
+  readonly partition: number;
+  readonly version: number;
 }
 
 export interface ReleaseEvent {
@@ -99,7 +190,8 @@ export interface ReleaseEvent {
   readonly partition: number;
   readonly claim: number;
   readonly requestId: string;
-  readonly reason: 'released' | 'expired';
+  /** `undelivered`: the consumer never got the rows, so that the attempt does not count. */
+  readonly reason: 'released' | 'expired' | 'undelivered';
 }
 
 export interface SealEvent {
@@ -145,6 +237,25 @@ export interface RewriteEvent {
   readonly batches: readonly RewrittenBatch[];
 }
 
+/** A part of the saved state of a partition (engine/saved_state.ts); with the last one the partition takes it on. */
+export interface RestoreEvent {
+  readonly type: 'restore';
+  readonly partition: number;
+  readonly last: boolean;
+  readonly bytes: Uint8Array;
+}
+
+/** Partitions that a load brought get their names, all at once. */
+export interface AdoptEvent {
+  readonly type: 'adopt';
+  readonly pairs: readonly {
+    readonly partition: number;
+    readonly name: string;
+    /** The partition that had the name, which is dropped; 0 for none. */
+    readonly replaced: number;
+  }[];
+}
+
 export type JournalEvent =
   | DescriptorEvent
   | DeclareEvent
@@ -157,7 +268,15 @@ export type JournalEvent =
   | SealEvent
   | CheckpointEvent
   | MoveEvent
-  | RewriteEvent;
+  | RewriteEvent
+  | BatchEvent
+  | RequeueEvent
+  | ResetEvent
+  | SkipEvent
+  | TagEvent
+  | AdvanceEvent
+  | RestoreEvent
+  | AdoptEvent;
 
 /** Type numbers in the record header. */
 export const eventTypes = {
@@ -173,4 +292,12 @@ export const eventTypes = {
   checkpoint: 10,
   move: 11,
   rewrite: 12,
+  batch: 13,
+  requeue: 14,
+  reset: 15,
+  skip: 16,
+  tag: 17,
+  advance: 18,
+  restore: 20,
+  adopt: 21,
 } as const satisfies Record<JournalEvent['type'], number>;

@@ -151,7 +151,7 @@ export class Journal {
     return this.#durableLsn;
   }
 
-  /** Of the last record. */
+  /** Of the event that was appended last. */
   get timestamp(): number {
     return this.#timestamp;
   }
@@ -177,6 +177,7 @@ export class Journal {
   append(event: JournalEvent, level: AckLevel): Appended {
     const lsn = ++this.#lsn;
     const commit: Commit = { lsn, level };
+    this.#timestamp = Math.max(this.#timestamp + 1, Math.floor(this.#env.clock.wallMs()) * TICKS_PER_MS);
     if (level === 'memory') return { lsn, commit: Promise.resolve(commit) };
     this.#encode(event, lsn, level);
     this.#pendingLsn = lsn;
@@ -258,7 +259,6 @@ export class Journal {
     invariant(payloadSize <= PAYLOAD_SIZE_MAX, `the ${event.type} event ${lsn} fits a record`);
     this.#pending.reserve(start + recordSize(payloadSize) - this.#pending.length);
     this.#appendedSize += recordSize(payloadSize);
-    this.#timestamp = Math.max(this.#timestamp + 1, Math.floor(this.#env.clock.wallMs()) * TICKS_PER_MS);
     sealRecord(this.#core, this.#pending.view().subarray(start), {
       payloadSize,
       lsn,

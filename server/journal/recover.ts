@@ -104,7 +104,7 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
  */
 const RUN_LENGTH = 64;
 
-/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the end of the file. */
+/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the file's end. */
 function visitRun(
   file: JournalFile,
   fromLsn: number,

@@ -17,6 +17,7 @@ import { offsetVectors, sliceVectors } from './slices.ts';
 
 const { h64Raw } = await xxhash();
 
+const utf8 = new TextEncoder();
 const BLOCK_SIZE = 1 << 20;
 const PRIME32 = 2654435761;
 
@@ -66,6 +67,9 @@ const PUBLISHED: readonly [length: number, seed: number, hash: string][] = [
   [222, PRIME32, '20cb8ab7ae10c14a'],
 ];
 
+/** Keys of rows: the id of each is the 53 low bits of its hash. */
+const KEYS = ['a', 'prompt-7/0', 'Grüße', '世界', '😀', ' ', 'a\0b', 'x'.repeat(1000), '1', 'naïve Σ 数'];
+
 function hashVectors() {
   const lengths = [...Array(101).keys(), 255, 256, 257, 4095, 131071, 131072, 131073, 262144, 262145, 1000003];
   const seeds = ['0000000000000000', '0000000000000001', 'ffffffffffffffff', '9e3779b185ebca87'];
@@ -81,14 +85,13 @@ function hashVectors() {
         return { length, blocks: blocks.map(hex), checksum: hex(checksum) };
       },
     ),
+    keys: KEYS.map((key) => ({ key, id: Number(h64Raw(utf8.encode(key)) & (2n ** 53n - 1n)) })),
   };
 }
 
 export function shardOf(id: number, groupSize: number, shards: number): number {
   return Number(h64Raw(le64(BigInt(id) / BigInt(groupSize))) % BigInt(shards));
 }
-
-const utf8 = new TextEncoder();
 
 export function nodesOf(shard: number, nodes: readonly string[], count: number): number[] {
   const score = (node: string): bigint => {

@@ -14,8 +14,12 @@ import xxhash
 HEX = bytes.fromhex
 TYPES = [
     *["descriptor", "declare", "drop", "insert", "delete", "claim", "ack", "release", "seal"],
-    *["checkpoint", "move", "rewrite"],
+    *["checkpoint", "move", "rewrite", "batch", "requeue", "reset", "skip", "tag", "advance"],
+    *["", "restore", "adopt"],
 ]
+DELETE_REASONS = ["asked", "released", "evicted"]
+RELEASE_REASONS = ["released", "expired", "undelivered"]
+BATCH_OUTCOMES = ["timed_out", "drained"]
 LEVELS = ["memory", "os", "disk"]
 
 EVENTS: list[dict[str, Any]] = [
@@ -90,6 +94,47 @@ EVENTS: list[dict[str, Any]] = [
             {"batch": 4_398_046_515_202, "ids": [], "ordinals": [], "columns": []},
         ],
     },
+    {
+        "type": "insert",
+        "partition": 2,
+        "requestId": "",
+        "extent": {"segment": 12, "offset": 64, "length": 640, "blocks": "0001020304050607"},
+        "batches": [{"rows": 2, "ids": [1, 2], "columns": [{"field": 0, "regions": [128, 12]}]}],
+        "ackClaim": 0,
+        "tags": ['{"status":"fertig"}', ""],
+    },
+    {"type": "delete", "partition": 2, "requestId": "", "ids": [5], "reason": "evicted"},
+    {
+        "type": "claim",
+        "partition": 2,
+        "requestId": "",
+        "task": "actor_update",
+        "claim": 4_294_967_300,
+        "epoch": 1,
+        "fields": [0],
+        "ids": [8],
+        "attempts": [1],
+        "leaseMs": 30_000,
+        "autoAck": False,
+        "batch": {"name": "dp", "number": 4_294_967_296, "part": 1, "parts": 4_096},
+    },
+    {"type": "release", "partition": 2, "claim": 4_294_967_299, "requestId": "", "reason": "undelivered"},
+    {
+        "type": "batch",
+        "partition": 2,
+        "task": "actor_update",
+        "name": "dp",
+        "number": 4_294_967_297,
+        "parts": 2,
+        "outcome": "drained",
+    },
+    {"type": "requeue", "partition": 2, "task": "judge", "ids": [5, 4_294_967_296]},
+    {"type": "reset", "partition": 2, "task": "judge", "requestId": "reset-1"},
+    {"type": "skip", "partition": 2, "task": "actor_update", "fields": [0, 3], "ids": [7]},
+    {"type": "tag", "partition": 2, "requestId": "tag-1", "ids": [1, 2], "tags": ['{"a":null}']},
+    {"type": "advance", "partition": 2, "version": 9_007_199_254_740_991},
+    {"type": "restore", "partition": 3, "last": True, "bytes": "00ff10"},
+    {"type": "adopt", "pairs": [{"partition": 3, "name": "train", "replaced": 2}]},
 ]
 
 
@@ -134,16 +179,17 @@ def payload(e: dict[str, Any]) -> bytes:
         case "insert":
             return insert(e)
         case "delete":
-            return u32(e["partition"]) + text(e["requestId"]) + numbers(e["ids"])
+            reason = u8(DELETE_REASONS.index(e["reason"])) if "reason" in e else b""
+            return u32(e["partition"]) + text(e["requestId"]) + numbers(e["ids"]) + reason
         case "claim":
             head = u32(e["partition"]) + text(e["requestId"]) + text(e["task"]) + u64(e["claim"]) + u64(e["epoch"])
             lists = numbers(e["fields"]) + numbers(e["ids"]) + b"".join(map(u16, e["attempts"]))
-            return head + u32(e["leaseMs"]) + u8(e["autoAck"]) + lists
+            return head + u32(e["leaseMs"]) + u8(e["autoAck"]) + lists + part(e.get("batch"))
         case "ack":
             return u32(e["partition"]) + u64(e["claim"]) + text(e["requestId"])
         case "release":
             head = u32(e["partition"]) + u64(e["claim"]) + text(e["requestId"])
-            return head + u8(e["reason"] == "expired")
+            return head + u8(RELEASE_REASONS.index(e["reason"]))
         case "checkpoint":
             return u64(e["lsn"])
         case "move":
@@ -151,7 +197,40 @@ def payload(e: dict[str, Any]) -> bytes:
             return u32(e["partition"]) + u64(e["extent"]) + to + u32(e["fromSegment"]) + u64(e["fromOffset"])
         case "rewrite":
             return rewrite(e)
+        case "restore":
+            return u32(e["partition"]) + u8(e["last"]) + sized(HEX(e["bytes"]))
+        case "adopt":
+            pairs = [u32(pair["partition"]) + text(pair["name"]) + u32(pair["replaced"]) for pair in e["pairs"]]
+            return u32(len(pairs)) + b"".join(pairs)
+        case _:
+            return u32(e["partition"]) + of_queue(e)
+
+
+def of_queue(e: dict[str, Any]) -> bytes:
+    """What follows the partition in events of tasks."""
+    match e["type"]:
+        case "batch":
+            head = text(e["task"]) + text(e["name"]) + u64(e["number"]) + u16(e["parts"])
+            return head + u8(BATCH_OUTCOMES.index(e["outcome"]))
+        case "requeue":
+            return text(e["task"]) + numbers(e["ids"])
+        case "reset":
+            return text(e["requestId"]) + text(e["task"])
+        case "skip":
+            return text(e["task"]) + numbers(e["fields"]) + numbers(e["ids"])
+        case "tag":
+            return text(e["requestId"]) + numbers(e["ids"]) + texts(e["tags"])
+        case "advance":
+            return u64(e["version"])
     raise ValueError(e["type"])
+
+
+def part(e: dict[str, Any] | None) -> bytes:
+    return b"" if e is None else text(e["name"]) + u64(e["number"]) + u16(e["part"]) + u16(e["parts"])
+
+
+def texts(values: list[str]) -> bytes:
+    return u32(len(values)) + b"".join(map(text, values))
 
 
 def insert(e: dict[str, Any]) -> bytes:
@@ -159,7 +238,7 @@ def insert(e: dict[str, Any]) -> bytes:
     out += u32(len(e["batches"]))
     for batch in e["batches"]:
         out += numbers(batch["ids"]) + columns(batch["columns"])
-    return out
+    return out + (texts(e["tags"]) if "tags" in e else b"")
 
 
 def rewrite(e: dict[str, Any]) -> bytes:

@@ -127,7 +127,7 @@ export function beginKeys(): void {
   metLeaf = 0;
 }
 
-/** The entry behind the key that was met last when it is this key's, else 0: the rows of a put mostly stand in order. */
+/** The entry behind the key that was met last when it is this key's, else 0: rows of a put mostly stand in order. */
 function entryBehind(key: usize, keyLen: u32): usize {
   if (metLeaf == 0 || metAt + 1 >= nodeCount(metLeaf)) return 0;
   const entry = entryAt(metLeaf, metAt + 1);

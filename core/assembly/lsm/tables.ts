@@ -72,8 +72,8 @@ export function memtable_get(table: usize, key: usize, keyLen: u32, lsn: f64, ou
 }
 
 /**
- * The newest versions of the rows of n ids (f64 array): those of `newer`, else of `older` when that is not 0. Returns how
- * many rows it reached before `outSize` bytes behind the sizes were full.
+ * The newest versions of the rows of n ids (f64 array): those of `newer`, else of `older` when that is not 0. Returns
+ * how many rows it reached before `outSize` bytes behind the sizes were full.
  */
 export function memtable_peek_rows(
   newer: usize,

@@ -151,6 +151,13 @@ describe('limits', () => {
     expect(refusalOf(stream).code).toBe('name_invalid');
     expect(walked(stream, { allowReserved: true }).fields).toEqual([attempt]);
   });
+
+  it('allows the text of tq_tags in puts', () => {
+    const tags = { name: 'tq_tags', layout: { layout: 'text' } as const };
+    const others = { name: 'tq_tags', layout: { layout: 'bytes' } as const };
+    expect(walked(joined([schemaMessage([tags]), emptyBatch(2, 5), EOS])).fields).toEqual([tags]);
+    expect(refusalOf(joined([schemaMessage([others]), emptyBatch(2, 5), EOS])).code).toBe('type_unsupported');
+  });
 });
 
 /** A batch of two rows over a ragged int32 column, of which one thing is changed. */

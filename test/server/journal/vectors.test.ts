@@ -35,7 +35,7 @@ const vectors = JSON.parse(readFileSync(path, 'utf8')) as Vectors;
 function eventOf(json: Vectors['records'][number]['event']): JournalEvent {
   const wide = ['ids', 'ordinals', 'voided'];
   const revived = JSON.parse(JSON.stringify(json), (key, value: unknown) => {
-    if (key === 'tokenKey' || key === 'blocks') return Uint8Array.from(Buffer.from(value as string, 'hex'));
+    if (['tokenKey', 'blocks', 'bytes'].includes(key)) return Uint8Array.from(Buffer.from(value as string, 'hex'));
     if (wide.includes(key)) return Float64Array.from(value as number[]);
     return key === 'attempts' ? Uint16Array.from(value as number[]) : value;
   }) as JournalEvent;
