@@ -1,7 +1,11 @@
-/** The command line: `tq serve` runs a server, `tq inspect` and `tq verify` look at a directory without one. */
+/**
+ * The command line: `tq serve` runs a server, `tq top` and its like ask one, `tq inspect` and `tq verify` look at a
+ * directory without one.
+ */
 import { createRequire, flushCompileCache } from 'node:module';
 import { Command, Option } from 'commander';
 import { pino, type Logger } from 'pino';
+import { addClientCommands } from './client/program.ts';
 import {
   ConfigError,
   printableSettings,
@@ -32,7 +36,9 @@ for (const setting of Object.values(settings)) {
   );
 }
 command.action((flags: Record<string, string | boolean>) => run(flags));
-addInspectCommands(program, realEnv(pino({ level: 'silent' })));
+const commandEnv = realEnv(pino({ level: 'silent' }));
+addClientCommands(program, commandEnv);
+addInspectCommands(program, commandEnv);
 await program.parseAsync();
 
 async function run({ config, ...flags }: Record<string, string | boolean>): Promise<void> {

@@ -2,6 +2,8 @@
  * Settings as plain data: one table says for each its flag, its environment variable, its key in a file, its default
  * and what it is for. A flag wins over the environment, the environment over the file, the file over the default.
  */
+import { NAME_PATTERN } from '@transfer-queue/core/protocol';
+
 export interface Settings {
   readonly data: string;
   readonly host: string;
@@ -10,6 +12,11 @@ export interface Settings {
   readonly memory: number;
   /** Bytes of index blocks from disk that are kept. */
   readonly indexCache: number;
+  /** Budgets of all partitions together; 0 for none. */
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+  /** Modules that bring samplers: `name=path` of each. */
+  readonly sampler: readonly string[];
   readonly logLevel: LogLevel;
   /** Empty: no token is asked for. */
   readonly token: string;
@@ -79,6 +86,12 @@ function scrubRate(raw: string): number {
   throw new ConfigError(`"${raw}" is not a size from 1MiB to 1GiB`);
 }
 
+function budgetSize(raw: string): number {
+  const size = parseSize(raw);
+  if (Number.isSafeInteger(size)) return size;
+  throw new ConfigError(`"${raw}" is not a size below 2^53 bytes`);
+}
+
 const SCRUB_RATE_MIN = 1 << 20;
 const SCRUB_RATE_MAX = 1 << 30;
 
@@ -88,6 +101,16 @@ const INDEX_CACHE_SIZE_MAX = 512 << 20;
 
 export const MEMORY_SIZE_MIN = 32 << 20;
 export const MEMORY_SIZE_MAX = 64 * 2 ** 30;
+
+const samplerPath = new RegExp(`^${NAME_PATTERN.slice(1, -1)}=.+$`);
+
+/** A list with commas between: so several flags come as well. */
+function samplerPaths(raw: string): readonly string[] {
+  const pairs = raw === '' ? [] : raw.split(',');
+  const wrong = pairs.find((pair) => !samplerPath.test(pair));
+  if (wrong === undefined) return pairs;
+  throw new ConfigError(`"${wrong}" is not the name and the path of a module, such as longest=./longest.mjs`);
+}
 
 function logLevel(raw: string): LogLevel {
   const level = logLevels.find((name) => name === raw);
@@ -146,6 +169,27 @@ export const settings: { readonly [K in keyof Settings]: Setting<Settings[K]> } 
     fallback: '64MiB',
     about: 'memory for the index of rows',
     parse: indexCacheSize,
+  },
+  rowsMax: {
+    flag: '--rows-max <count>',
+    env: 'TQ_ROWS_MAX',
+    fallback: '0',
+    about: 'rows of all partitions beyond which puts of new rows wait; 0 for no budget',
+    parse: integer(0, Number.MAX_SAFE_INTEGER),
+  },
+  bytesMax: {
+    flag: '--bytes-max <size>',
+    env: 'TQ_BYTES_MAX',
+    fallback: '0',
+    about: 'bytes of all partitions beyond which puts of new rows wait; 0 for no budget',
+    parse: budgetSize,
+  },
+  sampler: {
+    flag: '--sampler <name=path...>',
+    env: 'TQ_SAMPLER',
+    fallback: '',
+    about: 'modules that bring samplers',
+    parse: samplerPaths,
   },
   logLevel: {
     flag: '--log-level <level>',

@@ -3,6 +3,8 @@
  * empty until the node is open.
  */
 import type { Node } from './engine/node.ts';
+import { describeBlobs } from './engine/blobs.ts';
+import { visiblePartitions } from './engine/staging.ts';
 import type { HttpListener } from './http/listener.ts';
 import { machine } from './queue/machine.ts';
 import type { MetricSources } from './metrics.ts';
@@ -40,7 +42,8 @@ function serviceGauges({ of }: Reading, listener: HttpListener): Gauges {
     { name: 'tq_connections', help: 'Open connections.', read: () => listener.connectionCount() },
     { name: 'tq_received_bytes', help: 'Bytes received since the start.', read: () => listener.counts.bytesReceived },
     { name: 'tq_sent_bytes', help: 'Bytes sent since the start.', read: () => listener.counts.bytesSent },
-    { name: 'tq_waiters', help: 'Claims and reads that wait.', read: of(({ waits }) => waits.count) },
+    { name: 'tq_waiters', help: 'Claims, reads and watches that wait.', read: of(({ waits }) => waits.count) },
+    { name: 'tq_waiting_puts', help: 'Puts that wait for room.', read: of(({ budgets }) => budgets.count) },
     { name: 'tq_lsn', help: 'The LSN given last.', read: of(({ parts }) => parts.journal.lsn) },
     {
       name: 'tq_durable_lsn',
@@ -145,7 +148,7 @@ function spaceGauges({ of }: Reading): Gauges {
 function partitionGauges({ labelled }: Reading): Gauges {
   const perPartition = (read: (opened: Node, name: string) => number): (() => LabelledValues) =>
     labelled((opened) =>
-      [...opened.parts.state.store.partitions()].map(({ settings: { name } }) => ({
+      visiblePartitions(opened).map(({ settings: { name } }) => ({
         labels: { partition: name },
         value: read(opened, name),
       })),
@@ -162,6 +165,18 @@ function partitionGauges({ labelled }: Reading): Gauges {
       help: 'Bytes that a partition keeps.',
       labels: ['partition'],
       read: perPartition((opened, name) => opened.partition(name).bytes),
+    },
+    {
+      name: 'tq_partition_blobs',
+      help: 'Blobs of a partition.',
+      labels: ['partition'],
+      read: perPartition((opened, name) => describeBlobs(opened, opened.partition(name)).count),
+    },
+    {
+      name: 'tq_partition_blob_bytes',
+      help: 'Bytes that the blobs of a partition keep.',
+      labels: ['partition'],
+      read: perPartition((opened, name) => describeBlobs(opened, opened.partition(name)).bytes),
     },
   ];
 }

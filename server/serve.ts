@@ -7,7 +7,9 @@ import { limits, TAIL_SIZE } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
 import type { Settings } from './config.ts';
 import { openNode, type OpenedNode } from './engine/open.ts';
+import { loadSamplers } from './engine/sampler_modules.ts';
 import type { Env } from './env/env.ts';
+import { loadModule } from './env/modules.ts';
 import { App, refusal } from './http/app.ts';
 import { httpLimits } from './http/limits.ts';
 import { listenHttp, type HttpListener } from './http/listener.ts';
@@ -55,6 +57,8 @@ export async function serve(env: Env, settings: Settings): Promise<RunningServer
     syncIntervalMs: settings.syncIntervalMs,
     scrubRate: settings.scrubRate,
     memoryWaitMsMax: MEMORY_WAIT_MS_MAX,
+    samplers: await loadSamplers(settings.sampler, { load: loadModule, log: env.log }),
+    budget: { rowsMax: settings.rowsMax, bytesMax: settings.bytesMax },
     ...sizes,
   });
   app.node = opened.node;

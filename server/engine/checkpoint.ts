@@ -83,6 +83,8 @@ export interface CheckpointParts {
 export class Checkpoints {
   readonly #parts: CheckpointParts;
   #running: Promise<void> | null = null;
+  /** What is to be done in the turn of the next freeze. */
+  #atFreeze: (() => void)[] = [];
   /** Frozen, and not flushed since the disk was full. */
   #unflushed: CheckpointMark | null = null;
   #lsn: number;
@@ -119,6 +121,24 @@ export class Checkpoints {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /**
+   * Does something in the turn in which the state is frozen: the tree then holds all of it, as of the LSN of now. Makes
+   * a checkpoint for it. Rejects with `disk_full` while checkpoints wait for space.
+   */
+  async atFreeze<Result>(act: () => Result): Promise<Result> {
+    let done: Promise<Result> | null = null;
+    this.#atFreeze.push(() => {
+      // What it throws is for who asked, not for the checkpoint.
+      done = new Promise((resolve) => resolve(act()));
+      done.catch(() => undefined);
+    });
+    while (done === null) {
+      await this.run();
+      if (done === null && this.#unflushed !== null) throw new StoreError('disk_full');
+    }
+    return done;
   }
 
   /** Resolves when none is being made. */
@@ -159,6 +179,7 @@ export class Checkpoints {
     const { lsn, timestamp } = journal;
     const to = { unitsMax: Number.MAX_SAFE_INTEGER, lsn };
     while (saveDirty(state, records, to) > 0);
+    for (const act of this.#atFreeze.splice(0)) act();
     const grants = takeGrants(state, records, lsn);
     tree.rotate();
     const begun = journal.beginFile();

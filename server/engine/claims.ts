@@ -1,91 +1,95 @@
-/** Claims: take rows for a task, with their data; end a claim by ack or release; extend its lease. */
+/**
+ * Claims: take rows for a task, with their data; end a claim by ack or release; extend its lease.
+ *
+ *   takeClaim -> known (a retry, or a batch that was drawn)? -> attempt -> granted, drained, refused
+ *                                                                  \-> wait: parked until an attempt ends it, or time
+ */
+import { samplers } from '@transfer-queue/core/protocol';
 import { invariant, StoreError } from '../errors.ts';
+import type { ClaimCommand } from '../queue/events.ts';
 import { machine } from '../queue/machine.ts';
-import type { ClaimCommand, ClaimEvent } from '../queue/events.ts';
 import type { Partition } from '../store/partition.ts';
+import { attempt, batchEvent, type Attempt } from './claim_attempt.ts';
 import type { Caller, ClaimOutcome, ClaimTake } from './commands.ts';
 import type { Node } from './node.ts';
-import type { Grant } from './grants.ts';
 import type { ClaimRef } from './tokens.ts';
+
+type Ended = Exclude<Attempt, { kind: 'wait' }>;
 
 /** Grants rows at once, or waits for them. A retry of a granted request gets the same rows and the same token. */
 export function takeClaim(node: Node, take: ClaimTake, caller: Caller): Promise<ClaimOutcome> {
   const partition = node.partition(take.partition);
-  const fields = take.fields.map((name) => fieldOf(partition, name).id);
-  const { task, rowsMax, rowsMin, sampler, leaseMs, autoAck, requestId } = take;
-  const command: ClaimCommand = { task, fields, rowsMax, rowsMin, sampler, leaseMs, autoAck, requestId };
-  const behind = take.waitMs > 0 && node.waits.hasLine(partition, command);
-  const first = behind ? null : attempt(node, partition, command);
-  if (first !== null && (first.kind !== 'wait' || take.waitMs === 0)) return finish(node, partition, first);
+  const command = commandOf(node, partition, take);
+  const { waitMs } = take;
+  const behind = waitMs > 0 && !isKnown(node, partition, command) && node.waits.hasLine(partition, command);
+  const lingerMs = take.lingerMs ?? Infinity;
+  const first = behind ? null : attempt(node, partition, lingerMs === 0 ? eager(command) : command);
+  if (first !== null && first.kind !== 'wait') return finish(node, partition, first);
+  if (waitMs === 0) return finish(node, partition, timeOut(node, partition, take, command));
+  const lingeredMs = node.parts.env.clock.nowMs() + lingerMs;
   return new Promise((resolve, reject) => {
+    const settle = (result: Ended): void => void finish(node, partition, result).then(resolve, reject);
     const parked = {
       command,
+      dueMs: Math.min(first?.dueMs ?? Infinity, lingeredMs),
       attempt: () => {
-        const result = attempt(node, partition, command);
-        if (result.kind === 'wait') return false;
-        finish(node, partition, result).then(resolve, reject);
-        return true;
+        const lingered = node.parts.env.clock.nowMs() >= lingeredMs;
+        const result = attempt(node, partition, lingered ? eager(command) : command);
+        if (result.kind === 'wait') parked.dueMs = lingered ? result.dueMs : Math.min(result.dueMs, lingeredMs);
+        else settle(result);
+        return result.kind !== 'wait';
       },
       refuse: reject,
     };
-    node.waits.parkClaim(partition, parked, {
-      waitMs: take.waitMs,
-      caller,
-      onTimeout: () => resolve({ kind: 'timed_out', details: counts(node, partition, command) }),
-    });
+    const onTimeout = (): void => settle(timeOut(node, partition, take, command));
+    node.waits.parkClaim(partition, parked, { waitMs, caller, onTimeout });
   });
 }
 
-type Attempt =
-  | { readonly kind: 'granted'; readonly grant: Grant; readonly commit: Promise<unknown> }
-  | { readonly kind: 'wait'; readonly details: Readonly<Record<string, number>> }
-  | { readonly kind: 'drained' }
-  | { readonly kind: 'refused'; readonly error: StoreError };
-
-/** Decides and, when rows are granted, commits the grant in the same turn. */
-function attempt(node: Node, partition: Partition, command: ClaimCommand): Attempt {
-  const { state } = node.parts;
-  const earlier = state.requests.get(command.requestId);
-  if (earlier !== undefined) return repeat(node, partition, earlier);
-  const decision = machine.decideClaim(state.queue(partition), command);
-  if (decision.kind === 'wait') return { kind: 'wait', details: { ...decision.counts } };
-  if (decision.kind === 'drained') return decision;
-  if (decision.kind === 'refuse') return refused(decision.code, { task: command.task });
-  const claim = node.nextClaimNumber();
-  const { requestId, task, fields, leaseMs, autoAck } = command;
-  const event: ClaimEvent = {
-    type: 'claim',
-    partition: partition.id,
-    epoch: node.parts.epoch,
-    ...{ requestId, task, claim, fields, leaseMs, autoAck },
-    ids: decision.ids,
-    attempts: decision.attempts,
-  };
-  const { commit } = node.commit(event, partition.settings.ack);
-  if (autoAck) node.parts.env.clock.after(leaseMs, () => state.grants.end(claim));
-  return { kind: 'granted', grant: state.grants.get(claim)!, commit };
+function commandOf(node: Node, partition: Partition, take: ClaimTake): ClaimCommand {
+  const { sampler } = take;
+  const choose = node.parts.samplers.get(sampler);
+  if (choose === undefined && !samplers.some((name) => name === sampler)) {
+    const known = [...samplers, ...node.parts.samplers.keys()];
+    throw new StoreError('sampler_unknown', { sampler, known });
+  }
+  return { ...take, fields: take.fields.map((name) => fieldOf(partition, name).id), choose };
 }
 
-function repeat(
-  node: Node,
-  partition: Partition,
-  earlier: NonNullable<ReturnType<Node['parts']['state']['requests']['get']>>,
-): Attempt {
-  if (earlier.kind !== 'claim' || earlier.partition !== partition.id) return refused('request_id_reused', {});
-  const grant = node.parts.state.grants.get(earlier.claim);
-  if (grant === undefined) return refused('claim_stale', { reason: 'the claim of this request ended' });
-  return { kind: 'granted', grant, commit: earlier.commit };
+/** Fewer rows than were asked for will do. */
+function eager(command: ClaimCommand): ClaimCommand {
+  return { ...command, eager: true };
 }
 
-function refused(code: StoreError['code'], details: Readonly<Record<string, unknown>>): Attempt {
-  return { kind: 'refused', error: new StoreError(code, details) };
+/** A retry of what was granted, or a part of a batch that was drawn: others who wait need not be waited for. */
+function isKnown(node: Node, partition: Partition, command: ClaimCommand): boolean {
+  const { requests } = node.parts.state;
+  return requests.get(command.requestId) !== undefined || machine.isDrawn(node.parts.state.queue(partition), command);
 }
 
-/** The answer of an attempt, once the grant is as safe as its level says. */
-async function finish(node: Node, partition: Partition, result: Attempt): Promise<ClaimOutcome> {
+/** The time is over: what is there has to do, if the caller says so. A batch that nobody drew is empty for all. */
+function timeOut(node: Node, partition: Partition, take: ClaimTake, command: ClaimCommand): Ended {
+  const last = take.partial === true ? attempt(node, partition, eager(command)) : null;
+  if (last !== null && last.kind !== 'wait') return last;
+  const { state, env } = node.parts;
+  const queue = state.queue(partition);
+  const counts = machine.countClaim(queue, command, env.clock.nowMs());
+  if (command.batch === undefined || machine.isDrawn(queue, command)) return timedOut({ ...counts });
+  const { commit } = node.commit(batchEvent(partition, command, 'timed_out'), partition.settings.ack);
+  return { ...timedOut({ ...counts, empty: true }), commit };
+}
+
+function timedOut(details: Readonly<Record<string, unknown>>): Extract<Attempt, { kind: 'ended' }> {
+  return { kind: 'ended', end: { kind: 'timed_out', details }, commit: Promise.resolve() };
+}
+
+/** The answer of an attempt, once what it did is as safe as its level says. */
+async function finish(node: Node, partition: Partition, result: Ended): Promise<ClaimOutcome> {
   if (result.kind === 'refused') throw result.error;
-  if (result.kind === 'wait') return { kind: 'timed_out', details: result.details };
-  if (result.kind === 'drained') return result;
+  if (result.kind === 'ended') {
+    await result.commit;
+    return result.end;
+  }
   const { claim, attempts, leaseMs, located } = result.grant;
   const cells = (await located).share();
   invariant(cells === null || cells.missing.length === 0, 'rows that were granted have all their cells');
@@ -98,12 +102,8 @@ async function finish(node: Node, partition: Partition, result: Attempt): Promis
     token: node.parts.tokens.make({ partition: partition.id, claim }),
     attempts,
     leaseMs,
+    isPartial: result.isPartial,
   };
-}
-
-function counts(node: Node, partition: Partition, command: ClaimCommand): Readonly<Record<string, number>> {
-  const queue = node.parts.state.queue(partition);
-  return { ...machine.countRows(queue, queue.tasks.get(command.task), command.fields) };
 }
 
 function fieldOf(partition: Partition, name: string): { readonly id: number } {
@@ -120,11 +120,19 @@ export function claimOf(node: Node, token: string): { ref: ClaimRef; partition: 
   return { ref, partition };
 }
 
-export async function endClaim(node: Node, token: string, how: 'ack' | 'release', requestId: string): Promise<number> {
+/** `undelivered`: the server gives rows back that their consumer never got. */
+export async function endClaim(
+  node: Node,
+  token: string,
+  how: 'ack' | 'release' | 'undelivered',
+  requestId: string,
+): Promise<number> {
   const { ref, partition } = claimOf(node, token);
   const queue = node.parts.state.queue(partition);
-  const decide = how === 'ack' ? machine.decideAck : machine.decideRelease;
-  const decision = decide(queue, { claim: ref.claim, requestId });
+  const command = { claim: ref.claim, requestId };
+  const reason = how === 'undelivered' ? how : 'released';
+  const decision =
+    how === 'ack' ? machine.decideAck(queue, command) : machine.decideRelease(queue, { ...command, reason });
   if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
   if (decision.kind === 'already') {
     const { lsn } = partition;

@@ -1,6 +1,8 @@
 /** What the engine is asked for, in its own terms: names are resolved, defaults are filled in, JSON is gone. */
 import type { FieldLayout } from '@transfer-queue/core/layout';
-import type { AckLevel, Sampler } from '@transfer-queue/core/protocol';
+import type { AckLevel, ReleaseRule } from '@transfer-queue/core/protocol';
+import type { DeclaredTask, PartitionSettings } from '../journal/events.ts';
+import type { BatchAsk, GroupRule, TokenBudget, WindowRule } from '../queue/events.ts';
 import type { Located } from '../store/locate.ts';
 
 export interface DeclareCommand {
@@ -9,6 +11,18 @@ export interface DeclareCommand {
   readonly open: boolean | null;
   readonly groupSize: number | null;
   readonly ack: AckLevel | null;
+  readonly queue: QueueChange;
+}
+
+/** Changes of the settings of a queue; what is undefined stays, what is null goes. */
+export interface QueueChange {
+  readonly tasks?: readonly DeclaredTask[];
+  readonly release?: ReleaseRule;
+  readonly numbers?: readonly string[];
+  readonly rowsMax?: number | null;
+  readonly bytesMax?: number | null;
+  readonly pace?: PartitionSettings['pace'] | null;
+  readonly retention?: PartitionSettings['retention'] | null;
 }
 
 export interface PutCommand {
@@ -17,10 +31,33 @@ export interface PutCommand {
   readonly requestId: string;
   readonly ack: AckLevel | null;
   readonly ifAbsent: boolean;
+  /** How long new rows wait for room in a budget. */
+  readonly waitMs: number;
   /** Token of the claim that the put acks. */
   readonly claim: string | null;
   /** 8 bytes; null when only the tail says it, or nothing does. */
   readonly checksum: Uint8Array | null;
+}
+
+export interface TagRows {
+  readonly partition: string;
+  /** Each once. */
+  readonly ids: Float64Array;
+  /** JSON texts of patches: one for all rows, or one for each. */
+  readonly tags: readonly string[];
+  readonly requestId: string;
+}
+
+export interface ListRows {
+  readonly partition: string;
+  /** Null for all. */
+  readonly ids: Float64Array | null;
+  /** Text of a filter. */
+  readonly where: string | null;
+  readonly ready: { readonly task: string; readonly fields: readonly string[] } | null;
+  /** `next` of the page before, or 0. */
+  readonly from: number;
+  readonly rowsMax: number;
 }
 
 export type Selection =
@@ -44,7 +81,22 @@ export interface ClaimTake {
   readonly fields: readonly string[];
   readonly rowsMax: number;
   readonly rowsMin: number;
-  readonly sampler: Sampler;
+  /** One of ours, or of a module. */
+  readonly sampler: string;
+  /** The number that the sampler goes by. */
+  readonly by?: string;
+  readonly seed?: number;
+  /** Text of a filter. */
+  readonly where?: string;
+  readonly tokens?: TokenBudget;
+  readonly window?: WindowRule;
+  readonly group?: GroupRule;
+  /** Each once; instead of a sampler. */
+  readonly ids?: Float64Array;
+  readonly batch?: BatchAsk;
+  /** Fewer rows than `rowsMin` will do when the time is over, and after `lingerMs`. */
+  readonly partial?: boolean;
+  readonly lingerMs?: number;
   readonly leaseMs: number;
   readonly waitMs: number;
   readonly autoAck: boolean;
@@ -69,6 +121,8 @@ export interface ClaimedOutcome {
   readonly token: string;
   readonly attempts: Uint16Array;
   readonly leaseMs: number;
+  /** Fewer rows than were asked for. */
+  readonly isPartial: boolean;
 }
 
 export type WaitEnd =

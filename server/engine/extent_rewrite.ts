@@ -23,6 +23,7 @@ import type { Damage } from '../store/damage.ts';
 import type { LiveExtent, Partition } from '../store/partition.ts';
 import { rewrittenStreams, type KeptRows, type RewrittenStream } from '../store/rewriting.ts';
 import { isWasteful, Survey, SURVEY_PERIOD_MS } from '../store/survey.ts';
+import { withoutTags } from '../store/tags_column.ts';
 import type { Arena } from '../tier/arena.ts';
 import { blockCount, blockSize } from '../tier/blocks.ts';
 import { Pace } from '../tier/pace.ts';
@@ -192,7 +193,7 @@ export class ExtentRewrite {
     }
     const walked = walkStream(bytes, { schemas: this.#schemas });
     invariant(walked.ok, `extent ${extent.key} holds what its put brought`);
-    return walked;
+    return withoutTags(walked);
   }
 
   /** Null when the work is to end. */

@@ -22,6 +22,8 @@ export interface Grant {
   readonly located: Promise<Located>;
   /** Ends with the process: nothing of it is saved. */
   readonly volatile: boolean;
+  /** Of grants of this run: whether they have fewer rows than were asked for, and when they are as safe as promised. */
+  made?: { readonly isPartial: boolean; readonly commit: Promise<unknown> };
 }
 
 const out = new ByteWriter();

@@ -12,6 +12,7 @@ import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { JournalEvent } from '../journal/events.ts';
+import { TICKS_PER_MS } from '../journal/format.ts';
 import type { Commit, Journal } from '../journal/journal.ts';
 import type { Reserve } from '../journal/reserve.ts';
 import { machine } from '../queue/machine.ts';
@@ -26,11 +27,20 @@ import type { BlockCache } from '../tier/block_cache.ts';
 import type { NodeState } from './state.ts';
 import type { ClaimTokens } from './tokens.ts';
 import { claimNumber } from './tokens.ts';
+import type { NodeBudget } from './budget_room.ts';
+import { BlobRelease } from './blob_release.ts';
+import { Budgets } from './budgets.ts';
+import { Changes } from './changes.ts';
 import { Checkpoints, type CheckpointLimits } from './checkpoint.ts';
 import { ExtentRewrite } from './extent_rewrite.ts';
+import { Loads } from './loads.ts';
+import { Retention } from './retention.ts';
+import { RowRelease } from './row_release.ts';
+import type { SamplerModules } from './sampler_modules.ts';
 import { Scrub, type ScrubPosition } from './scrub.ts';
 import { SegmentCompaction } from './segment_compaction.ts';
 import { SnapshotLeases } from './snapshots.ts';
+import { dropsOf, isStaging } from './staging.ts';
 import { Waits } from './waits.ts';
 
 /** The parts that a node is made of; `openNode` makes them. */
@@ -58,17 +68,31 @@ export interface NodeParts {
   readonly syncIntervalMs: number;
   /** Bytes a second that the scrub reads. */
   readonly scrubRate: number;
+  readonly budget: NodeBudget;
+  readonly samplers: SamplerModules;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
 }
 
 type Take = (size: number) => Promise<boolean>;
 
+export interface Committed {
+  readonly lsn: number;
+  readonly rows: number;
+  readonly commit: Promise<Commit>;
+}
+
 export class Node {
   readonly parts: NodeParts;
   readonly waits: Waits;
+  readonly changes: Changes;
+  readonly budgets: Budgets;
+  readonly retention: Retention;
+  readonly release: RowRelease;
+  readonly blobs: BlobRelease;
   readonly checkpoints: Checkpoints;
   readonly snapshots: SnapshotLeases;
+  readonly loads: Loads;
   readonly compaction: SegmentCompaction;
   readonly scrub: Scrub;
   readonly rewrite: ExtentRewrite;
@@ -85,7 +109,15 @@ export class Node {
   constructor(parts: NodeParts) {
     this.parts = parts;
     this.waits = new Waits({ state: parts.state, clock: parts.env.clock });
+    this.changes = new Changes({ state: parts.state, clock: parts.env.clock });
+    const {
+      state,
+      budget: nodeBudget,
+      arena: { size: arenaSize },
+    } = parts;
+    this.budgets = new Budgets({ state, clock: parts.env.clock, node: nodeBudget, arenaSize });
     this.snapshots = new SnapshotLeases(parts);
+    this.loads = new Loads(this);
     const { env, core, segments, damage, arena, scrubRate, scrubPosition: position } = parts;
     const commit = (event: JournalEvent): Promise<Commit> => this.commit(event, 'os').commit;
     this.compaction = new SegmentCompaction({ env, core, segments, damage, largeSize: arena.frameSize, commit });
@@ -97,6 +129,9 @@ export class Node {
       extents: () => parts.state.store.extents(),
       unready: (partition, lists) => parts.state.unready(partition, lists),
     });
+    this.retention = new Retention(this);
+    this.release = new RowRelease(this);
+    this.blobs = new BlobRelease(this);
     this.#tickLater();
     this.#armLeases();
   }
@@ -107,6 +142,13 @@ export class Node {
 
   /** The partition of a name, or `partition_unknown`. */
   partition(name: string): Partition {
+    const partition = this.partitionToPut(name);
+    if (isStaging(partition)) throw new StoreError('partition_unknown', { partition: name });
+    return partition;
+  }
+
+  /** One of a load that is not committed takes puts, and nothing else. */
+  partitionToPut(name: string): Partition {
     const partition = this.parts.state.store.partition(name);
     if (partition === undefined) throw new StoreError('partition_unknown', { partition: name });
     return partition;
@@ -133,25 +175,24 @@ export class Node {
   }
 
   /** Makes an event happen. Call it in the turn of the decision; the answer waits for the promise. */
-  commit(event: JournalEvent, level: AckLevel): { lsn: number; rows: number; commit: Promise<Commit> } {
-    if (this.#stopped) throw new StoreError('shutting_down');
-    const { journal, state, env } = this.parts;
-    const { lsn, commit } = journal.append(event, level);
-    try {
-      const rows = state.apply(event, { lsn, level, commit, now: env.clock.nowMs(), replayed: false });
-      this.waits.wake(event);
-      if (event.type === 'claim') this.#armLease(machine.nextDeadline(state.queueById(event.partition)!));
-      return { lsn, rows, commit };
-    } catch (error) {
-      // The journal has the event: from here on the state in memory would differ from what a start makes of it.
-      return env.crash(`a ${event.type} event could not be applied`, error);
-    }
+  commit(event: JournalEvent, level: AckLevel): Committed {
+    const placed = this.#place(event, level);
+    this.#wake(event);
+    return placed;
+  }
+
+  /** As `commit`, for events of one decision. Nobody is woken before all of them happened and `noted` was told. */
+  commitTogether(events: readonly JournalEvent[], level: AckLevel, noted: (last: Committed) => void): void {
+    const placed = events.map((event) => this.#place(event, level));
+    noted(placed[placed.length - 1]);
+    for (const event of events) this.#wake(event);
   }
 
   /** Refuses what waits and what still comes, so that connections can end. */
   refuseWaits(): void {
     this.#stopping = true;
     this.waits.refuseAll(new StoreError('shutting_down'));
+    this.budgets.refuseAll(new StoreError('shutting_down'));
   }
 
   /** Makes everything durable and closes the files. */
@@ -163,10 +204,14 @@ export class Node {
     await this.compaction.stop();
     await this.rewrite.stop();
     await this.scrub.stop();
+    await this.retention.stop();
+    await this.release.stop();
+    await this.blobs.stop();
     if (this.checkpoints.isDue) await this.checkpoints.run();
     await this.checkpoints.idle();
     this.#stopped = true;
     this.snapshots.closeAll();
+    this.loads.stop();
     await this.makeDurable();
     await this.parts.tree.close();
     await this.parts.journal.close();
@@ -194,6 +239,39 @@ export class Node {
       if (!this.damagedFiles.has(file)) this.parts.env.log.error({ file }, 'a file of the index is damaged');
     });
     this.damagedFiles = found;
+  }
+
+  #place(event: JournalEvent, level: AckLevel): Committed {
+    if (this.#stopped) throw new StoreError('shutting_down');
+    const { journal, state, env } = this.parts;
+    const { lsn, commit } = journal.append(event, level);
+    const now = env.clock.nowMs();
+    const wallMs = journal.timestamp / TICKS_PER_MS;
+    const rows = this.#must(event, () => {
+      this.changes.note(event, lsn);
+      if (event.type === 'adopt') for (const drop of dropsOf(event)) this.changes.note(drop, lsn);
+      return state.apply(event, { lsn, level, commit, now, wallMs, replayed: false });
+    });
+    return { lsn, rows, commit };
+  }
+
+  #wake(event: JournalEvent): void {
+    if (event.type === 'adopt') for (const drop of dropsOf(event)) this.#wake(drop);
+    this.#must(event, () => {
+      this.waits.wake(event);
+      this.budgets.wake(event);
+      if ('partition' in event) this.release.notice(event.partition);
+      if (event.type === 'claim') this.#armLease(machine.nextDeadline(this.parts.state.queueById(event.partition)!));
+    });
+  }
+
+  /** The journal has the event: were it not applied, the state in memory would differ from what a start makes of it. */
+  #must<T>(event: JournalEvent, apply: () => T): T {
+    try {
+      return apply();
+    } catch (error) {
+      return this.parts.env.crash(`a ${event.type} event could not be applied`, error);
+    }
   }
 
   #createCheckpoints(): Checkpoints {
@@ -229,6 +307,8 @@ export class Node {
     this.compaction.tick();
     this.rewrite.tick();
     this.scrub.tick();
+    this.retention.tick();
+    this.blobs.tick();
     if (this.checkpoints.isDue) void this.checkpoints.run();
   }
 

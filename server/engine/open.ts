@@ -22,12 +22,12 @@ import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { ClaimEvent, InsertEvent, JournalEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
-import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
+import { FORMAT_VERSION, TICKS_PER_MS, type RecordHeader } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
 import { readJournal, RecoveryError, type JournalEnd } from '../journal/recover.ts';
 import type { JournalStart } from '../journal/scan.ts';
 import { Reserve } from '../journal/reserve.ts';
-import { machine } from '../queue/machine.ts';
+import { machine, type PartitionQueue } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import { Records } from '../index/records.ts';
 import { Segments } from '../segment/segments.ts';
@@ -39,10 +39,13 @@ import { Arena } from '../tier/arena.ts';
 import { BlockCache } from '../tier/block_cache.ts';
 import type { Tree } from '../tree/api.ts';
 import { openTree } from '../tree/tree.ts';
+import type { NodeBudget } from './budget_room.ts';
 import { checkpointLimits, type CheckpointLimits, type CheckpointMark } from './checkpoint.ts';
 import { Node } from './node.ts';
 import { loadState } from './saved.ts';
+import type { SamplerModules } from './sampler_modules.ts';
 import { NodeState, type IdList } from './state.ts';
+import { removeStaged } from './staging.ts';
 import { ClaimTokens } from './tokens.ts';
 
 export interface NodeOptions {
@@ -56,6 +59,10 @@ export interface NodeOptions {
   /** Bytes a second that the scrub reads; `SCRUB_RATE` without it. */
   readonly scrubRate?: number;
   readonly memoryWaitMsMax: number;
+  /** Budgets of all partitions together; none without it. */
+  readonly budget?: NodeBudget;
+  /** Samplers that modules brought. */
+  readonly samplers?: SamplerModules;
   readonly putBodySizeMax: number;
   readonly answerSizeMax: number;
   /** Memory for blocks of the index that came from disk. */
@@ -133,9 +140,12 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       checkpointLimits: { ...checkpointLimits, memtableSize: treeSizes(options).memtableSize, ...options.checkpoints },
       syncIntervalMs: options.syncIntervalMs,
       scrubRate: options.scrubRate ?? SCRUB_RATE,
+      budget: options.budget ?? { rowsMax: 0, bytesMax: 0 },
+      samplers: options.samplers ?? new Map(),
       putBodySizeMax: options.putBodySizeMax,
       answerSizeMax: options.answerSizeMax,
     });
+    await removeStaged(node);
     const recovery = { events: end.events, partitions: state.store.partitionCount, cut: end.cut, voided: lost };
     return { node, recovery, close: () => node.stop().finally(() => lock.release()) };
   } catch (error) {
@@ -203,7 +213,7 @@ async function replayJournal(
     memoryWaitMsMax: options.memoryWaitMsMax,
   });
   const segmentFiles = await segments.files.list();
-  const state = new NodeState({ store: new Store({ segments, tree }), bitmaps: createBitmaps(core) });
+  const state = new NodeState({ core, store: new Store({ segments, tree }), bitmaps: createBitmaps(core) });
   const records = new Records(tree);
   await loadState(state, records);
   const mark = tree.checkpoint as CheckpointMark | null;
@@ -257,11 +267,11 @@ function applyEvent(
   state: NodeState,
   segments: Segments,
   event: JournalEvent,
-  { lsn, level }: Pick<RecordHeader, 'lsn' | 'level'>,
+  { lsn, level, timestamp }: Pick<RecordHeader, 'lsn' | 'level' | 'timestamp'>,
 ): void {
   if (event.type === 'insert') segments.adopt(event.extent, level);
   if (event.type === 'move' || event.type === 'rewrite') adoptCopy(state, segments, event);
-  state.apply(event, { lsn, level, commit: DONE, now: 0, replayed: true });
+  state.apply(event, { lsn, level, commit: DONE, now: 0, wallMs: timestamp / TICKS_PER_MS, replayed: true });
 }
 
 async function loadAll(state: NodeState, partition: Partition, lists: readonly IdList[]): Promise<void> {
@@ -302,10 +312,16 @@ function withoutLost(state: NodeState, event: JournalEvent): JournalEvent | null
   return event;
 }
 
+/** Without some of its earlier claims a row may be a dead letter by now that was queued anew before this claim. */
+function canClaim(queue: PartitionQueue, { task, fields }: ClaimEvent, id: number): boolean {
+  const standing = machine.rowStatus(queue, id)?.tasks.find((each) => each.task === task);
+  return machine.rowHas(queue, id, fields) && (standing === undefined || standing.state === 'unclaimed');
+}
+
 function claimOfPresent(state: NodeState, event: ClaimEvent): ClaimEvent | null {
   const queue = state.queueById(event.partition);
   if (queue === undefined) return null;
-  const places = Array.from(event.ids.keys()).filter((place) => machine.rowHas(queue, event.ids[place], event.fields));
+  const places = Array.from(event.ids.keys()).filter((place) => canClaim(queue, event, event.ids[place]));
   if (places.length === 0) return null;
   const ids = Float64Array.from(places, (place) => event.ids[place]);
   return { ...event, ids, attempts: Uint16Array.from(places, (place) => event.attempts[place]) };

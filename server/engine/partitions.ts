@@ -3,11 +3,14 @@ import { sameLayout, describeLayout } from '@transfer-queue/core/layout';
 import type { NamedLayout } from '@transfer-queue/core/arrow';
 import { defaults, limits } from '@transfer-queue/core/protocol';
 import { StoreError } from '../errors.ts';
-import type { PartitionSettings } from '../journal/events.ts';
+import type { DeclaredTask, PartitionSettings } from '../journal/events.ts';
 import { machine } from '../queue/machine.ts';
 import type { Field, Partition } from '../store/partition.ts';
+import { describeBlobs } from './blobs.ts';
 import type { DeclareCommand } from './commands.ts';
 import type { Node } from './node.ts';
+import { changeQueueSettings } from './queue_settings.ts';
+import { checkTasks } from './tasks.ts';
 
 /**
  * Creates the partition or adds fields to it; what is declared already must be the same. Describes it as it is in the
@@ -23,11 +26,25 @@ export async function declare(node: Node, command: DeclareCommand): Promise<Reco
     await node.settledAt(settings.ack, known.lsn);
     return { ...description, created: false };
   }
+  if (known !== undefined) {
+    checkNumbers(node, known, settings);
+    checkTasks(node, known, settings);
+  }
   node.checkRoom();
   const { commit } = commitDeclaration(node, known?.id ?? state.store.partitionNext, settings);
   const description = describe(node, node.partition(command.name));
   await commit;
   return { ...description, created: known === undefined };
+}
+
+/** What rows have of a number that is declared later must be numbers. */
+function checkNumbers(node: Node, partition: Partition, { numbers = [] }: PartitionSettings): void {
+  const { name, numbers: known = [] } = partition.settings;
+  const added = numbers.slice(known.length);
+  const found = added.length === 0 ? undefined : machine.findNoNumber(node.parts.state.queue(partition), added);
+  if (found === undefined) return;
+  const why = { id: found.id, reason: 'a row has a tag of this name that is no number' };
+  throw new StoreError('partition_conflict', { partition: name, setting: `number ${found.name}`, ...why });
 }
 
 /** The declaration outlives the rows of a `memory` partition, so it is journaled at `os` at least. */
@@ -45,13 +62,14 @@ function newSettings(node: Node, command: DeclareCommand): PartitionSettings {
     throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
   const fields = [...(command.fields ?? [])].map(([name, layout]) => ({ name, layout }));
   if (fields.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
-  return {
+  const settings = {
     name: command.name,
     fields,
     open: command.open ?? command.fields === null,
     groupSize: command.groupSize ?? defaults.groupSize,
     ack: command.ack ?? defaults.ack,
   };
+  return changeQueueSettings(settings, command.queue);
 }
 
 /** The settings with what the command adds; the very same object when it adds nothing. */
@@ -70,10 +88,11 @@ function mergedSettings(known: PartitionSettings, command: DeclareCommand): Part
     }
   }
   const opened = open ?? known.open;
-  if (added.length === 0 && opened === known.open) return known;
+  const changed = changeQueueSettings(known, command.queue);
+  if (added.length === 0 && opened === known.open) return changed;
   const fields = [...known.fields, ...added];
   if (fields.length > limits.columnsMax) throw new StoreError('too_many_columns', { limit: limits.columnsMax });
-  return { ...known, fields, open: opened };
+  return { ...changed, fields, open: opened };
 }
 
 /** What a put's columns mean to its partition. */
@@ -122,6 +141,21 @@ export async function seal(node: Node, name: string): Promise<number> {
   return lsn;
 }
 
+/** Publishes the current version of the policy; the same again changes nothing. */
+export async function advance(node: Node, name: string, version: number): Promise<number> {
+  const partition = node.partition(name);
+  const current = node.parts.state.queue(partition).version;
+  if (version < current) throw new StoreError('version_behind', { partition: name, current, asked: version });
+  if (version === current) {
+    const { lsn } = partition;
+    await node.settledAt(partition.settings.ack, lsn);
+    return lsn;
+  }
+  const { lsn, commit } = node.commit({ type: 'advance', partition: partition.id, version }, partition.settings.ack);
+  await commit;
+  return lsn;
+}
+
 export async function deleteRows(
   node: Node,
   name: string,
@@ -151,9 +185,9 @@ export async function deleteRows(
 export function describe(node: Node, partition: Partition): Record<string, unknown> {
   const { settings, fields, bytes, lsn } = partition;
   const stats = machine.stats(node.parts.state.queue(partition));
-  const tasks = stats.tasks.map(({ task, ready, leased, consumed, incomplete, claims }) => [
+  const tasks = stats.tasks.map(({ task, ready, leased, consumed, incomplete, dead, skipped, claims }) => [
     task,
-    { ready, leased, consumed, incomplete, claims },
+    { ready, leased, consumed, incomplete, dead, skipped, claims },
   ]);
   return {
     name: settings.name,
@@ -161,11 +195,41 @@ export function describe(node: Node, partition: Partition): Record<string, unkno
     group_size: settings.groupSize,
     ack: settings.ack,
     open: settings.open,
+    ...describeQueueSettings(settings),
     sealed: stats.sealed,
     rows: stats.rows,
+    rows_admitted: stats.rowsAdmitted,
+    evicted: stats.evicted,
+    version: stats.version,
+    waiters: node.waits.countOf(partition),
+    waiting_puts: node.budgets.countOf(partition),
     bytes,
+    blobs: describeBlobs(node, partition),
     lsn,
     field_rows: Object.fromEntries(fields.map(({ name, id }) => [name, stats.fieldRows.get(id) ?? 0])),
     tasks: Object.fromEntries(tasks) as unknown,
+  };
+}
+
+/** What is declared of the queue, in the words of the declaration. */
+function describeQueueSettings({
+  tasks,
+  release,
+  numbers,
+  rowsMax,
+  bytesMax,
+  pace,
+  retention,
+}: PartitionSettings): object {
+  const attempts = ({ maxAttempts }: DeclaredTask): object =>
+    maxAttempts === undefined ? {} : { max_attempts: maxAttempts };
+  return {
+    declared_tasks: Object.fromEntries((tasks ?? []).map((task) => [task.name, attempts(task)])),
+    release: release ?? defaults.release,
+    numbers: numbers ?? [],
+    rows_max: rowsMax ?? null,
+    bytes_max: bytesMax ?? null,
+    pace: pace === undefined ? null : { rows_per_version: pace.rowsPerVersion, max_ahead: pace.maxAhead },
+    retention: retention === undefined ? null : { rows_max: retention.rowsMax, age_ms_max: retention.ageMsMax },
   };
 }

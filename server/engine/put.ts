@@ -1,7 +1,8 @@
 /**
  * One put: room for the body, its bytes as they arrive, its check, its commit.
  *
- *   openPut -> [bytes -> hash, write behind] -> finish: checksum, walk, fit the partition, written -> commit -> answer
+ *   openPut -> [bytes -> hash, write behind] -> finish: checksum, walk, written
+ *           -> fit the partition, room in the budgets -> commit -> answer
  *
  * The body is received at its final place; a large one is on its way to the file while the rest arrives, and any is
  * while it is checked.
@@ -14,19 +15,23 @@ import { ackLevels, limits, TAIL_MAGIC, TAIL_SIZE, type AckLevel } from '@transf
 import type { BodyHasher } from '@transfer-queue/core/wasm';
 import { FsError } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { BatchColumns, InsertEvent } from '../journal/events.ts';
-import { PAYLOAD_SIZE_MAX } from '../journal/format.ts';
-import { machine, type PartitionQueue } from '../queue/machine.ts';
-import { presentRows } from '../queue/presence.ts';
+import type { BatchColumns, BlobColumn, InsertEvent, PartitionSettings } from '../journal/events.ts';
+import { machine } from '../queue/machine.ts';
 import type { Reservation } from '../segment/segments.ts';
 import { WriteBehind } from '../segment/write_behind.ts';
+import { blobCellsOf, type BlobCells } from '../store/blob_columns.ts';
 import type { Partition } from '../store/partition.ts';
+import { tagsOf, withoutTags } from '../store/tags_column.ts';
+import { blobsUnsynced, checkBlobs } from './blobs.ts';
 import { claimOf } from './claims.ts';
-import type { PutCommand } from './commands.ts';
+import type { AskingPut } from './budgets.ts';
+import type { Caller, PutCommand } from './commands.ts';
 import { commitDeclaration, planColumns } from './partitions.ts';
 import type { Node } from './node.ts';
+import { checkDistinct, checkEventSize, checkScatter } from './put_checks.ts';
 import type { RequestOutcome } from './requests.ts';
 import type { IdList } from './state.ts';
+import { checkTags } from './tags.ts';
 
 /** Bytes are hashed in steps of about this size while they arrive, and are still in the cache. */
 const HASH_STEP = 256 << 10;
@@ -45,6 +50,24 @@ export interface PutPlace {
   readonly level: AckLevel;
 }
 
+/** What becomes of a put that fits. */
+interface PutPlan {
+  /** The claim that it acks; 0 for none. */
+  readonly ackClaim: number;
+  readonly batches: readonly BatchColumns[];
+  /** Settings with the fields that it declares; null when it declares none. */
+  readonly settings: PartitionSettings | null;
+  readonly tags: readonly string[] | undefined;
+  readonly blobs: readonly BlobColumn[] | undefined;
+}
+
+/** Its columns but that of the tags, and what that one says of each row; undefined when it says nothing. */
+interface WalkedPut extends WalkedStream {
+  readonly tags: readonly string[] | undefined;
+  /** What its cells of layout blob name, by column. */
+  readonly blobs: readonly BlobCells[] | undefined;
+}
+
 const tailMagic = Buffer.from(TAIL_MAGIC, 'latin1');
 const schemas = new SchemaCache();
 
@@ -53,7 +76,7 @@ export function checkPut(
   node: Node,
   command: PutCommand,
 ): { partition: Partition; level: AckLevel; done: Promise<PutAnswer> | null } {
-  const partition = node.partition(command.partition);
+  const partition = node.partitionToPut(command.partition);
   const level = levelOf(partition, command.ack);
   const earlier = node.parts.state.requests.get(command.requestId);
   if (earlier !== undefined) return { partition, level, done: repeat(node, partition, earlier, level) };
@@ -107,6 +130,8 @@ export class Put {
   #received = 0;
   #hashed = 0;
   readonly #writes: WriteBehind;
+  /** What it asks of the budgets, once its rows are known. */
+  #asking: AskingPut | null = null;
   #ended = false;
 
   constructor(node: Node, command: PutCommand, place: PutPlace, reservation: Reservation) {
@@ -117,6 +142,10 @@ export class Put {
     this.#reservation = reservation;
     this.#hasher = node.parts.core.bodyHasher();
     this.#writes = new WriteBehind(node.parts.segments, reservation);
+  }
+
+  get partition(): Partition {
+    return this.#partition;
   }
 
   /** Where the next bytes go. */
@@ -135,7 +164,7 @@ export class Put {
   }
 
   /** The body is complete: checks it, commits it, and answers when it is as safe as asked. */
-  async finish(): Promise<PutAnswer> {
+  async finish(caller: Caller): Promise<PutAnswer> {
     try {
       const tailed = this.#isTailed();
       const length = this.#reservation.length - (tailed ? TAIL_SIZE : 0);
@@ -144,19 +173,41 @@ export class Put {
       const walked = this.#walk(length);
       await this.#writes.finish();
       if (this.#level === 'disk') await this.#syncData();
-      await this.#node.checkpoints.admit();
-      const { batches } = walked;
-      for (let wait = this.#obstacle(batches); wait !== null; wait = this.#obstacle(batches)) await wait;
-      return await this.#commit(walked, length);
+      return await this.#commitWhenPossible(walked, length, caller);
     } catch (error) {
       await this.abort();
       throw asDiskFull(this.#node, error);
     }
   }
 
+  /** Checks and commits in one turn, the first in which nothing is in the way. */
+  async #commitWhenPossible(walked: WalkedPut, length: number, caller: Caller): Promise<PutAnswer> {
+    const { batches } = walked;
+    const lists = batches.map((batch) => batch.ids);
+    const deadlineMs = this.#node.parts.env.clock.nowMs() + this.#command.waitMs;
+    for (;;) {
+      await this.#node.checkpoints.admit();
+      for (let wait = this.#obstacle(walked); wait !== null; wait = this.#obstacle(walked)) await wait;
+      const earlier = this.#node.parts.state.requests.get(this.#command.requestId);
+      if (earlier !== undefined) {
+        await this.abort();
+        return repeat(this.#node, this.#partition, earlier, this.#level);
+      }
+      const plan = this.#plan(walked);
+      const room = this.#room({ lists, length, deadlineMs, caller });
+      if (room === null) return this.#commit(plan, length);
+      await room;
+      // Meanwhile the disk may have become full.
+      if (this.#level !== 'memory') this.#node.checkRoom();
+    }
+  }
+
   /** What the commit has to wait for: rows that lie on disk, room in the journal. Null when it can be now. */
-  #obstacle(batches: readonly IdList[]): Promise<void> | null {
+  #obstacle({ batches, blobs }: { batches: readonly IdList[]; blobs: WalkedPut['blobs'] }): Promise<void> | null {
     const node = this.#node;
+    // A row that survives a power cut must not name blobs that do not.
+    if (blobs !== undefined && this.#level === 'disk' && blobsUnsynced(node, this.#partition))
+      return node.makeDurable();
     const ids = node.parts.state.unready(this.#partition, batches);
     if (ids !== null) return this.#partition.index.load(ids);
     const room = node.journalRoom(this.#level);
@@ -164,10 +215,30 @@ export class Put {
     return room === null ? null : room.then(() => node.checkRoom());
   }
 
+  /** Null when the budgets have room for its new rows. A put that waits for it needs no memory, if it is on disk. */
+  #room(put: {
+    lists: readonly Float64Array[];
+    length: number;
+    deadlineMs: number;
+    caller: Caller;
+  }): Promise<void> | null {
+    const { lists, length: size, deadlineMs, caller } = put;
+    this.#asking ??= {
+      partition: this.#partition,
+      ids: lists.length === 1 ? lists[0] : concat(lists),
+      ...{ size, deadlineMs, caller },
+      holds: this.#level === 'memory' ? this.#reservation.segment : null,
+    };
+    const room = this.#node.budgets.obstacle(this.#asking);
+    if (room !== null) this.#node.parts.segments.park(this.#reservation);
+    return room;
+  }
+
   /** Gives the room back, once the writes that are under way have let go of it. */
   async abort(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
+    if (this.#asking !== null) this.#node.budgets.end(this.#asking);
     await this.#writes.stop();
     this.#node.parts.segments.cancel(this.#reservation);
   }
@@ -196,45 +267,51 @@ export class Put {
     }
   }
 
-  #walk(length: number): WalkedStream {
-    const walked: WalkedStream | ArrowRefusal = walkStream(this.#reservation.bytes.subarray(0, length), { schemas });
+  #walk(length: number): WalkedPut {
+    const stream = this.#reservation.bytes.subarray(0, length);
+    const walked: WalkedStream | ArrowRefusal = walkStream(stream, { schemas });
     if (!walked.ok) throw new StoreError(walked.code, { ...walked.details, reason: walked.message });
-    if (walked.fields.length === 0) throw new StoreError('arrow_malformed', { reason: 'no column but index_id' });
+    const columns = withoutTags(walked);
+    const put = { ...columns, tags: tagsOf(stream, walked), blobs: blobCellsOf(stream, columns) };
+    if (put.fields.length === 0) throw new StoreError('arrow_malformed', { reason: 'no column of a field' });
     let rows = 0;
     for (const batch of walked.batches) rows += batch.rows;
     if (rows > limits.putRowsMax) throw new StoreError('too_many_rows', { rows, limit: limits.putRowsMax });
     checkDistinct(walked.batches.map((batch) => batch.ids));
-    return walked;
+    return put;
   }
 
-  /** Runs in one turn up to the commit. */
-  #commit(walked: WalkedStream, length: number): Promise<PutAnswer> {
-    const node = this.#node;
-    const { state, segments } = node.parts;
+  /** Fits the put to its partition as it is in this turn. */
+  #plan({ fields: columns, batches: walked, tags, blobs: cells }: WalkedPut): PutPlan {
     const partition = this.#partition;
     if (partition.dropped)
       throw new StoreError('partition_unknown', { partition: partition.settings.name, dropped: true });
-    const earlier = state.requests.get(this.#command.requestId);
-    if (earlier !== undefined) return this.abort().then(() => repeat(node, partition, earlier, this.#level));
     const ackClaim = this.#ackedClaim(partition);
-    const { fields, settings } = planColumns(partition, walked.fields);
-    const batches = walked.batches.map((batch) => columnsOf(fields, batch));
-    checkEventSize(batches);
+    const { fields, settings } = planColumns(partition, columns);
+    const batches = walked.map((batch) => columnsOf(fields, batch));
+    const blobs = cells?.map(({ column, ...named }) => ({ field: fields[column], ...named }));
+    checkEventSize(batches, tags, blobs);
     this.#checkRows(partition, batches, fields);
-    if (settings !== null) commitDeclaration(node, partition.id, settings);
+    this.#checkTags(partition, batches, tags);
+    if (blobs !== undefined) checkBlobs(this.#node, partition, blobs);
+    return { ackClaim, batches, settings, tags, blobs };
+  }
+
+  /** In the turn of the plan. */
+  async #commit({ ackClaim, batches, settings, tags, blobs }: PutPlan, length: number): Promise<PutAnswer> {
+    const node = this.#node;
+    const partition = this.#partition.id;
+    if (settings !== null) commitDeclaration(node, partition, settings);
     const { segment, offset } = this.#reservation;
-    const event: InsertEvent = {
-      type: 'insert',
-      partition: partition.id,
-      requestId: this.#command.requestId,
-      extent: { segment: segment.id, offset, length, blocks: this.#hasher.blocks },
-      batches,
-      ackClaim,
-    };
+    const { requestId } = this.#command;
+    const extent = { segment: segment.id, offset, length, blocks: this.#hasher.blocks };
+    const event: InsertEvent = { type: 'insert', partition, requestId, extent, batches, ackClaim, tags, blobs };
     this.#ended = true;
-    segments.commit(this.#reservation, length);
+    if (this.#asking !== null) node.budgets.end(this.#asking);
+    node.parts.segments.commit(this.#reservation, length);
     const { lsn, rows, commit } = node.commit(event, this.#level);
-    return commit.then(() => ({ lsn, rows, ack: this.#level }));
+    await commit;
+    return { lsn, rows, ack: this.#level };
   }
 
   #ackedClaim(partition: Partition): number {
@@ -250,6 +327,12 @@ export class Put {
     return ref.claim;
   }
 
+  #checkTags(partition: Partition, batches: readonly BatchColumns[], tags: readonly string[] | undefined): void {
+    if (tags === undefined) return;
+    const ids = concat(batches.map((batch) => batch.ids));
+    checkTags(this.#node.parts.state.queue(partition), partition, { ids, tags }, { withPut: true });
+  }
+
   #checkRows(partition: Partition, batches: readonly BatchColumns[], fields: readonly number[]): void {
     const queue = this.#node.parts.state.queue(partition);
     for (const { ids } of batches) {
@@ -263,55 +346,17 @@ export class Put {
   }
 }
 
-/** Only a partition of many fields can have rows of many puts, since each of these shows a cell. */
-function checkScatter(partition: Partition, queue: PartitionQueue, ids: Float64Array): void {
-  if (partition.fields.length < limits.putsPerRowMax) return;
-  for (const id of presentRows(queue, ids)) {
-    if (partition.index.putsOf(id) < limits.putsPerRowMax) continue;
-    throw new StoreError('row_too_scattered', { id, limit: limits.putsPerRowMax });
-  }
-}
-
 function columnsOf(fields: readonly number[], batch: WalkedStream['batches'][number]): BatchColumns {
   const columns = batch.columns.map(({ regions }, index) => ({ field: fields[index], regions }));
   return { rows: batch.rows, ids: batch.ids, columns };
 }
 
-/**
- * Bytes that a batch and a column of it take in the event beside ids and regions; see the insert codec in events.ts.
- */
-const EVENT_SIZE_PER_BATCH = 16;
-const EVENT_SIZE_PER_COLUMN = 8;
-const EVENT_SIZE_FIXED = 64 << 10;
-
-/** An event that recovery would not read must not be written: many batches of many columns make a long one. */
-function checkEventSize(batches: readonly BatchColumns[]): void {
-  let size = EVENT_SIZE_FIXED;
-  for (const { ids, columns } of batches) {
-    size += EVENT_SIZE_PER_BATCH + 8 * ids.length;
-    for (const { regions } of columns) size += EVENT_SIZE_PER_COLUMN + 8 * regions.length;
+function concat(lists: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
   }
-  if (size <= PAYLOAD_SIZE_MAX) return;
-  const columns = batches.reduce((sum, batch) => sum + batch.columns.length, 0);
-  throw new StoreError('too_many_batches', { batches: batches.length, columns, reason: 'too many columns in all' });
-}
-
-/** Rising ids, the common case, need no table. */
-function checkDistinct(batches: readonly Float64Array[]): void {
-  let last = -1;
-  let rising = true;
-  for (const ids of batches) {
-    for (const id of ids) {
-      if (id <= last) rising = false;
-      last = id;
-    }
-  }
-  if (rising) return;
-  const seen = new Set<number>();
-  for (const ids of batches) {
-    for (const id of ids) {
-      if (seen.has(id)) throw new StoreError('ids_duplicate', { id });
-      seen.add(id);
-    }
-  }
+  return all;
 }

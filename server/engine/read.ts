@@ -81,7 +81,7 @@ function locateAt(node: Node, { partition, fields, lsn }: Past, ids: Float64Arra
 
 type RangeSelection = Extract<Selection, { by: 'range' }>;
 
-function fieldsOf(partition: Partition, names: readonly string[] | null): readonly Field[] {
+export function fieldsOf(partition: Partition, names: readonly string[] | null): readonly Field[] {
   if (names === null) return partition.fields;
   return names.map((name) => {
     const field = partition.fieldsByName.get(name);
@@ -250,7 +250,10 @@ export async function rowStatus(
       const { segment, offset } = place;
       return [field.name, { lsn, put_bytes: length, put_rows: batch.rows, segment: segment.id, offset }] as const;
     });
-    const tasks = status.tasks.map(({ task, state, returns }) => [task, { state, attempt: returns + 1 }] as const);
+    const tasks = status.tasks.map(({ task, state, returns }) => {
+      // A dead letter has no attempt but those that ended.
+      return [task, { state, attempt: state === 'dead' ? returns : returns + 1 }] as const;
+    });
     return { id: place.id, fields: Object.fromEntries(fields), tasks: Object.fromEntries(tasks) };
   } finally {
     cells.close();

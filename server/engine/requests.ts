@@ -12,7 +12,7 @@ import { ByteReader, ByteWriter, FormatError } from '../journal/bytes.ts';
 
 export type RequestOutcome =
   | {
-      readonly kind: 'put' | 'delete';
+      readonly kind: 'put' | 'delete' | 'tag' | 'reset';
       readonly partition: number;
       readonly lsn: number;
       readonly rows: number;
@@ -29,7 +29,7 @@ interface Entry {
   readonly volatile: boolean;
 }
 
-const kinds = ['put', 'delete', 'claim'] as const;
+const kinds = ['put', 'delete', 'claim', 'tag', 'reset'] as const;
 const out = new ByteWriter();
 
 export class RequestTable {

@@ -2,7 +2,8 @@
  * All state of a node as records: which parts there are, how their changes are saved and how a start loads them.
  *
  *   partition 0   next partition number, requests
- *   partition p   declaration, extents, rows live, queue units, grants          (rows: see index/row_value.ts)
+ *   partition p   declaration, extents, rows live, queue units, grants, parts of a restore
+ *                                                                               (rows: see index/row_value.ts)
  *
  * A part marks what changed as dirty in the turn in which it changes, and saves it whenever it is asked to, as it is
  * then. Invariants: what has no record, or none that can be made again from others, does not survive a restart.
@@ -17,6 +18,7 @@ import type { NodeState } from './state.ts';
 /** Units that changed since they were saved last. */
 export function dirtyCount(state: NodeState): number {
   let count = storeSaved.dirtyCount(state.store) + state.requests.dirtyCount + state.grants.dirtyCount;
+  count += state.staged.dirtyCount;
   for (const { queue } of savedQueues(state)) count += machine.dirtyCount(queue);
   return count;
 }
@@ -26,6 +28,7 @@ export function saveDirty(state: NodeState, records: Records, to: { unitsMax: nu
   const { unitsMax, lsn } = to;
   let left = unitsMax - storeSaved.saveDirty(state.store, records, to);
   left -= state.requests.saveDirty(records, { unitsMax: left, lsn });
+  left -= state.staged.saveDirty(records, { unitsMax: left, lsn });
   for (const { partition, queue } of savedQueues(state)) {
     if (left <= 0) break;
     left -= machine.saveDirty(queue, left, ({ key, value }) =>
@@ -52,6 +55,7 @@ export async function loadState(state: NodeState, records: Records): Promise<voi
     if (record.kind === 'queue') units.push(record);
     else if (record.kind === 'request') state.requests.load(record);
     else if (record.kind === 'grant') state.grants.load(state.store, record);
+    else if (record.kind === 'restore') state.staged.load(record);
     else storeSaved.loadRecord(state.store, record);
   }
   if (units.length > 0) state.loadQueue(units[0].partition, units);

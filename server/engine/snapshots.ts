@@ -23,6 +23,8 @@ interface SnapshotParts {
 
 interface Lease {
   readonly lsn: number;
+  /** Whether the tree holds the records of the queues as of its LSN. */
+  readonly hasState: boolean;
   timer: Timer;
 }
 
@@ -39,15 +41,36 @@ export class SnapshotLeases {
     return this.#leases.size;
   }
 
+  list(): { readonly snapshot: string; readonly lsn: number }[] {
+    return Array.from(this.#leases, ([snapshot, { lsn }]) => ({ snapshot, lsn }));
+  }
+
   /** The state of now; the answer waits until all of it is with the operating system. */
   async open(leaseMs: number): Promise<{ snapshot: string; lsn: number; lease_ms: number }> {
+    const opened = this.#hold(leaseMs, false);
+    await this.#parts.journal.settled();
+    return opened;
+  }
+
+  /** As `open`, in the turn in which a checkpoint freezes the state. */
+  holdState(leaseMs: number): { snapshot: string; lsn: number; lease_ms: number } {
+    return this.#hold(leaseMs, true);
+  }
+
+  /** LSN of a snapshot that holds the state of the queues too. */
+  stateLsn(snapshot: string): number {
+    const { lsn, hasState } = this.#lease(snapshot);
+    if (!hasState) throw new StoreError('lsn_unknown', { snapshot, reason: 'it was opened without state' });
+    return lsn;
+  }
+
+  #hold(leaseMs: number, hasState: boolean): { snapshot: string; lsn: number; lease_ms: number } {
     if (this.#leases.size >= limits.snapshotsMax) throw new StoreError('too_many_snapshots', { open: this.count });
     const { state, journal, epoch } = this.#parts;
     const { lsn } = journal;
     const snapshot = `${epoch}-${++this.#count}`;
     state.store.snapshots.open(lsn);
-    this.#leases.set(snapshot, { lsn, timer: this.#expiry(snapshot, leaseMs) });
-    await journal.settled();
+    this.#leases.set(snapshot, { lsn, hasState, timer: this.#expiry(snapshot, leaseMs) });
     return { snapshot, lsn, lease_ms: leaseMs };
   }
 

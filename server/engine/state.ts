@@ -8,15 +8,19 @@
  * that an event puts again or deletes are ready by then (`unready` says which are not).
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
+import type { Core } from '@transfer-queue/core/wasm';
 import type { SavedRecord } from '../index/records.ts';
-import type { ClaimEvent, JournalEvent } from '../journal/events.ts';
-import { machine, type Bitmaps, type PartitionQueue } from '../queue/machine.ts';
+import type { AdoptEvent, ClaimEvent, JournalEvent, ResetEvent, RestoreEvent, TagEvent } from '../journal/events.ts';
+import { machine, ValueMemory, type Bitmaps, type PartitionQueue, type QueueOptions } from '../queue/machine.ts';
 import { knownRows, presentRows } from '../queue/presence.ts';
 import { locate, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
+import { blobsName } from './blob_partitions.ts';
 import { Grants } from './grants.ts';
 import { RequestTable } from './requests.ts';
+import { decodeState } from './saved_state.ts';
+import { StagedStates } from './staged_states.ts';
 
 /** How an event reached the journal. `commit` settles when it is as safe as its level says. */
 export interface Placed {
@@ -25,6 +29,8 @@ export interface Placed {
   readonly commit: Promise<unknown>;
   /** Monotonic time for new deadlines. */
   readonly now: number;
+  /** The wall clock of the event, as the journal has it. */
+  readonly wallMs: number;
   /** Out of the journal, at start. */
   readonly replayed: boolean;
 }
@@ -38,7 +44,10 @@ export class NodeState {
   readonly store: Store;
   readonly requests = new RequestTable();
   readonly grants = new Grants();
+  readonly staged = new StagedStates();
+  readonly #core: Core;
   readonly #bitmaps: Bitmaps;
+  readonly #values = new ValueMemory();
   readonly #queues = new Map<number, PartitionQueue>();
   /** Which rows of a put are there, by place: those are about to show other puts than they do. One for all puts. */
   readonly #known = ({ id }: Partition, ids: Float64Array): Uint8Array | null => {
@@ -47,7 +56,8 @@ export class NodeState {
     return known;
   };
 
-  constructor(options: { store: Store; bitmaps: Bitmaps }) {
+  constructor(options: { core: Core; store: Store; bitmaps: Bitmaps }) {
+    this.#core = options.core;
     this.store = options.store;
     this.#bitmaps = options.bitmaps;
   }
@@ -66,13 +76,12 @@ export class NodeState {
 
   /** Takes in the queue of a partition, from its records. */
   loadQueue(partition: number, records: Iterable<SavedRecord>): void {
-    const { groupSize } = this.store.partitionById(partition)!.settings;
-    this.#queues.set(partition, machine.loadQueue({ partition, groupSize, bitmaps: this.#bitmaps }, records));
+    this.#queues.set(partition, machine.loadQueue(this.#queueOptions(this.store.partitionById(partition)!), records));
   }
 
   /** Partitions without records of their queue have an empty one. */
   addMissingQueues(): void {
-    for (const partition of this.store.partitions()) this.#declare(partition);
+    for (const partition of this.store.partitions()) if (!this.#queues.has(partition.id)) this.#declare(partition, 0);
   }
 
   /** Rows that are there and that the index must load before they are put again or removed; null when it need not. */
@@ -112,7 +121,7 @@ export class NodeState {
         this.store.applyRewrite(event, placed.lsn);
         return 0;
       case 'declare':
-        return this.#declare(this.store.applyDeclare(event, placed.lsn));
+        return this.#declare(this.store.applyDeclare(event, placed.lsn), placed.wallMs);
       case 'drop':
         return this.#drop(event);
       case 'insert':
@@ -132,26 +141,90 @@ export class NodeState {
       case 'seal':
         machine.applySeal(this.#queues.get(event.partition)!);
         return 0;
+      case 'requeue':
+        return machine.applyRequeue(this.#queues.get(event.partition)!, event);
+      case 'reset':
+        return this.#reset(event, placed);
+      case 'skip':
+        return machine.applySkip(this.#queues.get(event.partition)!, event);
+      case 'tag':
+        return this.#tag(event, placed);
+      case 'batch':
+        machine.applyBatch(this.#queues.get(event.partition)!, event);
+        return 0;
+      case 'advance':
+        machine.applyAdvance(this.#queues.get(event.partition)!, event);
+        return 0;
+      case 'restore':
+        return this.#restore(event, placed);
+      case 'adopt':
+        return this.#adopt(event, placed);
     }
   }
 
-  #declare(partition: Partition): number {
-    if (this.#queues.has(partition.id)) return 0;
-    const { groupSize } = partition.settings;
-    this.#queues.set(partition.id, machine.create({ partition: partition.id, groupSize, bitmaps: this.#bitmaps }));
+  #declare(partition: Partition, wallMs: number): number {
+    const { id, settings } = partition;
+    const queue = this.#queues.get(id);
+    if (queue !== undefined) {
+      machine.applyDeclare(queue, settings);
+      machine.noteArrivals(queue, wallMs);
+    } else {
+      this.#queues.set(id, machine.create(this.#queueOptions(partition)));
+    }
     return 0;
+  }
+
+  #queueOptions({ id, settings }: Partition): QueueOptions {
+    return { partition: id, groupSize: settings.groupSize, settings, bitmaps: this.#bitmaps, values: this.#values };
+  }
+
+  /** With its last part, a staged partition takes on the settings and the queue that were saved. */
+  #restore(event: RestoreEvent, { lsn, now }: Placed): number {
+    const bytes = this.staged.add(event);
+    if (bytes === null) return 0;
+    const known = this.store.partitionById(event.partition)!;
+    const saved = decodeState(this.#core, bytes);
+    const settings = { ...saved.settings, name: known.settings.name };
+    const { id } = this.store.applyDeclare({ type: 'declare', partition: known.id, settings }, lsn);
+    const place = { partition: id, bitmaps: this.#bitmaps, values: this.#values };
+    const queue = machine.queueOfState({ settings, records: saved.records }, place);
+    machine.takePlace(queue, this.#queues.get(id)!);
+    machine.restartLeases(queue, now);
+    this.#queues.set(id, queue);
+    return 0;
+  }
+
+  /** Returns the number of rows of the partitions that came. */
+  #adopt({ pairs }: AdoptEvent, { lsn }: Placed): number {
+    let rows = 0;
+    for (const { partition, name, replaced } of pairs) {
+      if (replaced !== 0) this.#drop({ type: 'drop', partition: replaced });
+      this.store.applyRename(partition, name, lsn);
+      rows += this.#queues.get(partition)!.slots.rows;
+    }
+    return rows;
   }
 
   #drop(event: Extract<JournalEvent, { type: 'drop' }>): number {
     const queue = this.#queues.get(event.partition)!;
     this.#queues.delete(event.partition);
     for (const claim of queue.claims.keys()) this.grants.end(claim);
+    this.staged.forget(event.partition);
     machine.drop(queue);
     this.store.applyDrop(event);
-    return 0;
+    const blobs = this.store.partition(blobsName(event.partition));
+    return blobs === undefined ? 0 : this.#drop({ type: 'drop', partition: blobs.id });
   }
 
-  #insert(event: Extract<JournalEvent, { type: 'insert' }>, { lsn, level, commit }: Placed): number {
+  #reset({ partition, requestId, task }: ResetEvent, { lsn, commit }: Placed): number {
+    const { rows, claims } = machine.applyReset(this.#queues.get(partition)!, { task });
+    for (const claim of claims) this.grants.end(claim);
+    const outcome = { kind: 'reset', partition, lsn, rows, commit } as const;
+    this.requests.set(requestId, outcome, !isSaved(this.store.partitionById(partition)!));
+    return rows;
+  }
+
+  #insert(event: Extract<JournalEvent, { type: 'insert' }>, { lsn, level, commit, now, wallMs }: Placed): number {
     const queue = this.#queues.get(event.partition)!;
     let rows = 0;
     // The ack goes first: a row that the put brings back anew makes the claim stale.
@@ -162,12 +235,16 @@ export class NodeState {
     }
     this.store.applyInsert(event, { lsn, level, known: this.#known });
     for (const { ids, columns, rows: count } of event.batches) {
-      machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields });
+      machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields }, now);
+      if (event.tags !== undefined) machine.applyTags(queue, { ids, tags: event.tags.slice(rows, rows + count) });
+      for (const column of event.blobs ?? []) machine.applyBlobs(queue, ids, column, rows);
       rows += count;
     }
+    machine.noteArrivals(queue, wallMs);
     const { requestId, partition } = event;
-    if (requestId !== '')
+    if (requestId !== '') {
       this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
+    }
     return rows;
   }
 
@@ -177,9 +254,18 @@ export class NodeState {
     const present = presentRows(queue, event.ids);
     this.#rowsChange(event.partition);
     this.store.applyDelete(partition, present, lsn);
-    const rows = machine.applyDelete(queue, event.ids);
+    const rows = machine.applyDelete(queue, event.ids, event.reason);
     const outcome = { kind: 'delete', partition: event.partition, lsn, rows, commit } as const;
     this.requests.set(event.requestId, outcome, !isSaved(partition));
+    return rows;
+  }
+
+  #tag(event: TagEvent, { lsn, commit, now }: Placed): number {
+    const queue = this.#queues.get(event.partition)!;
+    const rows = machine.applyTags(queue, event);
+    machine.touchRows(queue, event.ids, now);
+    const outcome = { kind: 'tag', partition: event.partition, lsn, rows, commit } as const;
+    this.requests.set(event.requestId, outcome, !isSaved(this.store.partitionById(event.partition)!));
     return rows;
   }
 

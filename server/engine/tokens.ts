@@ -5,7 +5,7 @@
  *
  * A claim number holds the epoch of the run that granted it in its high bits, so that no number comes twice.
  */
-import { hmacSha256, sameBytes } from '../env/digest.ts';
+import { hmacSha256, macKey, sameBytes } from '../env/digest.ts';
 
 const MAC_DIGITS = 16;
 const COUNTER_END = 2 ** 32;
@@ -20,10 +20,10 @@ export function claimNumber(epoch: number, counter: number): number {
 }
 
 export class ClaimTokens {
-  readonly #key: Uint8Array;
+  readonly #key: ReturnType<typeof macKey>;
 
   constructor(key: Uint8Array) {
-    this.#key = key;
+    this.#key = macKey(key);
   }
 
   make({ partition, claim }: ClaimRef): string {

@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { InsertEvent, JournalEvent } from '../journal/events.ts';
 import type { ClaimCommand } from '../queue/events.ts';
+import { keepFilter, letFilterGo, useFilter } from '../queue/filters.ts';
 import { machine } from '../queue/machine.ts';
 import {
   addNewestWaiter,
@@ -43,6 +44,14 @@ interface Waiter {
 
 export interface ParkedClaim extends Waiter {
   readonly command: ClaimCommand;
+  /** When an attempt may succeed although nothing happens, as the latest one saw it; Infinity: never. */
+  readonly dueMs: number;
+}
+
+/** Tries a parked claim again when it is due. */
+interface Alarm {
+  readonly dueMs: number;
+  readonly timer: Timer;
 }
 
 export interface ParkedRead extends Waiter {
@@ -61,18 +70,21 @@ export interface WaitLimit {
   onTimeout(): void;
 }
 
-/** How a waiter leaves the books, and what to do once it left of its own accord. */
+/** How a waiter leaves the books, what to do once it left of its own accord, and what to do at any end. */
 interface Exit {
   readonly leave: () => void;
   readonly left?: () => void;
+  readonly ended?: () => void;
 }
 
 interface PartitionWaits {
   readonly claims: ClaimWaiters<ParkedClaim>;
   readonly reads: ReadWaiters<ParkedRead>;
   readonly newest: NewestWaiters<ParkedNewest>;
+  /** For any change. */
+  readonly watches: Set<Waiter>;
   /** All of them, with what ends their waiting from outside. */
-  readonly leave: Map<Waiter, () => void>;
+  readonly leave: Map<Waiter, Exit>;
 }
 
 export class Waits {
@@ -80,6 +92,7 @@ export class Waits {
   readonly #clock: Clock;
   readonly #partitions = new Map<number, PartitionWaits>();
   readonly #timers = new Map<Waiter, Timer>();
+  readonly #alarms = new Map<Waiter, Alarm>();
   /** Why nobody may wait any more. */
   #closed: StoreError | null = null;
 
@@ -92,6 +105,10 @@ export class Waits {
     return this.#timers.size;
   }
 
+  countOf(partition: Partition): number {
+    return this.#partitions.get(partition.id)?.leave.size ?? 0;
+  }
+
   /** Whether others wait for the same rows: who comes later queues behind them. */
   hasLine(partition: Partition, command: ClaimCommand): boolean {
     const waits = this.#partitions.get(partition.id);
@@ -100,9 +117,12 @@ export class Waits {
 
   parkClaim(partition: Partition, claim: ParkedClaim, limit: WaitLimit): void {
     const waits = this.#admit(partition);
+    const letGo = this.#keepFilter(partition, claim.command);
     addClaimWaiter(waits.claims, claim);
     const leave = (): void => removeClaimWaiter(waits.claims, claim);
-    this.#hold(waits, claim, limit, { leave, left: () => wakeLine(waits.claims, claim, this.#serve(waits)) });
+    const left = (): void => wakeLine(waits.claims, claim, this.#serveClaims(waits));
+    this.#hold(waits, claim, limit, { leave, left, ended: letGo });
+    this.#alarm(waits, claim);
   }
 
   /** The caller has seen in this turn that a row is missing. */
@@ -118,6 +138,12 @@ export class Waits {
     this.#hold(waits, newest, limit, { leave: () => removeNewestWaiter(waits.newest, newest) });
   }
 
+  parkWatch(partition: Partition, watch: Waiter, limit: WaitLimit): void {
+    const waits = this.#admit(partition);
+    waits.watches.add(watch);
+    this.#hold(waits, watch, limit, { leave: () => waits.watches.delete(watch) });
+  }
+
   /** Wakes whom an event may satisfy. */
   wake(event: JournalEvent): void {
     if (!('partition' in event) || event.type === 'move' || event.type === 'rewrite') return;
@@ -130,7 +156,9 @@ export class Waits {
     }
     if (event.type === 'insert') this.#wakeReads(event, waits);
     if (event.type === 'seal' || event.type === 'delete') this.#wakeHopelessReads(event.partition, waits);
-    wakeAfter(waits.claims, this.#state.queueById(event.partition)!, event, this.#serve(waits));
+    const serve = this.#serve(waits);
+    wakeAfter(waits.claims, this.#state.queueById(event.partition)!, event, this.#serveClaims(waits));
+    for (const watch of waits.watches) if (serve(watch)) waits.watches.delete(watch);
   }
 
   /** Refuses those who wait and those who still come. */
@@ -174,6 +202,39 @@ export class Waits {
     };
   }
 
+  #serveClaims(waits: PartitionWaits): (claim: ParkedClaim) => boolean {
+    const serve = this.#serve(waits);
+    return (claim) => {
+      if (serve(claim)) return true;
+      this.#alarm(waits, claim);
+      return false;
+    };
+  }
+
+  /** Tries the line of the claim when its head is due. */
+  #alarm(waits: PartitionWaits, claim: ParkedClaim): void {
+    const { dueMs } = claim;
+    const alarm = this.#alarms.get(claim);
+    if (dueMs === (alarm?.dueMs ?? Infinity)) return;
+    alarm?.timer.cancel();
+    this.#alarms.delete(claim);
+    if (dueMs === Infinity) return;
+    const timer = this.#clock.after(Math.max(0, dueMs - this.#clock.nowMs()), () => {
+      this.#alarms.delete(claim);
+      wakeLine(waits.claims, claim, this.#serveClaims(waits));
+    });
+    this.#alarms.set(claim, { dueMs, timer });
+  }
+
+  /** The filter of a claim stays in use as long as it waits; returns what lets it go. */
+  #keepFilter(partition: Partition, { where }: ClaimCommand): (() => void) | undefined {
+    if (where === undefined) return undefined;
+    const use = useFilter(this.#state.queue(partition), where);
+    if ('code' in use) throw new StoreError(use.code, use.details);
+    keepFilter(use);
+    return () => letFilterGo(use);
+  }
+
   #admit(partition: Partition): PartitionWaits {
     if (this.#closed !== null) throw this.#closed;
     if (this.count >= limits.waitersMax) throw new StoreError('too_many_waiters', { waiters: this.count });
@@ -183,6 +244,7 @@ export class Waits {
         claims: createClaimWaiters(),
         reads: createReadWaiters(),
         newest: createNewestWaiters(),
+        watches: new Set(),
         leave: new Map(),
       };
       this.#partitions.set(partition.id, waits);
@@ -191,29 +253,31 @@ export class Waits {
   }
 
   #hold(waits: PartitionWaits, waiter: Waiter, limit: WaitLimit, exit: Exit): void {
-    const abandon = (): void => {
+    const giveUp = (how: () => void): void => {
       if (!this.#timers.has(waiter)) return;
       this.#end(waits, waiter);
       exit.leave();
+      how();
       exit.left?.();
     };
-    const timer = this.#clock.after(limit.waitMs, () => {
-      abandon();
-      limit.onTimeout();
-    });
+    // What is left of a time-out may still be taken, before those behind are tried.
+    const timer = this.#clock.after(limit.waitMs, () => giveUp(() => limit.onTimeout()));
     this.#timers.set(waiter, timer);
-    waits.leave.set(waiter, exit.leave);
-    limit.caller.onClose(abandon);
+    waits.leave.set(waiter, exit);
+    limit.caller.onClose(() => giveUp(() => undefined));
   }
 
   #end(waits: PartitionWaits, waiter: Waiter): void {
     this.#timers.get(waiter)?.cancel();
     this.#timers.delete(waiter);
+    this.#alarms.get(waiter)?.timer.cancel();
+    this.#alarms.delete(waiter);
+    waits.leave.get(waiter)?.ended?.();
     waits.leave.delete(waiter);
   }
 
   #refuse(waits: PartitionWaits, error: StoreError): void {
-    for (const [waiter, leave] of [...waits.leave]) {
+    for (const [waiter, { leave }] of [...waits.leave]) {
       this.#end(waits, waiter);
       leave();
       waiter.refuse(error);

@@ -14,7 +14,7 @@ import { errorBody, InvariantError, StoreError } from '../errors.ts';
 import { headerLines, jsonHeaders, joinLines, type HeaderLines } from './answer.ts';
 import { respondJson } from './body.ts';
 import type { Exchange, Refusal } from './exchange.ts';
-import { nodeHandlers, type NodeRoute } from './handlers.ts';
+import { nodeHandlers, type NodeRoute } from './handlers/index.ts';
 import { tqHeader, type RequestHead } from './head.ts';
 import { matchRoute, type Match, type Parameters } from './router.ts';
 

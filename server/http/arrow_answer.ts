@@ -19,6 +19,8 @@ const COPY_SIZE_MAX = 16 << 10;
 export interface ArrowAnswer {
   readonly located: Located;
   readonly attempts: Uint16Array | null;
+  /** Says the tags of the rows, as they are now; null: they were not asked for. */
+  readonly tagsOf?: ((ids: Float64Array) => readonly string[]) | null;
   /** Names and values of more headers. */
   readonly headers: readonly string[];
 }
@@ -29,7 +31,8 @@ export async function respondArrow(node: Node, exchange: Exchange, answer: Arrow
   let windows: AnswerWindows | null = null;
   try {
     const { reader, core, answerSizeMax } = node.parts;
-    const pieces = await composeAnswer(reader, located, { answerSizeMax, attempts });
+    const tags = answer.tagsOf?.(located.ids) ?? null;
+    const pieces = await composeAnswer(reader, located, { answerSizeMax, attempts, tags });
     const tail = tqHeader(exchange.head, headers.wantTail) === '1';
     windows = new AnswerWindows({ reader, located, pieces, core, tail });
     await windows.prepare();

@@ -1,4 +1,4 @@
-/** JSON bodies in and out. */
+/** JSON bodies in and out, and bytes in. */
 import { limits, mediaTypes } from '@transfer-queue/core/protocol';
 import type { Static, TSchema } from 'typebox';
 import { Value } from 'typebox/value';
@@ -33,6 +33,17 @@ export async function receiveJson<S extends TSchema>(exchange: Exchange, schema:
   if (Value.Check(schema, value)) return value;
   const problem = [...Value.Errors(schema, value)][0];
   throw new StoreError('json_invalid', { at: problem.instancePath, reason: problem.message });
+}
+
+export function checkRawType(exchange: Exchange): void {
+  checkType(exchange, mediaTypes.raw);
+}
+
+/** Resolves with a body that is bytes of ours. */
+export async function receiveRaw(exchange: Exchange): Promise<Buffer> {
+  checkRawType(exchange);
+  if (exchange.head.contentLength === 0) throw new StoreError('length_required');
+  return receiveBytes(exchange);
 }
 
 function receiveBytes(exchange: Exchange): Promise<Buffer> {

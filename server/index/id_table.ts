@@ -1,22 +1,25 @@
 /**
- * A hash table from a group number to the slot of its first row, both safe integers, on typed arrays.
+ * A hash table from a number, a safe integer, to a u32, on typed arrays. It keeps no keys, only their hashes: the
+ * owner, who has the keys anyway, says the key of a value.
  *
- *   keys    [ 0 | 18 |  0 | 42 | ... ]   group + 1; 0: free
- *   values  [ . | 64 |  . |  8 | ... ]   slot
+ *   words    [ 0 . | 9c.. 8 | 0 . | e1.. 64 | ... ]      a cell: hash of the key, value; hash 0: free
  *
- * A Map costs 40 bytes an entry, ends at 2^24 entries and stops the loop while it grows; this one costs 23 to 46 bytes,
- * has no end, and moves a few cells with each change from the old arrays into the new ones.
+ * A Map costs 40 bytes an entry, ends at 2^24 entries and stops the loop while it grows; this one costs 11 to 22 bytes,
+ * has no end, and moves a few cells with each change from the old array into the new one.
  *
  * Invariants: linear probing without tombstones in `cells` (deletion shifts the run back); while the table is resized
- * a group lies in `cells` or in `old`, never in both; the move ends before `cells` can fill up.
+ * a value lies in `cells` or in `old`, never in both; the move ends before `cells` can fill up.
  */
 interface Cells {
-  readonly keys: Float64Array;
-  readonly values: Float64Array;
+  readonly words: Uint32Array;
   readonly mask: number;
 }
 
+/** Asked of values in the table only; the answer stays as long as they are there. */
+type KeyOf = (value: number) => number;
+
 export interface IdTable {
+  readonly keyOf: KeyOf;
   cells: Cells;
   old: Cells | undefined;
   /** Cells of `old` below this have been moved. */
@@ -26,85 +29,98 @@ export interface IdTable {
 
 const CAPACITY_MIN = 64;
 const MOVED_PER_CHANGE = 16;
-/** In `old` only: a key that was deleted or moved; probing goes on behind it. */
-const GONE = -1;
 
-export function createIdTable(): IdTable {
-  return { cells: createCells(CAPACITY_MIN), old: undefined, moved: 0, size: 0 };
+const FREE = 0;
+/** In `old` only: a value that was deleted or moved; probing goes on behind it. */
+const GONE = 1;
+const HASH_MIN = 2;
+
+export function createIdTable(keyOf: KeyOf): IdTable {
+  return { keyOf, cells: createCells(CAPACITY_MIN), old: undefined, moved: 0, size: 0 };
 }
 
-/** The slot of `group`, or -1. */
-export function lookUp(table: IdTable, group: number): number {
-  const at = find(table.cells, group + 1);
-  if (at >= 0) return table.cells.values[at];
-  if (table.old === undefined) return -1;
-  const oldAt = find(table.old, group + 1);
-  return oldAt >= 0 ? table.old.values[oldAt] : -1;
+/** The value of `key`, or -1. */
+export function lookUp({ keyOf, cells, old }: IdTable, key: number): number {
+  const hash = hashOf(key);
+  const at = find(keyOf, cells, key, hash);
+  if (at >= 0) return cells.words[2 * at + 1];
+  if (old === undefined) return -1;
+  const oldAt = find(keyOf, old, key, hash);
+  return oldAt >= 0 ? old.words[2 * oldAt + 1] : -1;
 }
 
-/** Adds a group that is not there. */
-export function add(table: IdTable, group: number, slot: number): void {
+/** Adds a key that is not there. */
+export function add(table: IdTable, key: number, value: number): void {
   const capacity = table.cells.mask + 1;
-  if (table.old === undefined && (table.size + 1) * 10 > capacity * 7) resize(table, capacity * 2);
-  place(table.cells, group + 1, slot);
+  if (table.old === undefined && (table.size + 1) * 4 > capacity * 3) resize(table, capacity * 2);
+  place(table.cells, hashOf(key), value);
   table.size += 1;
   moveSome(table);
 }
 
-/** Removes a group that is there. */
-export function remove(table: IdTable, group: number): void {
-  const at = find(table.cells, group + 1);
-  if (at >= 0) shiftBack(table.cells, at);
-  else if (table.old !== undefined) table.old.keys[find(table.old, group + 1)] = GONE;
+/** Removes a key that is there. */
+export function remove(table: IdTable, key: number): void {
+  const { keyOf, cells, old } = table;
+  const hash = hashOf(key);
+  const at = find(keyOf, cells, key, hash);
+  if (at >= 0) shiftBack(cells, at);
+  else if (old !== undefined) old.words[2 * find(keyOf, old, key, hash)] = GONE;
   table.size -= 1;
   moveSome(table);
   const capacity = table.cells.mask + 1;
   if (table.old === undefined && capacity > CAPACITY_MIN && table.size * 8 < capacity) resize(table, capacity / 2);
 }
 
+/** Calls `visit` for every value, in no order. The table must not change meanwhile. */
+export function eachValue(table: IdTable, visit: (value: number) => void): void {
+  for (const cells of [table.cells, table.old]) {
+    if (cells === undefined) continue;
+    const { words } = cells;
+    for (let at = 0; at < words.length; at += 2) if (words[at] >= HASH_MIN) visit(words[at + 1]);
+  }
+}
+
 function createCells(capacity: number): Cells {
-  return { keys: new Float64Array(capacity), values: new Float64Array(capacity), mask: capacity - 1 };
+  return { words: new Uint32Array(2 * capacity), mask: capacity - 1 };
 }
 
 /**
- * Both halves of the number count: groups are often dense, or hold a shard in their high bits. Eight dense keys share a
- * home of a cache line, so that one in eight waits for memory.
+ * Its low bits are the home of the key. Both halves of the number count: groups are often dense, or hold a shard in
+ * their high bits. The homes of eight dense keys are one cache line, so that one in eight waits for memory.
  */
-function home(cells: Cells, key: number): number {
+function hashOf(key: number): number {
   const high = Math.floor(key / 4294967296);
   let hash = Math.imul(((key >>> 3) | (high << 29)) ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35);
-  return (((hash ^ (hash >>> 16)) << 3) | (key & 7)) & cells.mask;
+  hash = (((hash ^ (hash >>> 16)) << 3) | (key & 7)) >>> 0;
+  return hash < HASH_MIN ? hash + HASH_MIN : hash;
 }
 
-function find(cells: Cells, key: number): number {
-  const { keys, mask } = cells;
-  for (let at = home(cells, key); keys[at] !== 0; at = (at + 1) & mask) {
-    if (keys[at] === key) return at;
+function find(keyOf: KeyOf, { words, mask }: Cells, key: number, hash: number): number {
+  for (let at = hash & mask; words[2 * at] !== FREE; at = (at + 1) & mask) {
+    if (words[2 * at] === hash && keyOf(words[2 * at + 1]) === key) return at;
   }
   return -1;
 }
 
-function place(cells: Cells, key: number, value: number): void {
-  const { keys, mask } = cells;
-  let at = home(cells, key);
-  while (keys[at] !== 0) at = (at + 1) & mask;
-  keys[at] = key;
-  cells.values[at] = value;
+function place({ words, mask }: Cells, hash: number, value: number): void {
+  let at = hash & mask;
+  while (words[2 * at] !== FREE) at = (at + 1) & mask;
+  words[2 * at] = hash;
+  words[2 * at + 1] = value;
 }
 
-/** Closes the gap: a later key of the run moves into it unless that would put it before its home. */
-function shiftBack(cells: Cells, gapAt: number): void {
-  const { keys, values, mask } = cells;
+/** Closes the gap: a later value of the run moves into it unless that would put it before its home. */
+function shiftBack({ words, mask }: Cells, gapAt: number): void {
   let gap = gapAt;
-  for (let at = (gap + 1) & mask; keys[at] !== 0; at = (at + 1) & mask) {
-    const distance = (at - home(cells, keys[at])) & mask;
+  for (let at = (gap + 1) & mask; words[2 * at] !== FREE; at = (at + 1) & mask) {
+    const distance = (at - words[2 * at]) & mask;
     if (distance < ((at - gap) & mask)) continue;
-    keys[gap] = keys[at];
-    values[gap] = values[at];
+    words[2 * gap] = words[2 * at];
+    words[2 * gap + 1] = words[2 * at + 1];
     gap = at;
   }
-  keys[gap] = 0;
+  words[2 * gap] = FREE;
 }
 
 function resize(table: IdTable, capacity: number): void {
@@ -114,23 +130,15 @@ function resize(table: IdTable, capacity: number): void {
 }
 
 function moveSome(table: IdTable): void {
-  const old = table.old;
+  const { old } = table;
   if (old === undefined) return;
-  const end = Math.min(table.moved + MOVED_PER_CHANGE, old.mask + 1);
+  const { words, mask } = old;
+  const end = Math.min(table.moved + MOVED_PER_CHANGE, mask + 1);
   for (let at = table.moved; at < end; at += 1) {
-    const key = old.keys[at];
-    if (key > 0) place(table.cells, key, old.values[at]);
-    if (key !== 0) old.keys[at] = GONE;
+    const hash = words[2 * at];
+    if (hash >= HASH_MIN) place(table.cells, hash, words[2 * at + 1]);
+    if (hash !== FREE) words[2 * at] = GONE;
   }
   table.moved = end;
-  if (end === old.mask + 1) table.old = undefined;
-}
-
-/** Calls `visit` for every key, in no order. The table must not change meanwhile. */
-export function forEachKey(table: IdTable, visit: (key: number) => void): void {
-  for (const cells of [table.cells, table.old]) {
-    if (cells === undefined) continue;
-    const { keys } = cells;
-    for (let at = 0; at < keys.length; at += 1) if (keys[at] > 0) visit(keys[at] - 1);
-  }
+  if (end === mask + 1) table.old = undefined;
 }

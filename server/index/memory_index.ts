@@ -1,7 +1,8 @@
 /**
  * The index of a partition of ack level `memory`, whose rows vanish with the process.
  *
- *   table   id -> row number (recycled)          about 23 to 46 bytes a row, see id_table.ts
+ *   table   id -> row number (recycled)          11 to 22 bytes a row, see id_table.ts
+ *   ids     row number -> id                     8 bytes a row
  *   heads   row number -> entry                  4 bytes a row
  *   entries { batch, ordinal, next }             16 bytes a put of a row; a list from the newest put to the oldest
  *
@@ -9,7 +10,7 @@
  * no longer shows a cell of its row is removed in the turn that hid it.
  */
 import { limits } from '@transfer-queue/core/protocol';
-import { add, createIdTable, forEachKey, lookUp, remove } from './id_table.ts';
+import { add, createIdTable, eachValue, lookUp, remove } from './id_table.ts';
 import type { BatchOrder, RowIndex, RowPuts, RowsPut, RowsRange } from './row_index.ts';
 
 const SIZE_START = 256;
@@ -19,7 +20,8 @@ const keep = new Uint8Array(limits.putsPerRowMax);
 
 export class MemoryIndex implements RowIndex {
   readonly #order: BatchOrder;
-  readonly #table = createIdTable();
+  readonly #table = createIdTable((row) => this.#ids[row]);
+  #ids = new Float64Array(SIZE_START);
   #heads = new Uint32Array(SIZE_START);
   #batches = new Float64Array(SIZE_START);
   #ordinals = new Uint32Array(SIZE_START);
@@ -54,7 +56,7 @@ export class MemoryIndex implements RowIndex {
       let row = lookUp(this.#table, id);
       const known = row !== -1;
       if (!known) {
-        row = this.#newRow();
+        row = this.#newRow(id);
         add(this.#table, id, row);
       }
       const entry = this.#newEntry(batch, ordinal);
@@ -80,10 +82,10 @@ export class MemoryIndex implements RowIndex {
   rowsOf(batch: number): Promise<{ ids: Float64Array; ordinals: Float64Array }> {
     const ids: number[] = [];
     const ordinals: number[] = [];
-    forEachKey(this.#table, (id) => {
-      for (let entry = this.#heads[lookUp(this.#table, id)]; entry !== 0; entry = this.#next[entry]!) {
+    eachValue(this.#table, (row) => {
+      for (let entry = this.#heads[row]; entry !== 0; entry = this.#next[entry]!) {
         if (this.#batches[entry] !== batch) continue;
-        ids.push(id);
+        ids.push(this.#ids[row]);
         ordinals.push(this.#ordinals[entry]);
       }
     });
@@ -117,7 +119,8 @@ export class MemoryIndex implements RowIndex {
     const found = new Float64Array(2 * rowsMax);
     let count = 0;
     let below = end;
-    forEachKey(this.#table, (id) => {
+    eachValue(this.#table, (row) => {
+      const id = this.#ids[row];
       if (id < start || id >= below) return;
       found[count++] = id;
       if (count < found.length) return;
@@ -149,14 +152,19 @@ export class MemoryIndex implements RowIndex {
     }
   }
 
-  #newRow(): number {
-    if (this.#rowFree !== -1) {
-      const row = this.#rowFree;
+  #newRow(id: number): number {
+    let row = this.#rowFree;
+    if (row !== -1) {
       this.#rowFree = this.#heads[row] - 1;
-      return row;
+    } else {
+      if (this.#rowEnd === this.#heads.length) {
+        this.#ids = grown(this.#ids, new Float64Array(this.#rowEnd * 2));
+        this.#heads = grown(this.#heads, new Uint32Array(this.#rowEnd * 2));
+      }
+      row = this.#rowEnd++;
     }
-    if (this.#rowEnd === this.#heads.length) this.#heads = grown(this.#heads, new Uint32Array(this.#rowEnd * 2));
-    return this.#rowEnd++;
+    this.#ids[row] = id;
+    return row;
   }
 
   #freeRow(row: number): void {

@@ -8,11 +8,19 @@
  * with another, so that the pieces of a unit stand together.
  */
 import { StoreError } from '../errors.ts';
-import { VALUE_SIZE_MAX, type Tree } from '../tree/api.ts';
+import { VALUE_SIZE_MAX, type Range, type Tree } from '../tree/api.ts';
 import { partitionOf, PREFIX_SIZE, recordPrefix, recordRange } from './keys.ts';
 
 /** Kinds sort in the order in which a start needs them. Released numbers are never reused. */
-export const recordKinds = { request: 1, partition: 2, extent: 3, rowsLive: 4, queue: 5, grant: 6 } as const;
+export const recordKinds = {
+  request: 1,
+  partition: 2,
+  extent: 3,
+  rowsLive: 4,
+  queue: 5,
+  grant: 6,
+  restore: 7,
+} as const;
 export type RecordKind = keyof typeof recordKinds;
 
 const kindOfNumber = new Map(
@@ -62,10 +70,24 @@ export class Records {
 
   /** All units, in the order of partition, kind and key. */
   async *all(): AsyncGenerator<SavedRecord> {
+    for await (const { first, parts } of this.#units(recordRange())) {
+      if (parts.length > 1) this.#pieces.set(first.toString('latin1'), parts.length);
+      yield recordOf(first, parts);
+    }
+  }
+
+  /** The units of one kind of a partition, as a snapshot of this LSN sees them. */
+  async *of(partition: number, kind: RecordKind, lsn: number): AsyncGenerator<SavedRecord> {
+    const start = Buffer.concat([recordPrefix(partition), Uint8Array.of(recordKinds[kind])]);
+    const end = Buffer.concat([recordPrefix(partition), Uint8Array.of(recordKinds[kind] + 1)]);
+    for await (const { first, parts } of this.#units({ start, end, lsn })) yield recordOf(first, parts);
+  }
+
+  async *#units(range: Range): AsyncGenerator<{ readonly first: Buffer; readonly parts: readonly Uint8Array[] }> {
     let first: Buffer | null = null;
     let parts: Uint8Array[] = [];
     let wanted = 0;
-    for await (const entries of this.#tree.scan(recordRange())) {
+    for await (const entries of this.#tree.scan(range)) {
       for (const { key, value } of entries) {
         if (first === null) {
           first = Buffer.from(key);
@@ -75,8 +97,7 @@ export class Records {
         if (wanted === 0 || !pieceKey(first, parts.length).equals(key)) throw lacksPiece();
         parts.push(value.slice(parts.length === 0 ? PIECES_SIZE : 0));
         if (parts.length < wanted) continue;
-        if (wanted > 1) this.#pieces.set(first.toString('latin1'), wanted);
-        yield recordOf(first, parts.length === 1 ? parts[0] : Buffer.concat(parts));
+        yield { first, parts };
         first = null;
       }
     }
@@ -115,9 +136,10 @@ function pieceKey(key: Buffer, piece: number): Buffer {
   return other;
 }
 
-function recordOf(key: Buffer, value: Uint8Array): SavedRecord {
+function recordOf(key: Buffer, parts: readonly Uint8Array[]): SavedRecord {
   const kind = kindOfNumber.get(key[PREFIX_SIZE]);
   if (kind === undefined)
     throw new StoreError('data_corrupt', { reason: `records of kind ${key[PREFIX_SIZE]} are unknown` });
+  const value = parts.length === 1 ? parts[0] : Buffer.concat(parts);
   return { partition: partitionOf(key), kind, key: key.subarray(PREFIX_SIZE + 1, -2), value };
 }

@@ -7,7 +7,7 @@ import { FsError, type Env } from '../env/env.ts';
 import { eventTypes, type JournalEvent } from '../journal/events.ts';
 import { oldestStart } from '../journal/scan.ts';
 import { EXIT_PROBLEMS, EXIT_SOUND, EXIT_USAGE, filesOf, InspectError, withDirectory } from './directory.ts';
-import { eventJson } from './event_text.ts';
+import { eventJson } from './event_json.ts';
 import { listEvents, type JournalFilter, type JournalListing } from './journal_list.ts';
 import { journalStart, listLevels, readableManifest } from './manifest.ts';
 import { meterOn } from './meter.ts';

@@ -1,8 +1,18 @@
-/** What an event says, in one line for people and as one object for programs. */
+/** What an event says, in one line for people. */
 import { describeLayout } from '@transfer-queue/core/layout';
-import type { BatchColumns, Extent, InsertEvent, JournalEvent } from '../journal/events.ts';
+import type {
+  AdoptEvent,
+  ClaimEvent,
+  InsertEvent,
+  JournalEvent,
+  PartitionSettings,
+  ReleaseEvent,
+} from '../journal/events.ts';
 import { fieldsOfInsert, type Names } from './names.ts';
-import { claimText, countText, idsText, namesText, plural } from './words.ts';
+import { claimText, clipped, countText, idsText, namesText, plural } from './words.ts';
+
+/** Characters of tags that are shown of one event. */
+const TAGS_SHOWN_MAX = 120;
 
 export function eventText(event: JournalEvent, names: Names): string {
   switch (event.type) {
@@ -10,34 +20,49 @@ export function eventText(event: JournalEvent, names: Names): string {
       const voided = event.voided.length === 0 ? '' : `, leaves out the puts ${idsText(event.voided)}`;
       return `run ${event.epoch}, format ${event.formatVersion}, boot ${event.bootId}${voided}`;
     }
-    case 'declare': {
-      const { fields, groupSize, ack, open } = event.settings;
-      const layouts = namesText(fields.map(({ name, layout }) => `${name}: ${describeLayout(layout)}`));
-      return [
-        `ack ${ack}`,
-        `groups of ${groupSize}`,
-        ...(open ? ['open'] : []),
-        ...(layouts === '' ? [] : [layouts]),
-      ].join(', ');
-    }
+    case 'declare':
+      return settingsText(event.settings);
     case 'drop':
     case 'seal':
       return '';
     case 'insert':
       return insertText(event, names);
-    case 'delete':
-      return `rows ${idsText(event.ids)}`;
+    case 'delete': {
+      const why = { asked: '', released: ', consumed by all declared tasks', evicted: ', evicted' };
+      return `rows ${idsText(event.ids)}${why[event.reason ?? 'asked']}`;
+    }
     case 'claim': {
       const fields = namesText(names.fields(event.partition, event.fields));
-      const how = event.autoAck ? ', acked at once' : `, lease ${countText(event.leaseMs)} ms`;
-      return (
-        `claim ${claimText(event.claim)} of task ${event.task}: rows ${idsText(event.ids)}, fields ${fields}` + how
-      );
+      const rows = `rows ${idsText(event.ids)}, fields ${fields}`;
+      return `claim ${claimText(event.claim)} of task ${event.task}: ${rows}${claimedHow(event)}`;
+    }
+    case 'batch': {
+      const why = event.outcome === 'drained' ? 'drained' : 'no rows in time';
+      const parts = plural(event.parts, 'part');
+      return `batch ${event.number} of ${event.name}, task ${event.task}: ${why}, for all ${parts}`;
     }
     case 'ack':
       return `claim ${claimText(event.claim)}`;
     case 'release':
-      return `claim ${claimText(event.claim)} ${event.reason === 'expired' ? 'expired' : 'given back'}`;
+      return `claim ${claimText(event.claim)} ${releaseText(event.reason)}`;
+    case 'requeue':
+      return `task ${event.task} tries its dead letters anew: rows ${idsText(event.ids)}`;
+    case 'reset':
+      return `task ${event.task} begins anew with all rows`;
+    case 'skip': {
+      const fields = namesText(names.fields(event.partition, event.fields));
+      return `task ${event.task} passes rows ${idsText(event.ids)} for good, fields ${fields}`;
+    }
+    case 'tag': {
+      const what = event.tags.length === 1 ? clipped(event.tags[0], TAGS_SHOWN_MAX) : 'each its own tags';
+      return `rows ${idsText(event.ids)}: ${what}`;
+    }
+    case 'advance':
+      return `version ${countText(event.version)}`;
+    case 'restore':
+      return `${plural(event.bytes.length, 'byte')} of a saved state${event.last ? ', the last' : ''}`;
+    case 'adopt':
+      return event.pairs.map(adoptedText).join(', ');
     case 'checkpoint':
       return `the tree has all up to ${event.lsn}`;
     case 'move':
@@ -48,6 +73,49 @@ export function eventText(event: JournalEvent, names: Names): string {
       return `put ${event.fromExtent} anew with ${whose}, ${extentText(event.extent)}`;
     }
   }
+}
+
+function adoptedText({ partition, name, replaced }: AdoptEvent['pairs'][number]): string {
+  return `partition ${partition} is ${name} now${replaced === 0 ? '' : `, in place of partition ${replaced}`}`;
+}
+
+/** How a claim came to its end without an ack. */
+export function releaseText(reason: ReleaseEvent['reason']): string {
+  return { released: 'given back', expired: 'expired', undelivered: 'given back, since nobody got its rows' }[reason];
+}
+
+/** `, acked at once` or `, lease 30,000 ms`, and of which shared batch. */
+export function claimedHow({ autoAck, leaseMs, batch }: ClaimEvent): string {
+  const how = autoAck ? ', acked at once' : `, lease ${countText(leaseMs)} ms`;
+  if (batch === undefined) return how;
+  return `${how}, part ${batch.part + 1} of ${batch.parts} of batch ${batch.number} of ${batch.name}`;
+}
+
+/** Only what differs from a partition that declares nothing. */
+function settingsText({ ack, groupSize, open, fields, numbers, tasks, release, ...more }: PartitionSettings): string {
+  const { rowsMax, bytesMax, pace, retention } = more;
+  const taskTexts = (tasks ?? []).map(({ name, maxAttempts }) =>
+    maxAttempts === undefined ? name : `${name} (${plural(maxAttempts, 'attempt')})`,
+  );
+  const kept = [
+    ...(retention?.rowsMax === undefined ? [] : [plural(retention.rowsMax, 'row')]),
+    ...(retention?.ageMsMax === undefined ? [] : [`${countText(retention.ageMsMax)} ms`]),
+  ];
+  return [
+    `ack ${ack}`,
+    `groups of ${groupSize}`,
+    ...(open ? ['open'] : []),
+    ...(fields.length === 0 ? [] : [namesText(fields.map(({ name, layout }) => `${name}: ${describeLayout(layout)}`))]),
+    ...(taskTexts.length === 0 ? [] : [`tasks ${namesText(taskTexts)}`]),
+    ...(release === 'consumed' ? ['releases consumed rows'] : []),
+    ...(numbers === undefined || numbers.length === 0 ? [] : [`numbers ${namesText(numbers)}`]),
+    ...(rowsMax === undefined ? [] : [`at most ${plural(rowsMax, 'row')}`]),
+    ...(bytesMax === undefined ? [] : [`at most ${plural(bytesMax, 'byte')}`]),
+    ...(pace === undefined
+      ? []
+      : [`${plural(pace.rowsPerVersion, 'row')} a version, ${countText(pace.maxAhead)} ahead`]),
+    ...(kept.length === 0 ? [] : [`keeps consumed rows up to ${kept.join(' or ')}`]),
+  ].join(', ');
 }
 
 function toText({ segment, offset }: { segment: number; offset: number }): string {
@@ -67,65 +135,13 @@ function insertText(event: InsertEvent, names: Names): string {
   const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
   const ids = idsText(idsOf(batches));
   const fields = namesText(names.fields(event.partition, fieldsOfInsert(event)));
+  const tagged = event.tags?.filter((tags) => tags !== '').length ?? 0;
+  const tags = tagged === 0 ? '' : `, tags of ${plural(tagged, 'row')}`;
   const acked = ackClaim === 0 ? '' : `, acks claim ${claimText(ackClaim)}`;
-  return `${plural(rows, 'row')} ${ids}, fields ${fields}, ${extentText(extent)}${acked}`;
+  return `${plural(rows, 'row')} ${ids}, fields ${fields}${tags}, ${extentText(extent)}${acked}`;
 }
 
 /** A place in a segment, as `segment:offset`. */
 export function placeText(segment: number, offset: number): string {
   return `${segment}:${offset}`;
-}
-
-/** The event with names beside its numbers, and without what nobody looks at: keys, checksums, parts of columns. */
-export function eventJson(event: JournalEvent, names: Names): Record<string, unknown> {
-  const fieldNames = (columns: BatchColumns['columns']): string[] =>
-    columns.map(({ field }) => ('partition' in event ? names.field(event.partition, field) : String(field)));
-  switch (event.type) {
-    case 'descriptor':
-      return { format: event.formatVersion, epoch: event.epoch, boot_id: event.bootId, voided: [...event.voided] };
-    case 'declare':
-      return { settings: event.settings };
-    case 'drop':
-    case 'seal':
-      return {};
-    case 'insert': {
-      const { extent, batches, ackClaim, requestId } = event;
-      return {
-        request_id: requestId,
-        ack_claim: ackClaim,
-        extent: extentJson(extent),
-        batches: batches.map(({ ids, columns }) => ({ ids: [...ids], fields: fieldNames(columns) })),
-      };
-    }
-    case 'rewrite':
-      return {
-        from_extent: event.fromExtent,
-        extent: extentJson(event.extent),
-        batches: event.batches.map(({ batch, ids, columns }) => {
-          return { batch, ids: [...ids], fields: fieldNames(columns) };
-        }),
-      };
-    case 'delete':
-      return { request_id: event.requestId, ids: [...event.ids] };
-    case 'claim': {
-      const { task, claim, requestId, leaseMs, autoAck, ids, attempts } = event;
-      const fields = names.fields(event.partition, event.fields);
-      const rows = { fields, ids: [...ids], attempts: [...attempts] };
-      return { request_id: requestId, task, claim, lease_ms: leaseMs, auto_ack: autoAck, ...rows };
-    }
-    case 'ack':
-      return { request_id: event.requestId, claim: event.claim };
-    case 'release':
-      return { request_id: event.requestId, claim: event.claim, reason: event.reason };
-    case 'checkpoint':
-      return { checkpoint_lsn: event.lsn };
-    case 'move': {
-      const { extent, segment, offset, fromSegment, fromOffset } = event;
-      return { extent, to: { segment, offset }, from: { segment: fromSegment, offset: fromOffset } };
-    }
-  }
-}
-
-function extentJson({ segment, offset, length }: Extent): Record<string, number> {
-  return { segment, offset, length };
 }

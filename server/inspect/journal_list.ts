@@ -46,6 +46,7 @@ export async function* listEvents(
   for await (const file of scan.files()) {
     for (const { event, header, offset } of file.records()) {
       if (event.type === 'declare') names.learn(event);
+      else if (event.type === 'adopt') names.adopt(event);
       if (header.lsn < from) continue;
       if (header.lsn > to || count >= limit) return;
       if (!isWanted(event, filter, names)) continue;

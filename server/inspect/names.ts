@@ -1,5 +1,5 @@
 /** Names of partitions and fields, which events give as numbers: learned from declare events and from checkpoints. */
-import type { DeclareEvent, JournalEvent, PartitionSettings } from '../journal/events.ts';
+import type { AdoptEvent, DeclareEvent, JournalEvent, PartitionSettings } from '../journal/events.ts';
 
 export class Names {
   readonly #settings = new Map<number, PartitionSettings>();
@@ -8,6 +8,14 @@ export class Names {
   learn({ partition, settings }: Pick<DeclareEvent, 'partition' | 'settings'>): void {
     const known = this.#settings.get(partition);
     if (known === undefined || known.fields.length <= settings.fields.length) this.#settings.set(partition, settings);
+  }
+
+  /** A load gives names to partitions. */
+  adopt({ pairs }: AdoptEvent): void {
+    for (const { partition, name } of pairs) {
+      const known = this.#settings.get(partition);
+      if (known !== undefined) this.#settings.set(partition, { ...known, name });
+    }
   }
 
   /** The name of a partition that may have been dropped since; `#7` when nobody knows it. */

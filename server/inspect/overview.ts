@@ -25,6 +25,8 @@ export interface TaskSummary {
   readonly leased: number;
   readonly consumed: number;
   readonly incomplete: number;
+  readonly dead: number;
+  readonly skipped: number;
   readonly claims: number;
 }
 
@@ -84,8 +86,8 @@ function partitionsOf({ node }: Started): PartitionSummary[] {
     return {
       ...{ number: id, name: settings.name, ack: settings.ack, sealed, rows, extents: extents.size, bytes },
       fields: fields.map(({ name }) => name),
-      tasks: tasks.map(({ task, ready, leased, consumed, incomplete, claims }) => {
-        return { task, ready, leased, consumed, incomplete, claims };
+      tasks: tasks.map(({ task, ready, leased, consumed, incomplete, dead, skipped, claims }) => {
+        return { task, ready, leased, consumed, incomplete, dead, skipped, claims };
       }),
     };
   });

@@ -1,7 +1,8 @@
 /** Events of the journal, as a table page by page, or as JSON lines. */
 import type { JournalEvent } from '../journal/events.ts';
 import type { Verdict } from '../journal/recover.ts';
-import { eventJson, eventText } from './event_text.ts';
+import { eventJson } from './event_json.ts';
+import { eventText } from './event_text.ts';
 import type { JournalListing, ListedEvent } from './journal_list.ts';
 import type { Names } from './names.ts';
 import { jsonOf, tableOf, widthOf, type Column, type Output } from './print.ts';

@@ -70,6 +70,8 @@ const taskColumns: Column<{ readonly partition: PartitionSummary; readonly task:
   { head: 'leased', align: 'right', text: ({ task }) => countText(task.leased) },
   { head: 'consumed', align: 'right', text: ({ task }) => countText(task.consumed) },
   { head: 'incomplete', align: 'right', text: ({ task }) => countText(task.incomplete) },
+  { head: 'dead', align: 'right', text: ({ task }) => countText(task.dead) },
+  { head: 'skipped', align: 'right', text: ({ task }) => countText(task.skipped) },
   { head: 'claims', align: 'right', text: ({ task }) => countText(task.claims) },
 ];
 
@@ -132,6 +134,7 @@ export function printRowNow(row: RowNow, output: Output): void {
     { head: 'bytes', isWide: true, text: ({ bytes }) => bytes },
   ];
   output.write(`\n${tableOf(putColumns, row.puts, widthOf(output))}`);
+  if (row.tags !== '{}') output.write(`\ntags ${row.tags}\n`);
   const taskColumns: Column<RowNow['tasks'][number]>[] = [
     { head: 'task', text: ({ task }) => task },
     { head: 'state', text: ({ state }) => state },

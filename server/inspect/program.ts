@@ -80,12 +80,12 @@ async function inspect(
 }
 
 /** Whoever reads the output may have seen enough, as `head` does. */
-function endWithReader(error: NodeJS.ErrnoException): void {
+export function endWithReader(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
 }
 
-function wholeNumber(text: string): number {
+export function wholeNumber(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError('It is not a whole number.');

@@ -2,14 +2,18 @@
  * Every event in the journal that touched one row. What a checkpoint made superfluous is there only while its file is.
  *
  *   insert, rewrite, move of an extent that has the row          claim of the row, its ack, release or expiry
+ *   tag of the row, skip by a task, dead letter tried anew       reset of a task
  *   delete of the row, drop of its partition                     a start that left one of its puts out
  */
-import type { InsertEvent, JournalEvent, RewriteEvent } from '../journal/events.ts';
+import type { DeleteEvent, InsertEvent, JournalEvent, RewriteEvent, TagEvent } from '../journal/events.ts';
 import { JournalScan, oldestStart, type JournalSource } from '../journal/scan.ts';
 import type { ListedEvent } from './journal_list.ts';
 import type { Names } from './names.ts';
-import { claimText, countText, idsText, namesText } from './words.ts';
-import { placeText } from './event_text.ts';
+import { claimedHow, placeText, releaseText } from './event_text.ts';
+import { claimText, clipped, countText, idsText, namesText } from './words.ts';
+
+/** Characters of tags that are shown of one event. */
+const TAGS_SHOWN_MAX = 200;
 
 export interface RowEvent extends ListedEvent {
   /** What it did to the row. */
@@ -55,6 +59,10 @@ class RowWatch {
     this.#names = names;
   }
 
+  get #isThere(): boolean {
+    return this.#extents.size > 0;
+  }
+
   /** Null for an event that is about others. */
   touch(event: JournalEvent, lsn: number): string | null {
     switch (event.type) {
@@ -66,40 +74,59 @@ class RowWatch {
         if (!this.#extents.has(event.extent)) return null;
         return `put ${event.extent} lies at ${placeText(event.segment, event.offset)} from now on`;
       case 'delete':
-        return event.ids.includes(this.#id) ? 'the row is deleted' : null;
+        return event.ids.includes(this.#id) ? deletedText(event) : null;
       case 'claim': {
         const place = event.ids.indexOf(this.#id);
         if (place === -1) return null;
         this.#claims.set(event.claim, event.task);
         const fields = namesText(this.#names.fields(event.partition, event.fields));
-        const lease = event.autoAck ? 'acked at once' : `lease ${countText(event.leaseMs)} ms`;
         const whose = `claim ${claimText(event.claim)} of task ${event.task}`;
-        return `${whose}: fields ${fields}, attempt ${event.attempts[place]}, ${lease}`;
+        return `${whose}: fields ${fields}, attempt ${event.attempts[place]}${claimedHow(event)}`;
       }
       case 'ack':
         return this.#end(event.claim, 'acked');
       case 'release':
-        return this.#end(event.claim, event.reason === 'expired' ? 'expired' : 'given back');
+        return this.#end(event.claim, releaseText(event.reason));
+      case 'tag':
+        return this.#tag(event);
+      case 'skip':
+        return event.ids.includes(this.#id) ? `task ${event.task} passes the row for good` : null;
+      case 'requeue':
+        return event.ids.includes(this.#id) ? `task ${event.task} tries the dead letter anew` : null;
+      case 'reset':
+        return this.#isThere ? `task ${event.task} begins anew with all rows` : null;
       case 'descriptor': {
         const voided = [...event.voided].filter((key) => this.#extents.has(key));
         return voided.length === 0 ? null : `a start leaves out put ${idsText(voided)}: a crash took its bytes`;
       }
       case 'drop':
-        return this.#extents.size > 0 ? 'the partition is dropped' : null;
+        return this.#isThere ? 'the partition is dropped' : null;
+      case 'restore':
+        return event.last && this.#isThere ? 'the partition takes on a saved state' : null;
+      case 'adopt':
       case 'declare':
       case 'seal':
+      case 'batch':
+      case 'advance':
       case 'checkpoint':
         return null;
     }
   }
 
-  #insert({ partition, batches, extent, ackClaim }: InsertEvent, lsn: number): string | null {
+  #tag({ ids, tags }: TagEvent): string | null {
+    const place = ids.indexOf(this.#id);
+    return place === -1 ? null : tagsText(tags.length === 1 ? tags[0] : tags[place]);
+  }
+
+  #insert({ partition, batches, extent, ackClaim, tags }: InsertEvent, lsn: number): string | null {
     const acked = this.#end(ackClaim, 'acked');
     const cells = this.#cells(partition, batches, lsn);
     if (cells === null) return acked;
     const { segment, offset, length } = extent;
     const place = `${countText(length)} bytes at ${placeText(segment, offset)}`;
-    return `put of ${cells}, ${place}${acked === null ? '' : `; ${acked}`}`;
+    const tagged = tags?.[batches.flatMap(({ ids }) => [...ids]).indexOf(this.#id)] ?? '';
+    const more = [...(tagged === '' ? [] : [tagsText(tagged)]), ...(acked === null ? [] : [acked])];
+    return [`put of ${cells}, ${place}`, ...more].join('; ');
   }
 
   #rewrite({ partition, fromExtent, batches, extent }: RewriteEvent, lsn: number): string | null {
@@ -125,4 +152,13 @@ class RowWatch {
     const task = this.#claims.get(claim);
     return task === undefined ? null : `claim ${claimText(claim)} of task ${task} is ${how}`;
   }
+}
+
+function deletedText({ reason = 'asked' }: DeleteEvent): string {
+  const why = { asked: '', released: ': all declared tasks consumed it', evicted: ': evicted' };
+  return `the row is deleted${why[reason]}`;
+}
+
+function tagsText(tags: string): string {
+  return `tags ${clipped(tags, TAGS_SHOWN_MAX)}`;
 }

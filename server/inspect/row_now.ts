@@ -1,5 +1,5 @@
 /** Where a row stands now: which put shows each field, whether the bytes are sound, and what tasks did with it. */
-import { machine, type RowTaskStatus } from '../queue/machine.ts';
+import { machine, type PartitionQueue, type RowTaskStatus } from '../queue/machine.ts';
 import { placeOfBatch, type Partition } from '../store/partition.ts';
 import { damagedBlocks } from './check_extents.ts';
 import type { Started } from './start.ts';
@@ -27,6 +27,8 @@ export interface RowNow {
   readonly id: number;
   /** Newest first. */
   readonly puts: readonly PutOfRow[];
+  /** JSON text of its tags and numbers. */
+  readonly tags: string;
   readonly tasks: readonly RowTaskStatus[];
 }
 
@@ -54,5 +56,18 @@ export async function rowNow({ node }: Started, partition: Partition, id: number
       bytes: wrong.length === 0 ? 'sound' : wrong.join('; '),
     });
   }
-  return { partition: partition.settings.name, id, puts, tasks: status.tasks };
+  return {
+    partition: partition.settings.name,
+    id,
+    puts,
+    tags: tagsOf(state.queue(partition), id),
+    tasks: status.tasks,
+  };
+}
+
+function tagsOf(queue: PartitionQueue, id: number): string {
+  const list = machine.listRows(queue, { ids: Float64Array.of(id), from: 0, rowsMax: 1 });
+  const names = queue.settings.numbers ?? [];
+  const numbers = names.flatMap((name, i) => (Number.isNaN(list.numbers[i][0]) ? [] : [[name, list.numbers[i][0]]]));
+  return JSON.stringify({ ...list.tags[0], ...Object.fromEntries(numbers) });
 }

@@ -56,6 +56,11 @@ export function idsText(ids: ArrayLike<number>): string {
   return at < ids.length ? `${runs.join(', ')}, ... (${countText(ids.length)})` : runs.join(', ');
 }
 
+/** The beginning of a text that is too long. */
+export function clipped(text: string, charactersMax: number): string {
+  return text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 3)}...`;
+}
+
 export function namesText(names: readonly string[]): string {
   if (names.length <= SHOWN_MAX) return names.join(', ');
   return `${names.slice(0, SHOWN_MAX).join(', ')}, ... (${countText(names.length)})`;

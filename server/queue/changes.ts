@@ -9,6 +9,18 @@
 export interface Header {
   readonly sealed: boolean;
   readonly pageNext: number;
+  readonly version: number;
+  readonly rowsAdmitted: number;
+  readonly evicted: number;
+  /** Replaced as a whole when it changes. */
+  readonly arrivals: readonly Arrival[];
+}
+
+/** Rows in slots below `slotEnd`, and not in those of the arrival before, came at these times: see arrivals.ts. */
+export interface Arrival {
+  readonly slotEnd: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
 }
 
 export interface Changes {
@@ -21,6 +33,24 @@ export interface Changes {
 
 export function createChanges(): Changes {
   return { headerSaved: undefined, tasks: new Set(), claims: new Set(), claimsSaved: new Set() };
+}
+
+type HeaderSource = Omit<Header, 'pageNext'> & { readonly slots: Pick<Header, 'pageNext'> };
+
+export function headerOf(queue: HeaderSource): Header {
+  const { sealed, slots, version, rowsAdmitted, evicted, arrivals } = queue;
+  return { sealed, pageNext: slots.pageNext, version, rowsAdmitted, evicted, arrivals };
+}
+
+export function sameHeader(one: Header, other: Header): boolean {
+  return (
+    one.sealed === other.sealed &&
+    one.pageNext === other.pageNext &&
+    one.version === other.version &&
+    one.rowsAdmitted === other.rowsAdmitted &&
+    one.evicted === other.evicted &&
+    one.arrivals === other.arrivals
+  );
 }
 
 /** Nobody knows the claim any more. */

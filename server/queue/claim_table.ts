@@ -28,7 +28,7 @@ type Table = {
 /** A claim as this file writes it. */
 type OwnClaim = { orphans: number[]; stale: boolean; order: number } & Claim;
 
-/** The task of that name, made at its first claim, which now asks for these fields. */
+/** The task of that name, made at its first claim if it was not declared, which now asks for these fields. */
 export function taskFor(queue: PartitionQueue, name: string, fields: readonly number[]): Task {
   let task = queue.tasks.get(name);
   if (task !== undefined && sameFields(task.fields, fields)) return task;
@@ -38,9 +38,22 @@ export function taskFor(queue: PartitionQueue, name: string, fields: readonly nu
   return task;
 }
 
+/** Makes the tasks that the partition declares and that nobody knows yet. */
+export function declareTasks(queue: PartitionQueue): void {
+  for (const { name } of queue.settings.tasks ?? []) if (!queue.tasks.has(name)) taskFor(queue, name, []);
+}
+
+/** The task passed rows, or (below zero) begins anew. */
+export function countSkipped(queue: PartitionQueue, task: Task, change: number): void {
+  if (change === 0) return;
+  task.skipped += change;
+  queue.changes.tasks.add(task.index);
+}
+
 export function addTask(queue: PartitionQueue, name: string, fields: readonly number[]): Task {
   const index = queue.tasks.size;
-  const task: Task = { name, index, leased: 0, consumed: 0, cursor: 0, fields, claims: new Map() };
+  const counts = { leased: 0, consumed: 0, dead: 0, skipped: 0 };
+  const task: Task = { name, index, ...counts, cursor: 0, fields, claims: new Map() };
   writable(queue).tasks.set(name, task);
   return task;
 }

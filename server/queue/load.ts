@@ -1,15 +1,17 @@
 /**
  * A queue out of its records (their grammar: records.ts), with all that they do not say made from what they do.
  *
- *   header -> tasks -> claims -> pages, one after the other -> counts and cursors of the tasks
+ *   header -> tasks -> claims -> pages, one after the other -> batches -> counts and cursors of the tasks
  *
  * Invariants: the queue equals the one that was saved, but for its deadlines, for which `restartLeases` is called
  * later; or the records contradict each other, and a `FormatError` says so.
  */
 import { FormatError } from '../journal/bytes.ts';
 import { drop } from './apply.ts';
+import { readBatch } from './batch_units.ts';
 import { addTask, isLeased, loadClaims, type LoadedClaims } from './claim_table.ts';
 import { advanceCursor, countHeld } from './claims.ts';
+import { noteAllConsumed } from './consumed.ts';
 import { loadPage, type UnitRecord } from './load_page.ts';
 import { readClaim, readHeader, readTask } from './queue_units.ts';
 import { parseKey, recordKinds, type ParsedKey, type QueueRecord } from './records.ts';
@@ -31,7 +33,11 @@ export function loadQueue(options: QueueOptions, records: Iterable<QueueRecord>)
     loadTasks(queue, kinds[recordKinds.task]);
     loadClaims(queue, readClaims(queue, kinds[recordKinds.claim]));
     loadPages(queue, kinds[recordKinds.unit]);
+    for (const { parsed, value } of kinds[recordKinds.batch]) readBatch(queue, parsed.number, value);
     countTasks(queue);
+    noteAllConsumed(queue);
+    // An older format did not count them.
+    queue.rowsAdmitted = Math.max(queue.rowsAdmitted, queue.slots.rows);
     checkOrphans(queue);
   } catch (error) {
     drop(queue);
@@ -59,22 +65,23 @@ function sortRecords(records: Iterable<QueueRecord>): LoadedRecord[][] {
 
 function loadHeader(queue: PartitionQueue, records: readonly LoadedRecord[]): void {
   if (records.length === 0) throw new FormatError('a queue without a header');
-  const { groupSize, pageBits, sealed, pageNext } = readHeader(records[0].value);
+  const { groupSize, pageBits, ...header } = readHeader(records[0].value);
   const { slots } = queue;
   if (groupSize !== slots.groupSize || pageBits !== slots.pageBits) {
     throw new FormatError(`a queue of groups of ${groupSize} rows in pages of ${pageBits}`);
   }
-  queue.sealed = sealed;
+  const { sealed, pageNext, version, rowsAdmitted, evicted, arrivals } = header;
+  Object.assign(queue, { sealed, version, rowsAdmitted, evicted, arrivals });
   slots.pageNext = pageNext;
-  queue.changes.headerSaved = { sealed, pageNext };
+  queue.changes.headerSaved = header;
 }
 
 function loadTasks(queue: PartitionQueue, records: readonly LoadedRecord[]): void {
   records.forEach(({ parsed, value }, index) => {
-    const { name, fields } = readTask(value);
+    const { name, fields, skipped } = readTask(value);
     if (parsed.number !== index || queue.tasks.has(name))
       throw new FormatError(`task ${parsed.number} is out of place`);
-    addTask(queue, name, fields);
+    addTask(queue, name, fields).skipped = skipped;
   });
 }
 
@@ -111,7 +118,7 @@ function loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): voi
   }
 }
 
-/** Which rows are leased shows from who holds them; the other taken ones are consumed. */
+/** Which rows are leased, or dead, shows from who holds them; the other taken ones are consumed. */
 function countTasks(queue: PartitionQueue): void {
   const { slots } = queue;
   let held = 0;
@@ -122,10 +129,13 @@ function countTasks(queue: PartitionQueue): void {
   }
   for (const task of queue.tasks.values()) {
     for (const page of slots.pages) {
-      task.consumed += page.tasks[task.index]?.takenRows ?? 0;
-      held -= page.tasks[task.index]?.heldRows ?? 0;
+      const taskPage = page.tasks[task.index];
+      if (taskPage === undefined) continue;
+      task.consumed += taskPage.takenRows;
+      task.dead += taskPage.deadRows;
+      held -= taskPage.heldRows;
     }
-    task.consumed -= task.leased;
+    task.consumed -= task.leased + task.dead;
     advanceCursor(queue, task);
   }
   if (held !== 0) throw new FormatError('a claim holds rows that it was not granted');

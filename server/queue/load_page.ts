@@ -2,9 +2,11 @@
  * One page of a queue out of the records of its units; the tasks and claims of the queue are there already.
  *
  *   groups -> the page and its length     live -> rows, members, the table of groups     field, taken, marks -> counts
+ *   tags, numbers, blobs
  *
  * Invariants that are checked: a page has rows; a live group has one run; rows that have a field, are taken or marked
- * are live; a row that a claim holds is taken while the claim is leased, and not afterwards.
+ * are live, and so are those with tags, numbers or names of blobs; a row that a claim holds is taken
+ * while the claim is leased; one that is taken afterwards is a dead letter.
  */
 import { ID_END } from '@transfer-queue/core/protocol';
 import { add, lookUp } from '../index/id_table.ts';
@@ -12,21 +14,28 @@ import { FormatError } from '../journal/bytes.ts';
 import { isLeased } from './claim_table.ts';
 import { RETURNS_MAX } from './claims.ts';
 import {
+  blobsUnit,
   chunkLength,
   chunkOf,
+  DEAD,
   fieldUnit,
   groupsUnit,
   indexOf,
   kindOf,
   LIVE_UNIT,
+  numbersUnit,
+  tagsUnit,
   takenUnit,
   unitKinds,
   type Page,
 } from './page.ts';
+import { loadMarks } from './marks.ts';
 import { readBitmap, readGroups, readMarks, type MarksRun } from './page_units.ts';
-import { createPage, loadBits, loadMarks, needField, needTaskPage, noteSaved } from './pages.ts';
+import { loadBlobs, loadNumbers, loadTags } from './page_values.ts';
+import { createPage, loadBits, nameOfRun, needField, needTaskPage, noteSaved } from './pages.ts';
 import { countField, type Slots } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
+import { readBlobs, readNumbers, readTags } from './value_units.ts';
 
 export interface UnitRecord {
   readonly unit: number;
@@ -53,6 +62,9 @@ export function loadPage(queue: PartitionQueue, number: number, units: readonly 
     else if (unit === takenUnit(index)) taken[index] = loadTaken(queue, page, live, { unit, value });
     else if (kindOf(unit) === unitKinds.marks)
       loadTaskMarks(queue, page, { live, taken: taken[index] }, { unit, value });
+    else if (unit === tagsUnit(chunkOf(unit))) loadTagsUnit(slots, page, live, { unit, value });
+    else if (unit === numbersUnit(index, chunkOf(unit))) loadNumbersUnit(queue, page, live, { unit, value });
+    else if (unit === blobsUnit(index, chunkOf(unit))) loadBlobsUnit(slots, page, live, { unit, value });
     else throw new FormatError(`unit ${unit} of page ${number} is of no kind`);
   }
   noteSaved(
@@ -93,8 +105,8 @@ function loadLive(slots: Slots, page: Page, value: Uint8Array, highest: Highest)
     const group = page.groups[run];
     if (group > highest.group) highest.group = group;
     else if (lookUp(slots.table, group) >= 0) throw new FormatError(`group ${group} has two runs`);
-    add(slots.table, group, page.number * slots.pageBits + run * groupSize);
-    page.members[run] = members;
+    add(slots.table, group, nameOfRun(page, run));
+    if (groupSize > 1) page.members[run] = members;
   }
   return live;
 }
@@ -138,23 +150,75 @@ function loadTaskMarks(
   const from = chunkOf(unit) * length;
   const runs = readMarks(value, from, Math.min(from + length, page.runs * queue.slots.groupSize));
   if (runs.length === 0) throw new FormatError(`unit ${unit} of page ${page.number} marks nothing`);
+  let dead = 0;
   for (const run of runs) {
-    const isTaken = checkHolder(queue, task, run);
+    const { mustBeTaken, mayBeDead } = checkHolder(queue, task, run);
     for (let at = run.from; at < run.to; at += 1) {
-      const isRight = bitAt(live, at) === 1 && (isTaken === undefined || bitAt(taken, at) === (isTaken ? 1 : 0));
+      const isTaken = bitAt(taken, at) === 1;
+      const isDead = isTaken && mayBeDead;
+      const isRight = bitAt(live, at) === 1 && (isTaken || !mustBeTaken) && (!isDead || run.returns > 0);
       if (!isRight) throw new FormatError(`the marks of slot ${at} of page ${page.number} contradict its bits`);
+      if (isDead) dead += 1;
     }
   }
-  loadMarks(page, task, runs);
+  loadMarks(queue.slots, page, unit, runs);
+  page.tasks[task]!.deadRows += dead;
 }
 
-/** Whether the rows of the run must be taken, or must not, or (undefined) may be. */
-function checkHolder(queue: PartitionQueue, task: number, { holder, returns }: MarksRun): boolean | undefined {
+function loadTagsUnit(slots: Slots, page: Page, live: Uint8Array, { unit, value }: UnitRecord): void {
+  const { from, to } = slotsOfChunk(slots, page, unit);
+  loadTags(slots, page, checkValues(page, unit, live, readTags(value, from, to)));
+}
+
+function loadNumbersUnit(queue: PartitionQueue, page: Page, live: Uint8Array, { unit, value }: UnitRecord): void {
+  const number = indexOf(unit);
+  const declared = queue.settings.numbers?.length ?? 0;
+  if (number >= declared) throw new FormatError(`page ${page.number} has values of number ${number}`);
+  const { from, to } = slotsOfChunk(queue.slots, page, unit);
+  loadNumbers(queue.slots, page, number, checkValues(page, unit, live, readNumbers(value, from, to)));
+}
+
+function loadBlobsUnit(slots: Slots, page: Page, live: Uint8Array, { unit, value }: UnitRecord): void {
+  const field = indexOf(unit);
+  if (!page.fields.has(field)) throw new FormatError(`page ${page.number} names blobs in field ${field}`);
+  const { from, to } = slotsOfChunk(slots, page, unit);
+  loadBlobs(slots, page, field, checkValues(page, unit, live, readBlobs(value, from, to)));
+}
+
+function slotsOfChunk({ pageBits, groupSize }: Slots, page: Page, unit: number): { from: number; to: number } {
+  const length = chunkLength(pageBits, kindOf(unit));
+  const from = chunkOf(unit) * length;
+  return { from, to: Math.min(from + length, page.runs * groupSize) };
+}
+
+/** Only live rows have tags or numbers. */
+function checkValues<Run extends { readonly from: number; readonly to: number }>(
+  page: Page,
+  unit: number,
+  live: Uint8Array,
+  runs: readonly Run[],
+): readonly Run[] {
+  if (runs.length === 0) throw new FormatError(`unit ${unit} of page ${page.number} has no values`);
+  for (const { from, to } of runs) {
+    for (let at = from; at < to; at += 1) {
+      if (bitAt(live, at) === 0) throw new FormatError(`slot ${at} of page ${page.number} has values but no row`);
+    }
+  }
+  return runs;
+}
+
+/** What the holder of a run of rows says about them. */
+function checkHolder(
+  queue: PartitionQueue,
+  task: number,
+  { holder, returns }: MarksRun,
+): { readonly mustBeTaken: boolean; readonly mayBeDead: boolean } {
   if (returns > RETURNS_MAX) throw new FormatError(`rows came back ${returns} times`);
-  if (holder === 0) return undefined;
+  if (holder === 0) return { mustBeTaken: false, mayBeDead: false };
+  if (holder === DEAD) return { mustBeTaken: true, mayBeDead: true };
   const claim = queue.claims.get(holder);
   if (claim?.task.index !== task) throw new FormatError(`claim ${holder} holds rows, but is not there`);
-  return isLeased(claim);
+  return { mustBeTaken: isLeased(claim), mayBeDead: !isLeased(claim) };
 }
 
 function bitAt(bytes: Uint8Array, at: number): number {

@@ -9,44 +9,63 @@
  *   field     field           bitmap: the row has the field
  *   taken     task            bitmap: the row is leased or consumed
  *   marks     task    yes     holders and returns of some of its slots
+ *   tags              yes     tags of some of its slots
+ *   numbers   number  yes     values of a declared number of some of its slots
+ *   blobs     field   yes     digests of the blobs that cells of some of its slots name
  *
  * Invariants:
  * - what is not in a unit follows from the units: length, counts, members;
  * - a chunk is the same part of every page, whatever its length, so that a page can grow without a change of its units.
  */
-export const unitKinds = { groups: 1, live: 2, field: 3, taken: 4, marks: 5 } as const;
+import type { Tags } from '../sampler/merge_tags.ts';
+import type { BlobRef } from './blob_refs.ts';
+import type { FilterUse } from './filter_use.ts';
+
+export const unitKinds = { groups: 1, live: 2, field: 3, taken: 4, marks: 5, tags: 6, numbers: 7, blobs: 8 } as const;
 
 /** Chunks of a page: a claim changes the marks of few slots, and a put appends few runs. */
 const CHUNKS = 16;
+/** Tags and digests are longer than all else, and change row by row. */
+const LONG_CHUNKS = 256;
 
 /** What one task knows about the rows of one page. */
 export interface TaskPage {
   /** Bitmap: leased or consumed. */
   taken: number;
   takenRows: number;
-  /** Rows with a holder. */
+  /** Rows that a claim holds. */
   heldRows: number;
-  /** Undefined while there is nothing to remember: no claim yet, or all rows consumed. */
-  marks: Marks | undefined;
+  /** Dead letters: taken, though their claim is not leased any more. */
+  deadRows: number;
+  /** By chunk; undefined while there is nothing to remember of it. */
+  readonly marks: (Marks | undefined)[];
 }
 
-/** Written in pages.ts only. */
+/** In the place of a claim: the holder of a dead letter that no claim may consume any more. */
+export const DEAD = -1;
+
+/** What is remembered of the rows of a chunk. Written in marks.ts only. */
 export interface Marks {
-  /** By offset: the claim that may still consume the row, leased or expired; 0: none. */
-  readonly holders: ArrayLike<number>;
-  /** By offset: how often the row came back, by expiry or release. */
-  readonly returns: ArrayLike<number>;
+  /** By slot of the chunk: the claim that may still consume the row, leased or expired; 0: none; DEAD. */
+  readonly holders: Float64Array;
+  /** By slot of the chunk: how often the row came back, by expiry or release. */
+  readonly returns: Uint16Array;
+  /** How many holders and returns are not 0. */
+  held: number;
+  returned: number;
 }
 
 export interface Page {
   readonly number: number;
+  /** Its index among the places of pages, recycled. */
+  readonly place: number;
   /** Length of its bitmaps and columns; it doubles as the page fills, up to pageBits. */
   bits: number;
   /** Runs handed out so far. */
   runs: number;
   /** Live rows. */
   rows: number;
-  /** By run: the group, and how many of its rows are live. */
+  /** By run: the group, and how many of its rows are live; empty when groups are single rows, live or gone. */
   groups: Float64Array;
   members: Uint16Array;
   /** Bitmap; 0 once the page was freed. */
@@ -54,6 +73,14 @@ export interface Page {
   readonly fields: Map<number, number>;
   /** By task index. */
   readonly tasks: (TaskPage | undefined)[];
+  /** By offset: the tags of the row but for its declared numbers; undefined until some row has any. */
+  tags: (Tags | undefined)[] | undefined;
+  /** By number and offset: values, NaN for none; a column is undefined until some row has a value. */
+  readonly numbers: (Float64Array | undefined)[];
+  /** By field and offset: the blob that the cell names; a field is undefined until some cell names one. */
+  readonly blobs: ((BlobRef | undefined)[] | undefined)[];
+  /** The bitmap of each filter that was asked about the page. */
+  readonly filters: Map<FilterUse, number>;
   /** Units that changed since they were saved. */
   readonly changed: Set<number>;
   /** Units that have a record. */
@@ -78,11 +105,23 @@ export function marksUnit(task: number, chunk: number): number {
   return unitOf(unitKinds.marks, task, chunk);
 }
 
+export function tagsUnit(chunk: number): number {
+  return unitOf(unitKinds.tags, 0, chunk);
+}
+
+export function numbersUnit(number: number, chunk: number): number {
+  return unitOf(unitKinds.numbers, number, chunk);
+}
+
+export function blobsUnit(field: number, chunk: number): number {
+  return unitOf(unitKinds.blobs, field, chunk);
+}
+
 export function kindOf(unit: number): number {
   return unit >>> 24;
 }
 
-/** The field or the task. */
+/** The field, the task or the number. */
 export function indexOf(unit: number): number {
   return (unit >>> 8) & 0xffff;
 }
@@ -91,9 +130,9 @@ export function chunkOf(unit: number): number {
   return unit & 0xff;
 }
 
-/** Slots, or runs, of a chunk. */
-export function chunkLength(pageBits: number): number {
-  return Math.ceil(pageBits / CHUNKS);
+/** Slots, or runs, of a chunk of a kind. */
+export function chunkLength(pageBits: number, kind: number = unitKinds.marks): number {
+  return Math.ceil(pageBits / (kind === unitKinds.tags || kind === unitKinds.blobs ? LONG_CHUNKS : CHUNKS));
 }
 
 /** The bitmap that is a unit; undefined when the page has no such bitmap. */

@@ -5,7 +5,7 @@
  * or throws a `FormatError`.
  */
 import { FormatError } from '../journal/bytes.ts';
-import type { Marks } from './page.ts';
+import { DEAD, type Marks } from './page.ts';
 import { VarintReader, type VarintWriter } from './varints.ts';
 
 const bitmapForms = { bytes: 0, runs: 1 } as const;
@@ -66,15 +66,14 @@ export function readBitmap(value: Uint8Array, bits: number, used: number): Uint8
   return bytes;
 }
 
-/** Says whether any row has marks; otherwise there is nothing to write. */
-export function writeMarks(out: VarintWriter, { holders, returns }: Marks, from: number, to: number): boolean {
-  let end = from;
+export function writeMarks(out: VarintWriter, { holders, returns }: Pick<Marks, 'holders' | 'returns'>): void {
+  let end = 0;
   let holderBefore = 0;
-  for (let at = from; at < to;) {
+  for (let at = 0; at < holders.length;) {
     const holder = holders[at];
     const count = returns[at];
     const start = at;
-    for (at += 1; at < to && holders[at] === holder && returns[at] === count;) at += 1;
+    for (at += 1; at < holders.length && holders[at] === holder && returns[at] === count;) at += 1;
     if (holder === 0 && count === 0) continue;
     out.number(start - end);
     out.number(at - start);
@@ -83,7 +82,6 @@ export function writeMarks(out: VarintWriter, { holders, returns }: Marks, from:
     end = at;
     holderBefore = holder;
   }
-  return end > from;
 }
 
 export interface MarksRun {
@@ -104,7 +102,7 @@ export function readMarks(value: Uint8Array, from: number, to: number): MarksRun
     holder += source.signed();
     const returns = source.number();
     if (length === 0 || start + length > to) throw new FormatError(`marks of ${length} slots at ${start}`);
-    if (!(holder >= 0 && holder <= Number.MAX_SAFE_INTEGER)) throw new FormatError(`held by claim ${holder}`);
+    if (!(holder >= DEAD && holder <= Number.MAX_SAFE_INTEGER)) throw new FormatError(`held by claim ${holder}`);
     if (holder === 0 && returns === 0) throw new FormatError('marks that mark nothing');
     const before = runs.at(-1);
     const isSame = before?.to === start && before.holder === holder && before.returns === returns;

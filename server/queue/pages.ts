@@ -1,26 +1,23 @@
 /**
- * The pages of a queue: made, filled, grown and freed here; the only writer of their units, each of which it notes.
+ * The pages of a queue: made, filled, grown and freed here; the only writer of their bitmaps and groups, whose units it
+ * notes.
  *
  *   createPage --appendRun, setBits, ...--> doubles as it fills, up to pageBits --freePage--> gone, with its records
  *
  * Invariants:
  * - whoever changes a unit notes it in the same turn; what is saved later is its state of that moment;
  * - a page stands in `changed` while it has changed units; a freed one until the deletion of its records is saved;
- * - page numbers rise for ever: a slot is never handed out twice.
+ * - page numbers rise for ever: a slot is never handed out twice;
+ * - a page has a place as long as it is there, so that a u32 names a run.
  */
 import type { Bitmaps, ReadonlyBitmaps } from './bitmaps.ts';
-import {
-  bitmapOf,
-  chunkLength,
-  fieldUnit,
-  groupsUnit,
-  marksUnit,
-  takenUnit,
-  type Marks,
-  type Page,
-  type TaskPage,
-} from './page.ts';
-import type { MarksRun } from './page_units.ts';
+import type { BlobRefs } from './blob_refs.ts';
+import { invariant } from './invariant.ts';
+import { dropMarks, growMarks } from './marks.ts';
+import { bitmapOf, chunkLength, fieldUnit, groupsUnit, takenUnit, type Page, type TaskPage } from './page.ts';
+import { note } from './page_notes.ts';
+import { freeValues, growValues } from './page_values.ts';
+import type { ValueMemory } from './value_memory.ts';
 
 export interface Pages {
   readonly groupSize: number;
@@ -32,15 +29,18 @@ export interface Pages {
   /** In rising order of their numbers. */
   readonly pages: Page[];
   pageNext: number;
+  /** By place. */
+  readonly places: (Page | undefined)[];
+  readonly placesFree: number[];
   /** Pages with units that changed since they were saved. */
   readonly changed: Set<Page>;
+  /** What tags, numbers and the names of blobs take, in all partitions. */
+  readonly values: ValueMemory;
+  readonly blobRefs: BlobRefs;
 }
 
-/** The marks as this file writes them. */
-interface OwnMarks {
-  holders: Float64Array;
-  returns: Uint16Array;
-}
+/** A page but the last has a bitmap of live rows and one of a field, 16 KiB, and core.wasm has 1 GiB at most. */
+const PLACES_MAX = 65_536;
 
 /** The index in `pages` of the first page with this number or a later one. */
 export function pageIndexFrom({ pages }: Pages, number: number): number {
@@ -54,7 +54,20 @@ export function pageIndexFrom({ pages }: Pages, number: number): number {
   return low;
 }
 
-/** Hands out the next run, to `group`, and says its first slot. `noteRuns` follows, once for all runs of a put. */
+/** A u32 that names a run as long as its page is there: the place of the page, u16, and the run in the page, u16. */
+export function nameOfRun(page: Page, run: number): number {
+  return page.place * PLACES_MAX + run;
+}
+
+export function placeOfRun(name: number): number {
+  return name >>> 16;
+}
+
+export function runOfName(name: number): number {
+  return name & 0xffff;
+}
+
+/** Hands out the next run, to `group`, and says its name. `noteRuns` follows, once for all runs of a put. */
 export function appendRun(pages: Pages, group: number): number {
   let page = pages.pages[pages.pages.length - 1];
   if (page === undefined || page.runs === pages.runsPerPage) {
@@ -65,7 +78,7 @@ export function appendRun(pages: Pages, group: number): number {
   const run = page.runs;
   page.groups[run] = group;
   page.runs += 1;
-  return page.number * pages.pageBits + run * pages.groupSize;
+  return nameOfRun(page, run);
 }
 
 /** Notes the runs that were appended since there were so many pages, the last of them with so many runs. */
@@ -86,20 +99,28 @@ export function createPage(pages: Pages, number: number, runs: number): Page {
   let bits = pages.bitmaps.bitsMin;
   while (bits < runs * pages.groupSize) bits *= 2;
   const runsMax = Math.floor(bits / pages.groupSize);
+  const place = pages.placesFree.pop() ?? pages.places.length;
+  invariant(place < PLACES_MAX, 'there are more pages than the memory for bitmaps, of which each has two, can hold');
   const page: Page = {
     number,
+    place,
     bits,
     runs: 0,
     rows: 0,
     groups: new Float64Array(runsMax),
-    members: new Uint16Array(runsMax),
+    members: createMembers(pages, runsMax),
     live: writable(pages).alloc(bits),
     fields: new Map(),
     tasks: [],
+    tags: undefined,
+    numbers: [],
+    blobs: [],
+    filters: new Map(),
     changed: new Set(),
     saved: new Set(),
   };
   pages.pages.push(page);
+  pages.places[place] = page;
   return page;
 }
 
@@ -107,9 +128,17 @@ export function freePage(pages: Pages, page: Page): void {
   const bitmaps = writable(pages);
   bitmaps.free(page.live, page.bits);
   for (const bitmap of page.fields.values()) bitmaps.free(bitmap, page.bits);
+  for (const [use, bitmap] of page.filters) {
+    bitmaps.free(bitmap, page.bits);
+    use.pages -= 1;
+  }
+  page.filters.clear();
+  freeValues(pages, page);
   for (const taskPage of page.tasks) if (taskPage !== undefined) bitmaps.free(taskPage.taken, page.bits);
   page.live = 0;
   pages.pages.splice(pageIndexFrom(pages, page.number), 1);
+  pages.places[page.place] = undefined;
+  pages.placesFree.push(page.place);
   page.changed.clear();
   for (const unit of page.saved) page.changed.add(unit);
   if (page.changed.size > 0) pages.changed.add(page);
@@ -151,65 +180,20 @@ export function needTaskPage(pages: Pages, page: Page, task: number): TaskPage {
     taken: writable(pages).alloc(page.bits),
     takenRows: 0,
     heldRows: 0,
-    marks: undefined,
+    deadRows: 0,
+    marks: [],
   });
 }
 
-/** Makes a claim, or none (0), the holder of rows. The caller counts `heldRows`. */
-export function setHolders(
-  pages: Pages,
-  page: Page,
-  task: number,
-  offsets: Uint32Array,
-  count: number,
-  claim: number,
-): void {
-  const { holders } = needMarks(pages, page, task, offsets, count);
-  for (let i = 0; i < count; i += 1) holders[offsets[i]] = claim;
-}
-
-/** Counts one more return of each row, up to `returnsMax`. */
-export function countReturns(
-  pages: Pages,
-  page: Page,
-  task: number,
-  offsets: Uint32Array,
-  count: number,
-  returnsMax: number,
-): void {
-  const { returns } = needMarks(pages, page, task, offsets, count);
-  for (let i = 0; i < count; i += 1) returns[offsets[i]] = Math.min(returns[offsets[i]] + 1, returnsMax);
-}
-
-/** Forgets all that is known of rows but whether they are taken. */
-export function clearMarks(pages: Pages, page: Page, task: number, offsets: Uint32Array, count: number): void {
-  const { holders, returns } = needMarks(pages, page, task, offsets, count);
-  for (let i = 0; i < count; i += 1) {
-    holders[offsets[i]] = 0;
-    returns[offsets[i]] = 0;
-  }
-}
-
-/** There is nothing to remember any more of any row. */
-export function dropMarks(pages: Pages, page: Page, task: number): void {
-  page.tasks[task]!.marks = undefined;
-  const chunks = Math.ceil(page.bits / chunkLength(pages.pageBits));
-  for (let chunk = 0; chunk < chunks; chunk += 1) {
-    const unit = marksUnit(task, chunk);
-    if (page.saved.has(unit)) note(pages, page, unit);
-    else page.changed.delete(unit);
-  }
-}
-
-/** Adds marks that were saved. */
-export function loadMarks(page: Page, task: number, runs: readonly MarksRun[]): void {
+/** The task begins anew with the page. */
+export function clearTaskPage(pages: Pages, page: Page, task: number): void {
   const taskPage = page.tasks[task]!;
-  const { holders, returns } = ((taskPage.marks as OwnMarks | undefined) ??= createMarks(page));
-  for (const run of runs) {
-    holders.fill(run.holder, run.from, run.to);
-    returns.fill(run.returns, run.from, run.to);
-    if (run.holder !== 0) taskPage.heldRows += run.to - run.from;
-  }
+  writable(pages).write(taskPage.taken, page.bits, new Uint8Array(Math.ceil(page.bits / 8)));
+  note(pages, page, takenUnit(task));
+  dropMarks(pages, page, task);
+  taskPage.takenRows = 0;
+  taskPage.heldRows = 0;
+  taskPage.deadRows = 0;
 }
 
 /** These units of the page have records, and no others; none of them changed since. */
@@ -219,27 +203,12 @@ export function noteSaved(pages: Pages, page: Page, units: readonly number[]): v
   pages.changed.delete(page);
 }
 
-function createMarks(page: Page): OwnMarks {
-  return { holders: new Float64Array(page.bits), returns: new Uint16Array(page.bits) };
-}
-
-function note(pages: Pages, page: Page, unit: number): void {
-  if (page.changed.size === 0) pages.changed.add(page);
-  page.changed.add(unit);
-}
-
-/** The marks of a task, with those noted that rising `offsets` name. */
-function needMarks(pages: Pages, page: Page, task: number, offsets: Uint32Array, count: number): OwnMarks {
-  const length = chunkLength(pages.pageBits);
-  const last = Math.floor(offsets[count - 1] / length);
-  for (let chunk = Math.floor(offsets[0] / length); chunk <= last; chunk += 1) {
-    note(pages, page, marksUnit(task, chunk));
-  }
-  return ((page.tasks[task]!.marks as OwnMarks | undefined) ??= createMarks(page));
-}
-
 function writable(pages: Pages): Bitmaps {
   return pages.bitmaps as Bitmaps;
+}
+
+function createMembers({ groupSize }: Pages, runs: number): Uint16Array {
+  return new Uint16Array(groupSize === 1 ? 0 : runs);
 }
 
 function doublePage(pages: Pages, page: Page): void {
@@ -247,14 +216,16 @@ function doublePage(pages: Pages, page: Page): void {
   const runs = Math.floor(bits / pages.groupSize);
   const bitmaps = writable(pages);
   page.groups = longer(page.groups, new Float64Array(runs));
-  page.members = longer(page.members, new Uint16Array(runs));
+  page.members = longer(page.members, createMembers(pages, runs));
   page.live = longerBitmap(bitmaps, page.live, page.bits);
   for (const [field, bitmap] of page.fields) page.fields.set(field, longerBitmap(bitmaps, bitmap, page.bits));
   for (const taskPage of page.tasks) {
     if (taskPage === undefined) continue;
     taskPage.taken = longerBitmap(bitmaps, taskPage.taken, page.bits);
-    if (taskPage.marks !== undefined) taskPage.marks = longerMarks(taskPage.marks as OwnMarks, bits);
+    growMarks(pages, taskPage, bits);
   }
+  for (const [use, bitmap] of page.filters) page.filters.set(use, longerBitmap(bitmaps, bitmap, page.bits));
+  growValues(pages, page, bits);
   page.bits = bits;
 }
 
@@ -263,10 +234,6 @@ function longerBitmap(bitmaps: Bitmaps, bitmap: number, bits: number): number {
   bitmaps.copy(bitmap, to, bits);
   bitmaps.free(bitmap, bits);
   return to;
-}
-
-function longerMarks({ holders, returns }: OwnMarks, bits: number): Marks {
-  return { holders: longer(holders, new Float64Array(bits)), returns: longer(returns, new Uint16Array(bits)) };
 }
 
 function longer<Column extends Float64Array | Uint16Array>(column: Column, to: Column): Column {

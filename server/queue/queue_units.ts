@@ -5,11 +5,13 @@
  */
 import { ID_END } from '@transfer-queue/core/protocol';
 import { FormatError } from '../journal/bytes.ts';
-import type { Header } from './changes.ts';
+import type { Arrival, Header } from './changes.ts';
 import type { Claim, ClaimEnd, EndedClaim, Task } from './state.ts';
 import { VarintReader, type VarintWriter } from './varints.ts';
 
-export const QUEUE_FORMAT_VERSION = 1;
+export const QUEUE_FORMAT_VERSION = 2;
+/** Of queues that did not count what came and went. */
+const VERSION_WITHOUT_COUNTS = 1;
 
 export const claimStates = { leased: 0, broken: 1, expired: 2, acked: 3, released: 4, stale: 5 } as const;
 
@@ -30,36 +32,77 @@ export function writeHeader(out: VarintWriter, header: SavedHeader): void {
   out.number(header.pageBits);
   out.u8(header.sealed ? 1 : 0);
   out.number(header.pageNext);
+  out.number(header.version);
+  out.number(header.rowsAdmitted);
+  out.number(header.evicted);
+  out.number(header.arrivals.length);
+  for (const { slotEnd, firstMs, lastMs } of header.arrivals) {
+    out.number(slotEnd);
+    out.number(firstMs);
+    out.number(lastMs - firstMs);
+  }
 }
 
+/** Of a queue that did not count, the rows that came are as many as it has: `rowsAdmitted` is 0 here. */
 export function readHeader(value: Uint8Array): SavedHeader {
   const source = new VarintReader(value);
-  const version = source.u8();
-  if (version !== QUEUE_FORMAT_VERSION) throw new FormatError(`a queue of format ${version}`);
+  const format = source.u8();
+  if (format < VERSION_WITHOUT_COUNTS || format > QUEUE_FORMAT_VERSION)
+    throw new FormatError(`a queue of format ${format}`);
   const groupSize = source.number();
   const pageBits = source.number();
   const sealed = source.u8();
   if (sealed > 1) throw new FormatError(`sealed is ${sealed}`);
   const pageNext = source.number();
-  source.end();
   if (pageNext * pageBits > Number.MAX_SAFE_INTEGER) throw new FormatError(`${pageNext} pages`);
-  return { groupSize, pageBits, sealed: sealed === 1, pageNext };
+  const counts = format === VERSION_WITHOUT_COUNTS ? NO_COUNTS : readCounts(source, pageNext * pageBits);
+  source.end();
+  return { groupSize, pageBits, sealed: sealed === 1, pageNext, ...counts };
 }
 
-export function writeTask(out: VarintWriter, task: Pick<Task, 'name' | 'fields'>): void {
+type Counts = Pick<Header, 'version' | 'rowsAdmitted' | 'evicted' | 'arrivals'>;
+
+const NO_COUNTS: Counts = { version: 0, rowsAdmitted: 0, evicted: 0, arrivals: [] };
+
+function readCounts(source: VarintReader, slotEnd: number): Counts {
+  const version = source.number();
+  const rowsAdmitted = source.number();
+  const evicted = source.number();
+  const count = source.number();
+  const arrivals: Arrival[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const before = arrivals.at(-1);
+    const slot = source.number();
+    const firstMs = source.number();
+    const arrival = { slotEnd: slot, firstMs, lastMs: firstMs + source.number() };
+    const isRising = before === undefined || (before.slotEnd <= slot && before.lastMs <= firstMs);
+    if (!isRising || slot > slotEnd) throw new FormatError(`arrivals up to slot ${slot} at ${firstMs}`);
+    arrivals.push(arrival);
+  }
+  return { version, rowsAdmitted, evicted, arrivals };
+}
+
+type SavedTask = Pick<Task, 'name' | 'fields' | 'skipped'>;
+
+/** Most tasks skip nothing, and older ones could not. */
+export function writeTask(out: VarintWriter, task: SavedTask): void {
   out.text(task.name);
   out.number(task.fields.length);
   for (const field of task.fields) out.number(field);
+  if (task.skipped > 0) out.number(task.skipped);
 }
 
-export function readTask(value: Uint8Array): Pick<Task, 'name' | 'fields'> {
+export function readTask(value: Uint8Array): SavedTask {
   const source = new VarintReader(value);
   const name = source.text();
   const count = source.number();
   const fields: number[] = [];
   for (let i = 0; i < count; i += 1) fields.push(source.number());
+  if (source.done) return { name, fields, skipped: 0 };
+  const skipped = source.number();
   source.end();
-  return { name, fields };
+  if (skipped === 0) throw new FormatError('a task that skipped no rows, and says so');
+  return { name, fields, skipped };
 }
 
 export function writeClaim(out: VarintWriter, claim: Claim, leased: boolean): void {

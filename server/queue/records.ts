@@ -2,8 +2,12 @@
  * A queue as records: their grammar, and their keys.
  *
  *   key                                                    value
- *   header  0                                              version u8 (1), groupSize, pageBits, sealed u8, pageNext
- *   task    1 | index u16                                  name text, fields: count, number each
+ *   header  0                                              format u8 (2), groupSize, pageBits, sealed u8, pageNext,
+ *                                                            version, rows admitted, rows evicted,
+ *                                                            arrivals: count, (slotEnd, firstMs, lastMs - firstMs)...
+ *                                                            format 1 ends with pageNext
+ *   task    1 | index u16                                  name text, fields: count, number each, [rows
+ *                                                            skipped: a number that is not 0]
  *   claim   2 | claim u64                                  state u8, then
  *             0 leased, 1 leased but stale, 2 expired        task, [2: order], leaseMs, requestId text,
  *                                                            slots list, [0, 2: orphans list]
@@ -15,7 +19,15 @@
  *                                                                     1 (zeros, ones)..., numbers of equal bits
  *             5 marks, of pageBits / 16 slots                (gap, rows, step signed, returns)...
  *                                                            rows with marks after a gap of rows without any;
- *                                                            holder = the one before + step, 0 before the first
+ *                                                            holder = the one before + step, 0 before the first;
+ *                                                            -1: a dead letter that no claim may consume
+ *             6 tags, of pageBits / 256 slots                (gap, rows, JSON text)...
+ *             7 numbers, of pageBits / 16 slots              (gap, rows, f64 little-endian)...
+ *             8 blobs, of pageBits / 256 slots               (gap, rows, SHA-256)...
+ *                                                            rows that have the same value, after a gap without any
+ *   batch   4 | order u64                                  task, name text, number, outcome u8 (0 none, 1 timed_out,
+ *                                                            2 drained), parts, of each (step signed)
+ *                                                            claim = the one before + step, 0 before the first
  *
  *   Numbers in keys are big-endian, so that header, tasks and claims come before the pages, and groups before bitmaps.
  *   Values are made of the numbers, texts and lists of varints.ts. Orders count ends and expiries of claims from 1.
@@ -33,12 +45,12 @@ export interface QueueRecord {
   readonly value: Uint8Array | null;
 }
 
-export const recordKinds = { header: 0, task: 1, claim: 2, unit: 3 } as const;
+export const recordKinds = { header: 0, task: 1, claim: 2, unit: 3, batch: 4 } as const;
 
 /** Bytes of a key, by kind. */
-const KEY_SIZES = [1, 3, 9, 13];
+const KEY_SIZES = [1, 3, 9, 13, 9];
 
-/** What a key says: the index of a task, the number of a claim, or a page and its unit. */
+/** What a key says: the index of a task, the number of a claim, a page and its unit, or the order of a batch. */
 export interface ParsedKey {
   readonly kind: number;
   readonly number: number;
@@ -61,6 +73,10 @@ export function unitKey(page: number, unit: number): Uint8Array {
   const key = keyOf(recordKinds.unit, page, 13);
   new DataView(key.buffer).setUint32(9, unit);
   return key;
+}
+
+export function batchKey(order: number): Uint8Array {
+  return keyOf(recordKinds.batch, order, 9);
 }
 
 export function parseKey(key: Uint8Array): ParsedKey {

@@ -1,9 +1,10 @@
 /** What the queue knows of single rows: their fields, where they stand with each task, and which is the newest. */
-import { isLeased } from './claim_table.ts';
-import { presentIn } from './decide.ts';
-import type { Page } from './page.ts';
+import { isDead } from './dead_letters.ts';
+import { presentIn } from './draw/pages.ts';
+import { holderAt, returnsAt } from './marks.ts';
+import type { Page, TaskPage } from './page.ts';
 import { idAt, offsetOf, pageOf, slotOf } from './slots.ts';
-import type { PartitionQueue, Task } from './state.ts';
+import type { Claim, PartitionQueue, Task } from './state.ts';
 
 /** Slots that the search for the newest row looks at together. */
 const NEWEST_STEP = 2_048;
@@ -16,7 +17,7 @@ export interface RowStatus {
 
 export interface RowTaskStatus {
   readonly task: string;
-  readonly state: 'unclaimed' | 'leased' | 'consumed';
+  readonly state: 'unclaimed' | 'leased' | 'consumed' | 'dead';
   /** How often the row came back to this task. */
   readonly returns: number;
   /** The claim that may consume it: leased, or expired and not granted again. */
@@ -64,9 +65,19 @@ export function newestRow(queue: PartitionQueue, fields: readonly number[]): num
 
 function rowTaskStatus(queue: PartitionQueue, task: Task, page: Page, offset: number): RowTaskStatus {
   const taskPage = page.tasks[task.index];
-  const holder = taskPage?.marks?.holders[offset] ?? 0;
-  const claim = holder === 0 ? undefined : queue.claims.get(holder);
-  const taken = taskPage !== undefined && queue.slots.bitmaps.has(taskPage.taken, offset);
-  const state = !taken ? 'unclaimed' : claim !== undefined && isLeased(claim) ? 'leased' : 'consumed';
-  return { task: task.name, state, returns: taskPage?.marks?.returns[offset] ?? 0, claim: claim?.claim };
+  if (taskPage === undefined) return { task: task.name, state: 'unclaimed', returns: 0, claim: undefined };
+  const claim = queue.claims.get(holderAt(queue.slots, taskPage, offset));
+  const returns = returnsAt(queue.slots, taskPage, offset);
+  return { task: task.name, state: stateOf(queue, taskPage, offset, claim), returns, claim: claim?.claim };
+}
+
+function stateOf(
+  queue: PartitionQueue,
+  taskPage: TaskPage,
+  offset: number,
+  claim: Claim | undefined,
+): RowTaskStatus['state'] {
+  if (!queue.slots.bitmaps.has(taskPage.taken, offset)) return 'unclaimed';
+  if (isDead(queue, taskPage, offset)) return 'dead';
+  return claim === undefined ? 'consumed' : 'leased';
 }

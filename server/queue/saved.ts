@@ -5,6 +5,8 @@
  *
  * Invariants: what has a record and is no more gets one that says so; what never had a record needs none.
  */
+import { saveBatches } from './batch_units.ts';
+import { headerOf, sameHeader } from './changes.ts';
 import { isLeased } from './claim_table.ts';
 import { bitmapOf, chunkLength, chunkOf, indexOf, kindOf, unitKinds, type Page } from './page.ts';
 import { writeBitmap, writeGroups, writeMarks } from './page_units.ts';
@@ -12,6 +14,7 @@ import { writeClaim, writeEnd, writeHeader, writeTask } from './queue_units.ts';
 import { claimKey, headerKey, taskKey, unitKey, type QueueRecord } from './records.ts';
 import type { Slots } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
+import { writeBlobs, writeNumbers, writeTags } from './value_units.ts';
 import { VarintWriter } from './varints.ts';
 
 export { loadQueue } from './load.ts';
@@ -22,7 +25,7 @@ type Write = (record: QueueRecord) => void;
 /** How many units changed since they were saved last. */
 export function dirtyCount(queue: PartitionQueue): number {
   const { tasks, claims } = queue.changes;
-  let count = (headerChanged(queue) ? 1 : 0) + tasks.size + claims.size;
+  let count = (headerChanged(queue) ? 1 : 0) + tasks.size + claims.size + queue.batches.changed.size;
   for (const page of queue.slots.changed) count += page.changed.size;
   return count;
 }
@@ -41,20 +44,22 @@ export function saveDirty(queue: PartitionQueue, unitsMax: number, write: Write)
     if (page.changed.size > 0) return units;
     queue.slots.changed.delete(page);
   }
+  units += saveBatches(queue, unitsMax - units, out, write);
   // Claims come last because they do not live long: one that ends before its turn is a record of few bytes.
   return units + saveClaims(queue, unitsMax - units, out, write);
 }
 
-function headerChanged({ sealed, slots, changes: { headerSaved } }: PartitionQueue): boolean {
-  return headerSaved === undefined || headerSaved.sealed !== sealed || headerSaved.pageNext !== slots.pageNext;
+function headerChanged(queue: PartitionQueue): boolean {
+  const { headerSaved } = queue.changes;
+  return headerSaved === undefined || !sameHeader(headerSaved, headerOf(queue));
 }
 
 function saveHeader(queue: PartitionQueue, out: VarintWriter, write: Write): void {
-  const { sealed, slots, changes } = queue;
-  const { groupSize, pageBits, pageNext } = slots;
-  writeHeader(out, { groupSize, pageBits, sealed, pageNext });
+  const { groupSize, pageBits } = queue.slots;
+  const header = headerOf(queue);
+  writeHeader(out, { groupSize, pageBits, ...header });
   write({ key: headerKey(), value: out.take() });
-  changes.headerSaved = { sealed, pageNext };
+  queue.changes.headerSaved = header;
 }
 
 function saveTasks(queue: PartitionQueue, unitsMax: number, out: VarintWriter, write: Write): number {
@@ -107,17 +112,24 @@ function saveUnits(slots: Slots, page: Page, unitsMax: number, out: VarintWriter
 
 /** Whether the unit of the page holds anything. */
 function writeUnit({ bitmaps, pageBits }: Slots, page: Page, unit: number, out: VarintWriter): boolean {
-  const length = chunkLength(pageBits);
+  const length = chunkLength(pageBits, kindOf(unit));
   const from = chunkOf(unit) * length;
   switch (kindOf(unit)) {
     case unitKinds.groups:
       writeGroups(out, page.groups, from, Math.min(from + length, page.runs));
       return true;
     case unitKinds.marks: {
-      const marks = page.tasks[indexOf(unit)]!.marks;
+      const marks = page.tasks[indexOf(unit)]!.marks[chunkOf(unit)];
       if (marks === undefined) return false;
-      return writeMarks(out, marks, from, Math.min(from + length, page.bits));
+      writeMarks(out, marks);
+      return true;
     }
+    case unitKinds.tags:
+      return writeTags(out, page.tags!, from, Math.min(from + length, page.bits));
+    case unitKinds.numbers:
+      return writeNumbers(out, page.numbers[indexOf(unit)]!, from, Math.min(from + length, page.bits));
+    case unitKinds.blobs:
+      return writeBlobs(out, page.blobs[indexOf(unit)]!, from, Math.min(from + length, page.bits));
     default:
       writeBitmap(out, bitmaps.read(bitmapOf(page, unit)!, page.bits));
       return true;

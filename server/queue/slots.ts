@@ -14,27 +14,47 @@
  */
 import { add, createIdTable, lookUp, remove, type IdTable } from '../index/id_table.ts';
 import type { Bitmaps } from './bitmaps.ts';
+import { BlobRefs } from './blob_refs.ts';
+import { ValueMemory } from './value_memory.ts';
 import { fieldUnit, LIVE_UNIT, type Page } from './page.ts';
-import { appendRun, clearBits, freePage, needField, noteRuns, pageIndexFrom, setBits, type Pages } from './pages.ts';
+import { addToFilters, removeFromFilters } from './page_filters.ts';
+import { clearValues } from './page_values.ts';
+import {
+  appendRun,
+  clearBits,
+  freePage,
+  needField,
+  noteRuns,
+  pageIndexFrom,
+  placeOfRun,
+  runOfName,
+  setBits,
+  type Pages,
+} from './pages.ts';
 
 export interface Slots extends Pages {
-  /** From a group with live rows to its first slot. */
+  /** From a group with live rows to the name of its run. */
   readonly table: IdTable;
   rows: number;
   /** Rows that have the field, for each field that some row has. */
   readonly fieldRows: Map<number, number>;
 }
 
-export function createSlots(groupSize: number, bitmaps: Bitmaps): Slots {
+export function createSlots(groupSize: number, bitmaps: Bitmaps, values = new ValueMemory()): Slots {
+  const places: Slots['places'] = [];
   return {
     groupSize,
     runsPerPage: Math.floor(bitmaps.bitsMax / groupSize),
     pageBits: bitmaps.bitsMax,
     bitmaps,
-    table: createIdTable(),
+    table: createIdTable((name) => places[placeOfRun(name)]!.groups[runOfName(name)]),
     pages: [],
     pageNext: 0,
+    places,
+    placesFree: [],
     changed: new Set(),
+    values,
+    blobRefs: new BlobRefs(),
     rows: 0,
     fieldRows: new Map(),
   };
@@ -42,13 +62,15 @@ export function createSlots(groupSize: number, bitmaps: Bitmaps): Slots {
 
 /** The slot of a live row, or -1. */
 export function slotOf(slots: Slots, id: number): number {
-  const group = Math.floor(id / slots.groupSize);
-  const base = lookUp(slots.table, group);
+  const { groupSize, pageBits } = slots;
+  const group = Math.floor(id / groupSize);
+  const name = lookUp(slots.table, group);
+  if (name < 0) return -1;
+  const page = slots.places[placeOfRun(name)]!;
+  const offset = runOfName(name) * groupSize + (id - group * groupSize);
   // A group that is known has a live row: of one row, this one.
-  if (base < 0 || slots.groupSize === 1) return base;
-  const slot = base + (id - group * slots.groupSize);
-  const page = pageOf(slots, slot)!;
-  return slots.bitmaps.has(page.live, offsetOf(slots, slot)) ? slot : -1;
+  const isThere = groupSize === 1 || slots.bitmaps.has(page.live, offset);
+  return isThere ? page.number * pageBits + offset : -1;
 }
 
 export function offsetOf(slots: Slots, slot: number): number {
@@ -77,7 +99,7 @@ const spare: Uint32Array[] = [];
 /** The slots of the rows of a short put. */
 const reserved = new Float64Array(SHORT_LENGTH);
 
-/** Hands on the rising `list`, or what of it is before `end`, page by page; slots of freed pages are passed over. `offsets` is reused. */
+/** Hands on the rising `list` up to `end`, page by page; slots of freed pages are passed over. `offsets` is reused. */
 export function eachPage(
   slots: Slots,
   list: Float64Array,
@@ -106,6 +128,7 @@ export function insertRows(slots: Slots, ids: Float64Array, fields: readonly num
   const list = reserve(slots, ids);
   const give = (page: Page, offsets: Uint32Array, count: number): void => {
     countMembers(slots, page, offsets, count);
+    addToFilters(slots, page, offsets, count);
     const rowsNew = setBits(slots, page, LIVE_UNIT, offsets, count);
     page.rows += rowsNew;
     slots.rows += rowsNew;
@@ -126,12 +149,14 @@ export function deleteRows(slots: Slots, list: Float64Array): void {
       countField(slots, field, -clearBits(slots, page, fieldUnit(field), offsets, count));
     }
     clearBits(slots, page, LIVE_UNIT, offsets, count);
+    removeFromFilters(slots, page, offsets, count);
+    clearValues(slots, page, offsets, count);
     page.rows -= count;
     slots.rows -= count;
     for (let i = 0; i < count; i += 1) {
       const run = Math.floor(offsets[i] / slots.groupSize);
-      page.members[run] -= 1;
-      if (page.members[run] === 0) remove(slots.table, page.groups[run]);
+      if (slots.groupSize > 1 && (page.members[run] -= 1) > 0) continue;
+      remove(slots.table, page.groups[run]);
     }
     if (page.rows === 0) freePage(slots, page);
   });
@@ -158,8 +183,9 @@ function reserve(slots: Slots, ids: Float64Array): Float64Array {
   for (let i = 0; i < ids.length; i += 1) {
     const group = Math.floor(ids[i] / slots.groupSize);
     if (group !== groupBefore) {
-      base = lookUp(slots.table, group);
-      if (base < 0) add(slots.table, group, (base = appendRun(slots, group)));
+      let name = lookUp(slots.table, group);
+      if (name < 0) add(slots.table, group, (name = appendRun(slots, group)));
+      base = slots.places[placeOfRun(name)]!.number * slots.pageBits + runOfName(name) * slots.groupSize;
       groupBefore = group;
     }
     list[i] = base + (ids[i] - group * slots.groupSize);
@@ -171,6 +197,7 @@ function reserve(slots: Slots, ids: Float64Array): Float64Array {
 }
 
 function countMembers(slots: Slots, page: Page, offsets: Uint32Array, count: number): void {
+  if (slots.groupSize === 1) return;
   for (let i = 0; i < count; i += 1) {
     const run = Math.floor(offsets[i] / slots.groupSize);
     if (page.members[run] === 0 || !slots.bitmaps.has(page.live, offsets[i])) page.members[run] += 1;

@@ -7,6 +7,9 @@
  *
  *   row unclaimed:  taken 0                 row leased:    taken 1, holder = its claim
  *   row consumed:   taken 1, holder 0       row returned:  taken 0, holder = the expired claim, or 0 when given back
+ *                                           dead letter:   taken 1, holder = the expired claim, or DEAD
+ *
+ * A row that comes back as often as its task allows attempts is a dead letter: it stays taken until it is queued anew.
  *
  * Invariants:
  * - `holder` is the truth about who may consume a row; the slots of a claim only say where to look;
@@ -15,10 +18,16 @@
  * - no row in a page below `task.cursor` is unclaimed;
  * - claim numbers rise: the order of numbers is the order of grants.
  */
+import type { PartitionSettings } from '../journal/events.ts';
+import { createBatchTable, type BatchTable } from './batches.ts';
 import type { Bitmaps } from './bitmaps.ts';
-import { createChanges, type Changes } from './changes.ts';
+import { createChanges, type Arrival, type Changes } from './changes.ts';
+import { createGroupClock, type GroupClock } from './draw/group_clock.ts';
 import { Fifo } from './fifo.ts';
+import type { FilterTable } from './filter_use.ts';
+import type { Page } from './page.ts';
 import { createSlots, type Slots } from './slots.ts';
+import type { ValueMemory } from './value_memory.ts';
 
 /** How much of the past a queue remembers, so that late callers hear what happened. */
 export const queueLimits = {
@@ -61,6 +70,10 @@ export interface Task {
   readonly index: number;
   leased: number;
   consumed: number;
+  /** Rows that came back too often. */
+  dead: number;
+  /** Rows that it passed for good without a claim, since its beginning; as long as they live they count as consumed. */
+  skipped: number;
   /** Number of the first page that may have unclaimed rows. */
   cursor: number;
   /** What the latest claim asked for. */
@@ -73,7 +86,19 @@ export interface PartitionQueue {
   readonly partition: number;
   readonly limits: QueueLimits;
   readonly slots: Slots;
+  /** What the partition declares of its queue. */
+  settings: QueueSettings;
+  /** Pages in which rows may have been consumed by all declared tasks since they were looked at. */
+  readonly releasable: Set<Page>;
   sealed: boolean;
+  /** The current version of the policy, which its owner publishes. */
+  version: number;
+  /** Rows that ever came, those that are gone included. */
+  rowsAdmitted: number;
+  /** Rows that the retention removed. */
+  evicted: number;
+  /** When the rows came, while the retention asks for it. Replaced as a whole. */
+  arrivals: readonly Arrival[];
   /** This and what follows is written in claim_table.ts only, but for the heap of leases. */
   readonly tasks: ReadonlyMap<string, Task>;
   readonly claims: ReadonlyMap<number, Claim>;
@@ -88,12 +113,23 @@ export interface PartitionQueue {
   /** The order of the next end or expiry. */
   readonly orderNext: number;
   readonly changes: Changes;
+  /** Written in batches.ts only. */
+  readonly batches: BatchTable;
+  readonly groupClock: GroupClock;
+  /** Written in filters.ts only. */
+  readonly filters: FilterTable;
 }
+
+/** As `PartitionSettings` has them. */
+export type QueueSettings = Pick<PartitionSettings, 'tasks' | 'release' | 'numbers' | 'rowsMax' | 'pace' | 'retention'>;
 
 export interface QueueOptions {
   readonly partition: number;
   readonly groupSize: number;
   readonly bitmaps: Bitmaps;
+  /** Default: its own. */
+  readonly values?: ValueMemory;
+  readonly settings?: QueueSettings;
   readonly limits?: QueueLimits;
 }
 
@@ -101,8 +137,14 @@ export function create(options: QueueOptions): PartitionQueue {
   return {
     partition: options.partition,
     limits: options.limits ?? queueLimits,
-    slots: createSlots(options.groupSize, options.bitmaps),
+    slots: createSlots(options.groupSize, options.bitmaps, options.values),
+    settings: options.settings ?? {},
+    releasable: new Set(),
     sealed: false,
+    version: 0,
+    rowsAdmitted: 0,
+    evicted: 0,
+    arrivals: [],
     tasks: new Map(),
     claims: new Map(),
     leases: [],
@@ -113,5 +155,8 @@ export function create(options: QueueOptions): PartitionQueue {
     orphans: new Map(),
     orderNext: 1,
     changes: createChanges(),
+    batches: createBatchTable(),
+    groupClock: createGroupClock(),
+    filters: new Map(),
   };
 }

@@ -1,5 +1,6 @@
 /** What people may see of a queue: counts of rows per field and per task, and its leases. */
-import { countRows } from './decide.ts';
+import { idsOfClaim } from './claim_ids.ts';
+import { countRows } from './draw/counts.ts';
 import type { PartitionQueue, Task } from './state.ts';
 
 export interface TaskStats {
@@ -9,6 +10,9 @@ export interface TaskStats {
   readonly leased: number;
   readonly consumed: number;
   readonly incomplete: number;
+  readonly dead: number;
+  /** Rows that it passed for good without a claim; they count as consumed, too. */
+  readonly skipped: number;
   /** Leased claims, and the one granted first. */
   readonly claims: number;
   readonly oldest: { readonly claim: number; readonly rows: number; readonly deadlineMs: number } | undefined;
@@ -16,6 +20,11 @@ export interface TaskStats {
 
 export interface QueueStats {
   readonly rows: number;
+  /** Rows that ever came. */
+  readonly rowsAdmitted: number;
+  /** Rows that the retention removed. */
+  readonly evicted: number;
+  readonly version: number;
   readonly sealed: boolean;
   /** Rows that have each field, by field id. */
   readonly fieldRows: ReadonlyMap<number, number>;
@@ -23,15 +32,48 @@ export interface QueueStats {
   readonly nextDeadlineMs: number;
 }
 
+/** A claim whose lease runs. */
+export interface LeaseStatus {
+  readonly claim: number;
+  readonly task: Task;
+  /** How many were granted, and the first of those that are still there. */
+  readonly rows: number;
+  readonly ids: readonly number[];
+  readonly leaseMs: number;
+  readonly deadlineMs: number;
+}
+
+/** Ids that a lease names. */
+const IDS_NAMED_MAX = 16;
+
 /** Costs one pass over the open pages per task. */
 export function stats(queue: PartitionQueue): QueueStats {
   return {
     rows: queue.slots.rows,
+    rowsAdmitted: queue.rowsAdmitted,
+    evicted: queue.evicted,
+    version: queue.version,
     sealed: queue.sealed,
     fieldRows: queue.slots.fieldRows,
     tasks: Array.from(queue.tasks.values(), (task) => taskStats(queue, task)),
     nextDeadlineMs: queue.leases.length === 0 ? Infinity : queue.leases[0].deadlineMs,
   };
+}
+
+/** Leases in the order of their grants, at most `max`. */
+export function leaseList(queue: PartitionQueue, max: number): LeaseStatus[] {
+  const claims = queue.leases.toSorted((a, b) => a.claim - b.claim).slice(0, max);
+  return claims.map((claim) => {
+    const { task, leaseMs, deadlineMs, slots } = claim;
+    return {
+      claim: claim.claim,
+      task,
+      rows: slots.length,
+      ids: idsOfClaim(queue, claim, IDS_NAMED_MAX),
+      leaseMs,
+      deadlineMs,
+    };
+  });
 }
 
 function taskStats(queue: PartitionQueue, task: Task): TaskStats {
@@ -43,6 +85,8 @@ function taskStats(queue: PartitionQueue, task: Task): TaskStats {
     leased,
     consumed: task.consumed,
     incomplete,
+    dead: task.dead,
+    skipped: task.skipped,
     claims: task.claims.size,
     oldest: oldest && { claim: oldest.claim, rows: oldest.slots.length, deadlineMs: oldest.deadlineMs },
   };

@@ -4,10 +4,22 @@ import type { File } from '../env/env.ts';
 import type { Run } from '../tier/arena.ts';
 import { Bag } from './bag.ts';
 
+export const EXTENT_ALIGNMENT = 64;
+
 /** Where an extent begins; an extent that moves gets another place. */
 export interface Place {
   readonly segment: Segment;
   readonly offset: number;
+}
+
+/** Room for an extent that is to come. */
+export interface Room extends Place {
+  readonly length: number;
+}
+
+export interface Reservation extends Room {
+  /** Where the body goes. */
+  readonly bytes: Buffer;
 }
 
 /** An extent as its segment sees it. */
@@ -43,6 +55,8 @@ export interface Segment {
   sealed: boolean;
   /** Reservations that are still being filled or written. */
   filling: number;
+  /** Those of them that are written, and wait for something else. */
+  parked: number;
   /** Extents that the store still needs, and those of them that an event has named already. */
   live: number;
   readonly extents: ExtentsOfSegment;
@@ -70,6 +84,22 @@ export interface DiskUse {
   readonly recycledSize: number;
 }
 
+export function diskUseOf(segments: Iterable<Segment>, dead: ReadonlySet<Segment>, recycledSize: number): DiskUse {
+  const use = { size: 0, liveSize: 0, deadSize: 0, recycledSize };
+  for (const segment of segments) {
+    if (segment.level === 'memory') continue;
+    if (dead.has(segment)) use.deadSize += segment.fileSize;
+    else use.size += segment.fileSize;
+    use.liveSize += segment.liveSize;
+  }
+  return use;
+}
+
+/** Bytes that an extent takes in a file. */
+export function aligned(length: number): number {
+  return Math.ceil(length / EXTENT_ALIGNMENT) * EXTENT_ALIGNMENT;
+}
+
 /** Whether an extent lives and has not moved away. */
 export function isAt(extent: SegmentExtent, place: Place): boolean {
   const { segment, offset } = extent.place;
@@ -87,6 +117,7 @@ export function newSegment(given: { id: number; level: AckLevel; capacity: numbe
     run: null,
     end: 0,
     filling: 0,
+    parked: 0,
     live: 0,
     extents: new ExtentsOfSegment(),
     liveSize: 0,

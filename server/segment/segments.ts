@@ -20,20 +20,20 @@ import type { Arena } from '../tier/arena.ts';
 import { SegmentFiles } from './files.ts';
 import { Lanes } from './lanes.ts';
 import { OpenFiles } from './open_files.ts';
-import { newSegment, type DiskUse, type Place, type Segment, type SegmentExtent } from './segment.ts';
+import {
+  aligned,
+  diskUseOf,
+  newSegment,
+  type DiskUse,
+  type Place,
+  type Reservation,
+  type Room,
+  type Segment,
+  type SegmentExtent,
+} from './segment.ts';
 import { Tails } from './tails.ts';
 
-export const EXTENT_ALIGNMENT = 64;
-
-/** Room for an extent that is to come. */
-export interface Room extends Place {
-  readonly length: number;
-}
-
-export interface Reservation extends Room {
-  /** Where the body goes. */
-  readonly bytes: Buffer;
-}
+export { EXTENT_ALIGNMENT, type Reservation, type Room } from './segment.ts';
 
 export interface SegmentsOptions {
   readonly env: Env;
@@ -52,6 +52,8 @@ export class Segments {
   readonly #segments = new Map<number, Segment>();
   readonly #lanes: Lanes;
   readonly #opening = new Map<string, Promise<Segment>>();
+  /** Rooms that are written, and wait for something else before they are committed. */
+  readonly #parked = new Set<Room>();
   /** Segments without live extents; each is recycled once its `killedLsn` is durable. */
   readonly #dead = new Set<Segment>();
   readonly #tails: Tails;
@@ -140,14 +142,26 @@ export class Segments {
     if (segment.end === offset + aligned(room.length)) segment.end = offset + aligned(length);
     segment.live++;
     segment.liveSize += aligned(length);
-    this.#filled(segment);
+    this.#filled(room);
+  }
+
+  /**
+   * The room is filled and written, but its commit may be far away: until then it needs no memory, unless its bytes are
+   * nowhere else.
+   */
+  park(room: Room): void {
+    const { segment } = room;
+    if (segment.level === 'memory' || this.#parked.has(room)) return;
+    this.#parked.add(room);
+    segment.parked++;
+    this.#cacheIfIdle(segment);
   }
 
   /** The room came to nothing; it is given back when nothing was reserved after it. */
   cancel(room: Room): void {
     const { segment, offset, length } = room;
     if (segment.end === offset + aligned(length)) segment.end = offset;
-    this.#filled(segment);
+    this.#filled(room);
     this.#buryIfDead(segment);
   }
 
@@ -204,14 +218,7 @@ export class Segments {
   }
 
   diskUse(): DiskUse {
-    const use = { size: 0, liveSize: 0, deadSize: 0, recycledSize: this.#files.recycledSize };
-    for (const segment of this.#segments.values()) {
-      if (segment.level === 'memory') continue;
-      if (this.#dead.has(segment)) use.deadSize += segment.fileSize;
-      else use.size += segment.fileSize;
-      use.liveSize += segment.liveSize;
-    }
-    return use;
+    return diskUseOf(this.#segments.values(), this.#dead, this.#files.recycledSize);
   }
 
   /**
@@ -347,8 +354,10 @@ export class Segments {
     this.#buryIfDead(segment);
   }
 
-  #filled(segment: Segment): void {
+  #filled(room: Room): void {
+    const { segment } = room;
     segment.filling--;
+    if (this.#parked.delete(room)) segment.parked--;
     this.#cacheIfIdle(segment);
   }
 
@@ -358,7 +367,8 @@ export class Segments {
    * dies.
    */
   #cacheIfIdle(segment: Segment): void {
-    if (segment.filling > 0 || segment.run === null || (segment.level === 'memory' && segment.live > 0)) return;
+    if (segment.filling > segment.parked || segment.run === null || (segment.level === 'memory' && segment.live > 0))
+      return;
     if (segment.run.onEvict !== null) return;
     this.#arena.cache(segment.run, () => {
       segment.run = null;
@@ -385,8 +395,4 @@ export class Segments {
     segment.file = null;
     if (segment.level !== 'memory') await this.#files.recycle(segment.id, file, segment.fileSize);
   }
-}
-
-function aligned(length: number): number {
-  return Math.ceil(length / EXTENT_ALIGNMENT) * EXTENT_ALIGNMENT;
 }

@@ -6,7 +6,7 @@
  */
 import { composeBatch, EOS, PieceList, schemaMessage, type OutputColumn } from '@transfer-queue/core/arrow';
 import type { FieldLayout } from '@transfer-queue/core/layout';
-import { ATTEMPT_COLUMN, INDEX_COLUMN } from '@transfer-queue/core/protocol';
+import { ATTEMPT_COLUMN, INDEX_COLUMN, TAGS_COLUMN } from '@transfer-queue/core/protocol';
 import { StoreError } from '../errors.ts';
 import { Holds, type ExtentReader } from './extents.ts';
 import type { Located, LocatedColumn } from './locate.ts';
@@ -37,6 +37,8 @@ export interface AnswerOptions {
   readonly answerSizeMax: number;
   /** Adds the column of a claim. */
   readonly attempts: Uint16Array | null;
+  /** Adds the column of the tags: JSON texts. */
+  readonly tags?: readonly string[] | null;
 }
 
 /** Rejects with `answer_too_large` or `data_corrupt`. */
@@ -81,13 +83,17 @@ async function loadOffsets(
 function compose(
   located: Located,
   offsets: ReadonlyMap<LocatedColumn, readonly (Int32Array | null)[]>,
-  { answerSizeMax, attempts }: AnswerOptions,
+  { answerSizeMax, attempts, tags = null }: AnswerOptions,
 ): PieceList {
   const outputs: OutputColumn[] = [{ kind: 'int64', name: INDEX_COLUMN, values: located.ids }];
   const fields: NamedLayout[] = [];
   if (attempts !== null) {
     outputs.push({ kind: 'int32', name: ATTEMPT_COLUMN, values: attempts });
     fields.push({ name: ATTEMPT_COLUMN, layout: attemptLayout });
+  }
+  if (tags !== null) {
+    outputs.push({ kind: 'text', name: TAGS_COLUMN, values: tags });
+    fields.push({ name: TAGS_COLUMN, layout: { layout: 'text' } });
   }
   for (const column of located.columns) {
     const { id, name, layout } = column.field;

@@ -45,6 +45,8 @@ export interface StoreDirty {
 export class Store {
   readonly segments: Segments;
   readonly snapshots: Snapshots;
+  /** Told when a partition has fewer bytes. */
+  onFree: (partition: Partition) => void = () => undefined;
   readonly cellPlaces = new SharedCellPlaces();
   readonly dirty: StoreDirty = { partitions: new Set(), extents: new UnsavedExtents(), batches: new Set() };
   readonly #tree: Tree;
@@ -121,6 +123,16 @@ export class Store {
     const partition = this.addPartition(event, lsn);
     this.dirty.partitions.add(partition);
     return partition;
+  }
+
+  /** No other partition has the name. */
+  applyRename(id: number, name: string, lsn: number): void {
+    const partition = this.#byId.get(id);
+    invariant(partition !== undefined && !this.#byName.has(name), `partition ${id} can be called ${name}`);
+    this.#byName.delete(partition.settings.name);
+    partition.settings = { ...partition.settings, name };
+    this.#byName.set(name, partition);
+    this.#changed(partition, lsn);
   }
 
   addPartition({ partition: id, settings }: Omit<DeclareEvent, 'type'>, lsn: number): Partition {
@@ -351,6 +363,7 @@ export class Store {
     partition.extents.delete(extent);
     this.#extents.delete(extent.key);
     partition.bytes -= length;
+    this.onFree(partition);
     if (extent.saved) this.dirty.extents.add(extent);
     else this.dirty.extents.delete(extent);
     this.segments.drop(extent, this.#lsn);

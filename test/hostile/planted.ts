@@ -12,7 +12,7 @@ import { limits, routes } from '@transfer-queue/core/protocol';
 import { declare } from '../../server/engine/partitions.ts';
 import { StoreError } from '../../server/errors.ts';
 import { jsonHeaders } from '../../server/http/answer.ts';
-import { nodeHandlers, type NodeHandler, type NodeRoute } from '../../server/http/handlers.ts';
+import { nodeHandlers, type NodeHandler, type NodeRoute } from '../../server/http/handlers/index.ts';
 import { httpLimits } from '../../server/http/limits.ts';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -51,7 +51,7 @@ const bugs = {
     }),
   stores_on_refusal: () =>
     onRefusal('put', async (error, node) => {
-      await declare(node, { name: 'half_a_put', fields: null, open: null, groupSize: null, ack: null });
+      await declare(node, { name: 'half_a_put', fields: null, open: null, groupSize: null, ack: null, queue: {} });
       throw error;
     }),
   keeps_refused_bodies: () =>

@@ -1,5 +1,6 @@
 /**
- * How each published limit is reached: a probe makes a request of size `n` and says what became of it.
+ * How each published limit is reached: a probe makes a request of size `n` and says what became of it. Those of the
+ * queue are in queue_probes.ts.
  *
  * Most run against the whole server. Limits that take minutes or gigabytes there are tried where they are enforced:
  * `partitionsMax`, `waitersMax` and `requestIdsKept` in the engine, at their real values; `answerBytesMax` in a server
@@ -8,64 +9,16 @@
 import { Field, Int64, Int8, List, Schema, tableToIPC, Table, type DataType } from 'apache-arrow';
 import { encodeBatch, EOS, schemaMessage, type EncodedColumn } from '@transfer-queue/core/arrow';
 import type { limits } from '@transfer-queue/core/protocol';
-import { type ErrorCode } from '@transfer-queue/core/protocol';
 import { RequestTable } from '../../server/engine/requests.ts';
 import { read } from '../../server/engine/read.ts';
 import { StoreError } from '../../server/errors.ts';
 import { caller, declareTest, openTestNode } from '../support/node.ts';
 import { settle, simEnv } from '../support/sim_env.ts';
 import { scalars, streamOf, withTail } from './bodies.ts';
-import { askOnce, Connection, headOf, type Answer, type Request } from './client.ts';
+import { askOnce, Connection, headOf } from './client.ts';
+import { ask, claim, freshName, numbers, orMissing, outcomeOf, post, put, withRows, type Probe } from './probing.ts';
+import { queueProbes } from './queue_probes.ts';
 import { jsonRequest, putRequest, succeed } from './world.ts';
-
-export interface Probe {
-  /** What comes beyond the limit. */
-  readonly beyond: ErrorCode | 'forgotten';
-  /** The smallest change of `n` that the thing measured can make; 1 unless given. */
-  readonly step?: number;
-  /** The limit is the smallest value, not the largest. */
-  readonly isMin?: true;
-  /** `ok`, or the code of the refusal. */
-  readonly attempt: (url: string, n: number) => Promise<string>;
-}
-
-let fresh = 0;
-/** A name that no probe used before. */
-const freshName = (): string => `p${fresh++}`;
-
-function outcomeOf(answer: Answer | null): string {
-  if (answer === null) return 'no answer';
-  if (answer.status === 200) return 'ok';
-  return (JSON.parse(answer.body.toString()) as { code: string }).code;
-}
-
-const ask = async (url: string, request: Request): Promise<string> => outcomeOf(await askOnce(url, request));
-
-/** Puts a stream into a new open partition. */
-async function put(url: string, stream: Uint8Array): Promise<string> {
-  const name = freshName();
-  await succeed(url, jsonRequest('PUT', `/v1/partitions/${name}`, {}));
-  const outcome = await ask(url, putRequest(name, stream));
-  await succeed(url, { method: 'DELETE', target: `/v1/partitions/${name}` });
-  return outcome;
-}
-
-/** A new partition with rows 0 and 1. */
-async function withRows(url: string, settings: object = {}): Promise<string> {
-  const name = freshName();
-  await succeed(url, jsonRequest('PUT', `/v1/partitions/${name}`, settings));
-  await succeed(url, putRequest(name, streamOf([0, 1], [scalars('a', 2)])));
-  return name;
-}
-
-async function post(url: string, route: string, body: object): Promise<string> {
-  return ask(url, jsonRequest('POST', `/v1/partitions/${await withRows(url)}/${route}`, body));
-}
-
-const claim = (more: object): object => ({ task: 't', fields: ['a'], rows_max: 1, ...more });
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-/** Rows that are not there are no matter of limits. */
-const orMissing = (outcome: string): string => (outcome === 'rows_missing' ? 'ok' : outcome);
 
 /** A stream of exactly `size` bytes: one cell fills it up. */
 export function streamOfSize(size: number): Buffer {
@@ -127,14 +80,6 @@ function headOfSize(url: string, size: number): Promise<string> {
   return head(url, [`x: ${'y'.repeat(size - fixed)}\r\n`]);
 }
 
-async function tasks(url: string, count: number): Promise<string> {
-  const name = await withRows(url);
-  let outcome = '';
-  for (const i of numbers(count))
-    outcome = await ask(url, jsonRequest('POST', `/v1/partitions/${name}/claims`, claim({ task: `t${i}` })));
-  return outcome;
-}
-
 /** A row that gets each of so many fields by a put of its own. */
 async function putsOfRow(url: string, count: number): Promise<string> {
   const name = freshName();
@@ -154,6 +99,18 @@ async function snapshots(url: string, count: number, leaseMs = 60_000): Promise<
     if (outcome === 'ok') opened.push((JSON.parse(answer!.body.toString()) as { snapshot: string }).snapshot);
   }
   for (const snapshot of opened) await succeed(url, { method: 'POST', target: `/v1/snapshots/${snapshot}:close` });
+  return outcome;
+}
+
+async function loads(url: string, count: number): Promise<string> {
+  const opened: string[] = [];
+  let outcome = '';
+  for (let i = 0; i < count; i++) {
+    const answer = await askOnce(url, jsonRequest('POST', '/v1/loads', { lease_ms: 60_000 }));
+    outcome = outcomeOf(answer);
+    if (outcome === 'ok') opened.push((JSON.parse(answer!.body.toString()) as { load: string }).load);
+  }
+  for (const load of opened) await succeed(url, { method: 'POST', target: `/v1/loads/${load}:close` });
   return outcome;
 }
 
@@ -267,22 +224,9 @@ export const probes: { readonly [Name in keyof typeof limits]: readonly Probe[] 
     },
     { beyond: 'json_invalid', attempt: (url, n) => post(url, 'rows:delete', { ids: numbers(n) }) },
   ],
-  claimRowsMax: [
-    { beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ rows_max: n, rows_min: 1 })) },
-  ],
-  groupSizeMax: [
-    {
-      beyond: 'json_invalid',
-      attempt: (url, n) => ask(url, jsonRequest('PUT', `/v1/partitions/${freshName()}`, { group_size: n })),
-    },
-  ],
   partitionsMax: [{ beyond: 'too_many_partitions', attempt: (_, n) => partitions(n) }],
-  tasksPerPartitionMax: [{ beyond: 'too_many_tasks', attempt: tasks }],
   waitersMax: [{ beyond: 'too_many_waiters', attempt: (_, n) => waiters(n) }],
-  waitMsMax: [
-    { beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ wait_ms: n })) },
-    { beyond: 'json_invalid', attempt: (url, n) => post(url, 'rows:read', { ids: [0], wait_ms: n }) },
-  ],
+  loadsMax: [{ beyond: 'too_many_loads', attempt: loads }],
   snapshotsMax: [{ beyond: 'too_many_snapshots', attempt: (url, n) => snapshots(url, n) }],
   leaseMsMin: [
     { beyond: 'json_invalid', isMin: true, attempt: (url, n) => post(url, 'claims', claim({ lease_ms: n })) },
@@ -290,10 +234,15 @@ export const probes: { readonly [Name in keyof typeof limits]: readonly Probe[] 
   ],
   leaseMsMax: [
     { beyond: 'json_invalid', attempt: (url, n) => post(url, 'claims', claim({ lease_ms: n })) },
+    {
+      beyond: 'json_invalid',
+      attempt: (url, n) => post(url, 'claims', claim({ sampler: 'group', group: { survivors_min: 1, wait_ms: n } })),
+    },
     { beyond: 'json_invalid', attempt: (url, n) => snapshots(url, 1, n) },
   ],
   requestIdsKept: [{ beyond: 'forgotten', attempt: (_, n) => requestIds(n) }],
   connectionsMax: null,
+  ...queueProbes,
 };
 
 /** Names are not among the limits, but have one in their grammar. */

@@ -1,23 +1,29 @@
 /** A node over a simulated or real Env, and puts and reads as a client would make them. */
 import { encodeBatch, walkStream, type EncodedColumn } from '@transfer-queue/core/arrow';
-import { TAIL_MAGIC } from '@transfer-queue/core/protocol';
+import type { FieldLayout } from '@transfer-queue/core/layout';
+import { TAGS_COLUMN, TAIL_MAGIC } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
 import type { Env } from '../../server/env/env.ts';
-import { openNode, type OpenedNode } from '../../server/engine/open.ts';
+import { openNode, type NodeOptions, type OpenedNode } from '../../server/engine/open.ts';
 import type { Node } from '../../server/engine/node.ts';
 import { checkPut, openPut, type PutAnswer } from '../../server/engine/put.ts';
 import { read } from '../../server/engine/read.ts';
 import { takeClaim } from '../../server/engine/claims.ts';
 import { declare } from '../../server/engine/partitions.ts';
-import type { ClaimTake, DeclareCommand, PutCommand } from '../../server/engine/commands.ts';
+import type { Caller, ClaimTake, DeclareCommand, PutCommand } from '../../server/engine/commands.ts';
 import { composeAnswer } from '../../server/store/answer.ts';
 import { AnswerWindows } from '../../server/store/windows.ts';
 import type { Located } from '../../server/store/locate.ts';
 
 export const core = loadCore();
-export const caller = { onClose: (): void => undefined };
+export const caller: Caller = { onClose: (): void => undefined };
 
-export function openTestNode(env: Env, directory: string, memorySize = 32 << 20): Promise<OpenedNode> {
+export function openTestNode(
+  env: Env,
+  directory: string,
+  memorySize = 32 << 20,
+  more: Partial<NodeOptions> = {},
+): Promise<OpenedNode> {
   return openNode({
     env,
     core: loadCore(),
@@ -30,6 +36,7 @@ export function openTestNode(env: Env, directory: string, memorySize = 32 << 20)
     memoryWaitMsMax: 1_000,
     putBodySizeMax: memorySize / 2,
     answerSizeMax: 1 << 30,
+    ...more,
   });
 }
 
@@ -38,20 +45,31 @@ export function declareTest(
   name: string,
   options: Partial<DeclareCommand> = {},
 ): ReturnType<typeof declare> {
-  return declare(node, { name, fields: null, open: null, groupSize: null, ack: null, ...options });
+  return declare(node, { name, fields: null, open: null, groupSize: null, ack: null, queue: {}, ...options });
 }
 
-/** A put body of one ragged column of bytes: row i has the value `values[i]`. */
-export function bodyOf(ids: readonly number[], field: string, values: readonly string[], tail = true): Buffer {
-  const bytes = values.map((value) => Buffer.from(value));
-  const offsets = new Int32Array(values.length + 1);
-  for (const [i, value] of bytes.entries()) offsets[i + 1] = offsets[i] + value.length;
-  const column: EncodedColumn = { name: field, layout: { layout: 'bytes' }, offsets, values: Buffer.concat(bytes) };
-  const stream = Buffer.concat(encodeBatch(Float64Array.from(ids), [column]));
+/** A put body of one ragged column of bytes: row i has the value `values[i]`, and is tagged as `tags[i]` says. */
+export function bodyOf(
+  ids: readonly number[],
+  field: string,
+  values: readonly string[],
+  tail = true,
+  tags?: readonly string[],
+): Buffer {
+  const columns = [textColumn(field, { layout: 'bytes' }, values)];
+  if (tags !== undefined) columns.push(textColumn(TAGS_COLUMN, { layout: 'text' }, tags));
+  const stream = Buffer.concat(encodeBatch(Float64Array.from(ids), columns));
   if (!tail) return stream;
   const hasher = core.bodyHasher();
   hasher.update(stream);
   return Buffer.concat([stream, Buffer.from(TAIL_MAGIC), hasher.finish()]);
+}
+
+export function textColumn(name: string, layout: FieldLayout, values: readonly string[]): EncodedColumn {
+  const bytes = values.map((value) => Buffer.from(value));
+  const offsets = new Int32Array(values.length + 1);
+  for (const [i, value] of bytes.entries()) offsets[i + 1] = offsets[i] + value.length;
+  return { name, layout, offsets, values: Buffer.concat(bytes) };
 }
 
 export async function putBody(
@@ -59,6 +77,7 @@ export async function putBody(
   partition: string,
   body: Buffer,
   options: Partial<PutCommand> = {},
+  from: Caller = caller,
 ): Promise<PutAnswer> {
   const command: PutCommand = {
     partition,
@@ -66,6 +85,7 @@ export async function putBody(
     requestId: '',
     ack: null,
     ifAbsent: false,
+    waitMs: 0,
     claim: null,
     checksum: null,
     ...options,
@@ -80,7 +100,7 @@ export async function putBody(
     put.wrote(size);
     at += size;
   }
-  return put.finish();
+  return put.finish(from);
 }
 
 export function putText(
@@ -90,12 +110,13 @@ export function putText(
   field: string,
   values: readonly string[],
   options: Partial<PutCommand> = {},
+  from: Caller = caller,
 ): Promise<PutAnswer> {
-  return putBody(node, partition, bodyOf(ids, field, values), options);
+  return putBody(node, partition, bodyOf(ids, field, values), options, from);
 }
 
-/** The bytes of what was located, and the values of its bytes columns by field. */
-export async function valuesOf(node: Node, located: Located): Promise<Record<string, string[]>> {
+/** The answer of what was located, which is let go of. */
+export async function bytesOf(node: Node, located: Located): Promise<Buffer> {
   const { reader, core: hashing } = node.parts;
   const pieces = await composeAnswer(reader, located, { answerSizeMax: 1 << 30, attempts: null });
   const windows = new AnswerWindows({ reader, located, pieces, core: hashing, tail: false });
@@ -108,7 +129,17 @@ export async function valuesOf(node: Node, located: Located): Promise<Record<str
     window.release();
   }
   windows.close();
-  const stream = new Uint8Array(Buffer.concat(parts));
+  return Buffer.concat(parts);
+}
+
+/** The values of the bytes columns of what was located, by field. */
+export async function valuesOf(node: Node, located: Located): Promise<Record<string, string[]>> {
+  return valuesIn(await bytesOf(node, located));
+}
+
+/** The values of the bytes columns of an answer, by field. */
+export function valuesIn(answer: Buffer): Record<string, string[]> {
+  const stream = new Uint8Array(answer);
   const walked = walkStream(stream);
   if (!walked.ok) throw new Error(`the answer is not valid: ${walked.message}`);
   const [batch] = walked.batches;

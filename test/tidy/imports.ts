@@ -3,8 +3,8 @@
  *
  *     core  <  ts-sdk          core  <  server          everything  <  test
  *
- *     server/:  errors, config, metrics, env  <  tier  <  journal, segment, tree  <  index  <  store  <  queue
- *               <  engine  <  inspect  <  http  <  gauges  <  serve  <  cli  <  main
+ *     server/:  errors, config, metrics, env  <  tier, sampler  <  journal, segment, tree  <  index  <  store  <  queue
+ *               <  engine  <  inspect  <  http, client  <  gauges  <  serve  <  cli  <  main
  *
  * Units of one rank do not see each other, except in the lowest rank. A package names only what its manifest depends
  * on, and reaches another package by its name, never by a relative path. There are no cycles.
@@ -16,14 +16,14 @@ import type { SourceFile, Violation } from './files.ts';
 
 const serverRanks: readonly (readonly string[])[] = [
   ['errors', 'config', 'metrics', 'env'],
-  ['tier'],
+  ['tier', 'sampler'],
   ['journal', 'segment', 'tree'],
   ['index'],
   ['store'],
   ['queue'],
   ['engine'],
   ['inspect'],
-  ['http'],
+  ['http', 'client'],
   ['gauges'],
   ['serve'],
   ['cli'],

@@ -8,7 +8,7 @@ import type * as SurveyModule from '../../../server/store/survey.ts';
 import { composeAnswer } from '../../../server/store/answer.ts';
 import type { Located } from '../../../server/store/locate.ts';
 import { AnswerWindows } from '../../../server/store/windows.ts';
-import { caller, claimOf, openTestNode, putBody, putText, readText, valuesOf } from '../../support/node.ts';
+import { caller, claimOf, openTestNode, putBody, putText, readText, textColumn, valuesOf } from '../../support/node.ts';
 import { seededRandom, simEnv } from '../../support/sim_env.ts';
 import {
   checkAccounts,
@@ -139,6 +139,14 @@ async function putRandom(node: Node, random: () => number): Promise<void> {
   const fields = FIELDS.filter(() => random() < 0.5);
   if (ids.length === 0 || fields.length === 0) return;
   const columns = fields.map((name) => columnOf(name, ids.length, random));
+  if (random() < 0.5)
+    columns.push(
+      textColumn(
+        'tq_tags',
+        { layout: 'text' },
+        ids.map(() => '{"tagged":true}'),
+      ),
+    );
   await putBody(node, 'p', Buffer.concat(encodeBatch(Float64Array.from(ids), columns)));
 }
 

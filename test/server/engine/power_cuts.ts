@@ -6,13 +6,14 @@
  *   history of a cell   op (required) | op | op ...       required: acknowledged at level `disk`, or below `durableLsn`
  *
  * Invariants checked: the directory opens; a cell shows its last required op or a later one, as a whole; it shows
- * nothing that was not put there; a second start shows the same as the first.
+ * nothing that was not put there; its row has the tags of the same put; a second start shows the same as the first.
  */
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { deleteRows, drop } from '../../../server/engine/partitions.ts';
+import { tagRows } from '../../../server/engine/tags.ts';
 import { machine } from '../../../server/queue/machine.ts';
-import { claimOf, declareTest, openTestNode, putText, readText, valuesOf } from '../../support/node.ts';
+import { bodyOf, claimOf, declareTest, openTestNode, putBody, readText, valuesOf } from '../../support/node.ts';
 import { seededRandom, settle, simEnv, SimFs, type SimClock, type SimEnv } from '../../support/sim_env.ts';
 
 const DIR = '/data';
@@ -120,7 +121,8 @@ function act(life: Life): Promise<void> {
   const name = names[Math.floor(random() * names.length)];
   const ids = IDS.filter(() => random() < 0.4);
   const choice = random();
-  if (choice < 0.65) return put(life, name, ids);
+  if (choice < 0.62) return put(life, name, ids);
+  if (choice < 0.65) return tag(life, name, ids);
   if (choice < 0.75) return remove(life, name, ids);
   if (choice < 0.79) return dropAndDeclare(life, name);
   if (choice < 0.89) return claim(life, name);
@@ -135,8 +137,18 @@ async function put(life: Life, name: keyof typeof PARTITIONS, ids: readonly numb
   const size = random() < 0.06 ? 300_000 : Math.floor(random() * 2_000);
   const values = ids.map((id) => `${name}/${id}/${field}/${++life.versions}/`.padEnd(size, '.'));
   const ops = ids.map((id, i) => begin(life, cellOf(name, id, field), { value: values[i], isDisk }));
-  const { lsn } = await putText(opened.node, name, ids, field, values, { ack: isDisk ? 'disk' : null });
+  const tags = values.map((value) => JSON.stringify({ [field]: versionOf(value) }));
+  const body = bodyOf(ids, field, values, true, tags);
+  const { lsn } = await putBody(opened.node, name, body, { ack: isDisk ? 'disk' : null });
   for (const op of ops) op.lsn = lsn;
+}
+
+/** Each row is tagged with the versions of the cells that it shows. */
+const versionOf = (value: string): string => value.split('/')[3];
+
+/** Tags that come without a put must not keep a start from leaving out the put that brought their row. */
+async function tag({ opened }: Life, name: keyof typeof PARTITIONS, ids: readonly number[]): Promise<void> {
+  await tagRows(opened.node, { partition: name, ids: Float64Array.from(ids), tags: ['{"seen":true}'], requestId: '' });
 }
 
 async function remove(life: Life, name: keyof typeof PARTITIONS, ids: readonly number[]): Promise<void> {
@@ -219,7 +231,12 @@ async function cellsOf({ node }: OpenedNode, histories: Histories): Promise<Map<
       const queue = node.parts.state.queue(partition);
       const ids = IDS.filter((id) => machine.rowHas(queue, id, [field]));
       const values = await readText(node, name, ids, [fieldName]);
-      for (const [i, id] of ids.entries()) shown.set(cellOf(name, id, fieldName), values[fieldName][i]);
+      for (const [i, id] of ids.entries()) {
+        const value = values[fieldName][i];
+        shown.set(cellOf(name, id, fieldName), value);
+        const version = machine.tagsOfRow(queue, id)[fieldName] as string;
+        if (version !== versionOf(value)) throw new Error(`row ${id} of ${name} shows ${value}, tagged ${version}`);
+      }
     }
     const claimed = await claimOf(node, name, { fields: ['a'], requestId: `${name}-0` }).catch(() => null);
     if (claimed?.kind === 'claimed') checkOwn(histories, name, await valuesOf(node, claimed.located));

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { deleteRows } from '../../../server/engine/partitions.ts';
+import { listDeadLetters, listLeases, requeue } from '../../../server/engine/tasks.ts';
 import { claimOf, declareTest, openTestNode, putText, readText, valuesOf } from '../../support/node.ts';
 import { simEnv, SimFs, type PowerCut, type SimEnv } from '../../support/sim_env.ts';
 
@@ -52,6 +53,29 @@ describe('one crash after another', () => {
       await expect(readText(third.node, 'p', [1])).rejects.toMatchObject({ code: 'rows_missing' });
       expect(await readText(third.node, 'p', [2])).toMatchObject({ a: ['later'] });
     }
+  });
+
+  test('a row that is a dead letter without the claims of a lost put is not granted by a later one', async () => {
+    const first = await open(newDisk());
+    await declareTest(first.node, 'p', { queue: { tasks: [{ name: 'task', maxAttempts: 2 }] } });
+    await putText(first.node, 'p', [1], 'a', ['kept'], { ack: 'disk' });
+    await putText(first.node, 'p', [1], 'b', ['lost']);
+    const grantAndRelease = async (fields: readonly string[]): Promise<void> => {
+      const claim = await claimOf(first.node, 'p', { fields });
+      if (claim.kind !== 'claimed') throw new Error(claim.kind);
+      await endClaim(first.node, claim.token, 'release', '');
+    };
+    await grantAndRelease(['a', 'b']);
+    await grantAndRelease(['a']);
+    expect(await requeue(first.node, { partition: 'p', task: 'task' }, null)).toMatchObject({ rows: 1 });
+    await grantAndRelease(['a']);
+    await claimOf(first.node, 'p', { fields: ['a'] });
+    const second = await afterPowerCut(first, only.journal);
+    expect(second.recovery.voided).toHaveLength(1);
+    const page = { from: 0, rowsMax: 10 };
+    const letters = await listDeadLetters(second.node, { partition: 'p', task: 'task' }, page);
+    expect(letters).toEqual({ ids: [1], attempts: [2], next: null });
+    expect(await listLeases(second.node, 'p')).toEqual([]);
   });
 
   test('kill -9 and then a power cut: unsynced `os` puts are gone as a whole, not damaged', async () => {

@@ -1,7 +1,7 @@
 /** The id table against a Map, with sizes that make it grow and shrink under way. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { add, createIdTable, forEachKey, lookUp, remove, type IdTable } from '../../../server/index/id_table.ts';
+import { add, createIdTable, eachValue, lookUp, remove, type IdTable } from '../../../server/index/id_table.ts';
 
 const ID_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -13,29 +13,42 @@ const ids = fc.oneof(
   fc.nat(300).map((below) => ID_MAX - below),
 );
 
+/** The owner of the keys: the key of a value is what it was added with last. */
+class Keyed {
+  readonly #keys: number[] = [];
+  readonly table = createIdTable((value) => this.#keys[value]);
+
+  add(key: number, value: number): void {
+    this.#keys[value] = key;
+    add(this.table, key, value);
+  }
+
+  /** Rising. */
+  keys(): number[] {
+    const keys: number[] = [];
+    eachValue(this.table, (value) => keys.push(this.#keys[value]));
+    return keys.sort((a, b) => a - b);
+  }
+}
+
 function check(table: IdTable, model: ReadonlyMap<number, number>, asked: Iterable<number>): void {
   expect(table.size).toBe(model.size);
   for (const id of asked) expect(lookUp(table, id)).toBe(model.get(id) ?? -1);
-}
-
-function keysOf(table: IdTable): number[] {
-  const keys: number[] = [];
-  forEachKey(table, (key) => keys.push(key));
-  return keys.sort((a, b) => a - b);
 }
 
 test('behaves as a Map, whatever is added and removed', () => {
   const steps = fc.array(fc.record({ id: ids, keep: fc.boolean() }), { maxLength: 600 });
   fc.assert(
     fc.property(steps, (sequence) => {
-      const table = createIdTable();
+      const keyed = new Keyed();
+      const { table } = keyed;
       const model = new Map<number, number>();
       for (const [slot, { id, keep }] of sequence.entries()) {
         if (model.has(id)) {
           remove(table, id);
           model.delete(id);
         } else if (keep || model.size < 40) {
-          add(table, id, slot);
+          keyed.add(id, slot);
           model.set(id, slot);
         }
         check(table, model, [id]);
@@ -45,17 +58,18 @@ test('behaves as a Map, whatever is added and removed', () => {
         model,
         sequence.map((step) => step.id),
       );
-      expect(keysOf(table)).toEqual([...model.keys()].sort((a, b) => a - b));
+      expect(keyed.keys()).toEqual([...model.keys()].sort((a, b) => a - b));
     }),
     { seed: 1, numRuns: 150 },
   );
 });
 
 test('every key is found at every size, while it grows to 5,000 and shrinks to nothing', () => {
-  const table = createIdTable();
+  const keyed = new Keyed();
+  const { table } = keyed;
   const spread = (i: number): number => (i % 3 === 0 ? i : i * 2 ** 33 + 7);
   for (let i = 0; i < 5_000; i++) {
-    add(table, spread(i), i);
+    keyed.add(spread(i), i);
     expect(table.size).toBe(i + 1);
     expect(lookUp(table, spread(i))).toBe(i);
     expect(lookUp(table, spread(i >> 1))).toBe(i >> 1);
@@ -70,15 +84,16 @@ test('every key is found at every size, while it grows to 5,000 and shrinks to n
     expect(lookUp(table, spread(last))).toBe(last === 5_000 ? -1 : last);
   }
   expect(table.size).toBe(0);
-  expect(keysOf(table)).toEqual([]);
+  expect(keyed.keys()).toEqual([]);
   expect(table.cells.mask + 1).toBeLessThan(capacity / 8);
 });
 
 test('keys are added and removed while a resize is under way, in both of its halves', () => {
-  const table = createIdTable();
+  const keyed = new Keyed();
+  const { table } = keyed;
   const model = new Map<number, number>();
   const put = (id: number): void => {
-    add(table, id, id + 1);
+    keyed.add(id, id + 1);
     model.set(id, id + 1);
   };
   for (let id = 0; table.old === undefined; id++) put(id);

@@ -139,5 +139,5 @@ test.each([
 });
 
 test('numbers of kinds stay as they are', () => {
-  expect(recordKinds).toEqual({ request: 1, partition: 2, extent: 3, rowsLive: 4, queue: 5, grant: 6 });
+  expect(recordKinds).toEqual({ request: 1, partition: 2, extent: 3, rowsLive: 4, queue: 5, grant: 6, restore: 7 });
 });

@@ -30,6 +30,30 @@ class Text {
   }
 }
 
+/** Row 7: put with tags, tagged, skipped, claimed as part of a batch, dead, tried anew; then its task begins anew. */
+async function queueStory(): Promise<SimFs> {
+  const { node, env, close } = await openOn(SimFs.withReserve(DIR));
+  const tasks = [{ name: 'trainer', maxAttempts: 1 }];
+  await declareTest(node, 'q', { queue: { tasks, numbers: ['length'] } });
+  const id = node.partition('q').id;
+  await putText(node, 'q', [7, 8], 'a', ['seven', 'eight']);
+  const commit = (event: JournalEvent): Promise<unknown> => node.commit(event, 'os').commit;
+  const rows = { partition: id, ids: Float64Array.of(7) };
+  await commit({ type: 'tag', ...rows, tags: ['{"firstTry":true,"length":12}'], requestId: '' });
+  await commit({ type: 'tag', ...rows, ids: Float64Array.of(8), tags: ['{"other":true}'], requestId: '' });
+  const claim = await claimOf(node, 'q', { fields: ['a'], rowsMax: 1, task: 'trainer' });
+  if (claim.kind !== 'claimed') throw new Error('there is nothing to claim');
+  claim.located.close();
+  await endClaim(node, claim.token, 'release', '');
+  await commit({ type: 'requeue', ...rows, task: 'trainer' });
+  await commit({ type: 'reset', partition: id, requestId: '', task: 'trainer' });
+  await commit({ type: 'skip', ...rows, task: 'trainer', fields: [0] });
+  await commit({ type: 'advance', partition: id, version: 3 });
+  await commit({ type: 'delete', ...rows, ids: Float64Array.of(8), requestId: '', reason: 'evicted' });
+  await close();
+  return env.fs.afterCrash();
+}
+
 /** Row 1 of partition p: put, put again, claimed, given back, claimed, acked, deleted, put once more. */
 async function story(): Promise<SimFs> {
   const { node, env, close } = await openOn(SimFs.withReserve(DIR));
@@ -143,6 +167,36 @@ describe('a row', () => {
     await started.close();
     return now;
   }
+
+  test('has a history of what the queue did with it', async () => {
+    const on = await queueStory();
+    const names = new Names();
+    const told: string[] = [];
+    for await (const { what } of rowEvents(source(on), { partition: 'q', id: 7, names })) told.push(what);
+    expect(told).toEqual([
+      expect.stringMatching(/^put of fields a, /),
+      'tags {"firstTry":true,"length":12}',
+      'claim 1.1 of task trainer: fields a, attempt 1, lease 10,000 ms',
+      'claim 1.1 of task trainer is given back',
+      'task trainer tries the dead letter anew',
+      'task trainer begins anew with all rows',
+      'task trainer passes the row for good',
+    ]);
+    const other: string[] = [];
+    for await (const { what } of rowEvents(source(on), { partition: 'q', id: 8, names })) other.push(what);
+    expect(other.slice(1)).toEqual([
+      'tags {"other":true}',
+      'task trainer begins anew with all rows',
+      'the row is deleted: evicted',
+    ]);
+    const now = await nowOf(on, 'q', 7);
+    expect(now).toMatchObject({ tags: '{"firstTry":true,"length":12}', tasks: [{ state: 'consumed' }] });
+    const output = new Text();
+    printRowNow(now!, output);
+    expect(output.text).toContain('\ntags {"firstTry":true,"length":12}\n');
+    const { partitions } = await overviewOf(simEnv(on), DIR, journalBegin);
+    expect(partitions).toMatchObject([{ name: 'q', tasks: [{ task: 'trainer', skipped: 1, dead: 0 }] }]);
+  });
 
   test('has a history of all that touched it, and of nothing else', async () => {
     const { events, names } = await eventsOf('p', 1);

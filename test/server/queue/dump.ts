@@ -2,21 +2,21 @@
  * All that matters of a queue as plain data, so that two queues can be compared: everything but the deadlines, and the
  * numbers that only order things. Throws when the queue contradicts itself.
  */
-import { lookUp } from '../../../server/index/id_table.ts';
 import type { PartitionQueue } from '../../../server/queue/machine.ts';
-import type { Page, TaskPage } from '../../../server/queue/page.ts';
-import type { Slots } from '../../../server/queue/slots.ts';
+import { holderAt, returnsAt } from '../../../server/queue/marks.ts';
+import { chunkLength, type Page, type TaskPage } from '../../../server/queue/page.ts';
+import { idAt, slotOf, type Slots } from '../../../server/queue/slots.ts';
 import type { Claim, Task } from '../../../server/queue/state.ts';
 
 export function dump(queue: PartitionQueue): unknown {
-  const { slots, sealed, expiredRows } = queue;
+  const { slots, sealed, version, rowsAdmitted, evicted, arrivals, expiredRows } = queue;
   const claims = [...queue.claims.values()];
   expectRising([...queue.expired].map((claim) => claim.order));
   expectRising([...queue.ended.values()].map((end) => end.order));
   queue.leases.forEach((claim, at) => expect(claim.heapAt === at, `claim ${claim.claim} is lost in the heap`));
   const orphans = [...queue.orphans].sort(([a], [b]) => a - b);
   return {
-    sealed,
+    ...{ sealed, version, rowsAdmitted, evicted, arrivals },
     groupSize: slots.groupSize,
     pageBits: slots.pageBits,
     pageNext: slots.pageNext,
@@ -31,16 +31,24 @@ export function dump(queue: PartitionQueue): unknown {
     expiredRows,
     ended: Array.from(queue.ended, ([claim, { how, task }]) => [claim, how, task.name]),
     orphans: orphans.map(([id, holders]) => [id, numbersOf(holders)]),
+    batches: Array.from(queue.batches.byKey, ([key, { claims: parts, outcome }]) => [key, [...parts], outcome]),
   };
 }
 
 function dumpPage(slots: Slots, page: Page): unknown {
-  const { number, bits, runs, rows, members } = page;
+  const { number, bits, runs, rows } = page;
+  const live = slots.bitmaps.read(page.live, bits);
   const groups = Array.from(page.groups.subarray(0, runs), (group, run) => {
-    if (members[run] === 0) return 'gone';
-    const slot = number * slots.pageBits + run * slots.groupSize;
-    expect(lookUp(slots.table, group) === slot, `group ${group} is not found in slot ${slot}`);
-    return group;
+    let members = 0;
+    for (let at = run * slots.groupSize; at < (run + 1) * slots.groupSize; at += 1) {
+      if (((live[at >> 3] >> (at & 7)) & 1) === 0) continue;
+      members += 1;
+      const slot = number * slots.pageBits + at;
+      const id = idAt(slots, page, at);
+      expect(slotOf(slots, id) === slot, `row ${id} is not found in slot ${slot}`);
+    }
+    expect(slots.groupSize === 1 || page.members[run] === members, `group ${group} has ${members} rows`);
+    return members === 0 ? 'gone' : group;
   });
   return {
     number,
@@ -48,33 +56,49 @@ function dumpPage(slots: Slots, page: Page): unknown {
     runs,
     rows,
     groups,
-    members: Array.from(members.subarray(0, runs)),
     live: bitsOf(slots, page.live, bits),
     fields: Array.from(page.fields, ([field, bitmap]) => [field, bitsOf(slots, bitmap, bits)] as const).sort(
       ([a], [b]) => a - b,
+    ),
+    tags: Array.from(page.tags ?? []).flatMap((tags, at) => (tags === undefined ? [] : [[at, tags] as const])),
+    numbers: page.numbers.flatMap((column, number) =>
+      Array.from(column!).flatMap((value, at) => (Number.isNaN(value) ? [] : [[number, at, value]])),
+    ),
+    blobs: page.blobs.flatMap((column, field) =>
+      Array.from(column!).flatMap((ref, at) => (ref === undefined ? [] : [[field, at, ref.digest]])),
     ),
     tasks: Array.from(page.tasks, (taskPage) => taskPage && dumpTaskPage(slots, page, taskPage)),
   };
 }
 
 /** No marks are marks of no row. */
-function dumpTaskPage(slots: Slots, page: Page, { taken, takenRows, heldRows, marks }: TaskPage): unknown {
+function dumpTaskPage(slots: Slots, page: Page, taskPage: TaskPage): unknown {
+  const { taken, takenRows, heldRows, deadRows } = taskPage;
   const marked: number[][] = [];
-  for (let at = 0; marks !== undefined && at < page.bits; at += 1) {
-    if (marks.holders[at] + marks.returns[at] > 0) marked.push([at, marks.holders[at], marks.returns[at]]);
+  for (let at = 0; at < page.bits; at += 1) {
+    const mark = [holderAt(slots, taskPage, at), returnsAt(slots, taskPage, at)];
+    if (mark.some((value) => value !== 0)) marked.push([at, ...mark]);
   }
+  taskPage.marks.forEach((marks, chunk) => {
+    if (marks === undefined) return;
+    const isWhole = marks.holders.length === Math.min(chunkLength(slots.pageBits), page.bits);
+    const held = marks.holders.filter((holder) => holder !== 0).length;
+    const returned = marks.returns.filter((returns) => returns !== 0).length;
+    const isCounted = held === marks.held && returned === marks.returned && held + returned > 0;
+    expect(isWhole && isCounted, `chunk ${chunk} of the marks contradicts itself`);
+  });
   expect(heldRows === marked.filter(([, holder]) => holder > 0).length, 'rows are held that nobody holds');
-  return { taken: bitsOf(slots, taken, page.bits), takenRows, marked };
+  return { taken: bitsOf(slots, taken, page.bits), takenRows, deadRows, marked };
 }
 
 /** The cursor says where a search may begin: any page is right before which no row is unclaimed. */
 function dumpTask(queue: PartitionQueue, task: Task): unknown {
-  const { name, index, leased, consumed, fields, claims, cursor } = task;
+  const { name, index, leased, consumed, dead, skipped, fields, claims, cursor } = task;
   for (const page of queue.slots.pages) {
     const isTaken = page.tasks[index]?.takenRows === page.rows;
     expect(page.number >= cursor || isTaken, `the cursor of ${name} is beyond page ${page.number}`);
   }
-  return { name, index, leased, consumed, fields: [...fields], claims: [...claims.keys()] };
+  return { name, index, leased, consumed, dead, skipped, fields: [...fields], claims: [...claims.keys()] };
 }
 
 function dumpClaim({ claim, task, requestId, slots, leaseMs, orphans, stale, heapAt, order }: Claim): unknown {

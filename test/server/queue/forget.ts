@@ -1,11 +1,35 @@
 /** Machines that forget to note a change: planted bugs for the tests of what is saved. */
+import { headerOf, sameHeader } from '../../../server/queue/changes.ts';
 import { machine, type Machine, type PartitionQueue } from '../../../server/queue/machine.ts';
 import { kindOf, unitKinds } from '../../../server/queue/page.ts';
 
-export const markKinds = ['header', 'task', 'claim', 'groups', 'live', 'field', 'taken', 'marks'] as const;
+export const markKinds = [
+  'header',
+  'task',
+  'claim',
+  'groups',
+  'live',
+  'field',
+  'taken',
+  'marks',
+  'tags',
+  'numbers',
+] as const;
 export type MarkKind = (typeof markKinds)[number];
 
-const applies = ['applyInsert', 'applyDelete', 'applyClaim', 'applyAck', 'applyRelease', 'applySeal'] as const;
+const applies = [
+  'applyInsert',
+  'applyDelete',
+  'applyTags',
+  'applyClaim',
+  'applyAck',
+  'applyRelease',
+  'applyDeclare',
+  'applyRequeue',
+  'applyReset',
+  'applySkip',
+  'applySeal',
+] as const;
 export type Apply = (typeof applies)[number];
 
 /** Marks of a kind that a function makes: `applyAck taken`. */
@@ -39,13 +63,12 @@ function watch(watched: readonly Forgotten[], onMark: (what: Forgotten, unmark: 
 
 /** The marks of a kind, by name, with a function for each that takes it away. */
 function marksOf(queue: PartitionQueue, kind: MarkKind): Map<string, () => void> {
-  const { changes, slots, sealed } = queue;
+  const { changes, slots } = queue;
   const marks = new Map<string, () => void>();
   if (kind === 'header') {
     const saved = changes.headerSaved;
-    const header = { sealed, pageNext: slots.pageNext };
-    const isClean = saved?.sealed === sealed && saved.pageNext === header.pageNext;
-    if (!isClean) marks.set('', () => (changes.headerSaved = header));
+    const header = headerOf(queue);
+    if (saved === undefined || !sameHeader(saved, header)) marks.set('', () => (changes.headerSaved = header));
   } else if (kind === 'task' || kind === 'claim') {
     const set = kind === 'task' ? changes.tasks : changes.claims;
     for (const number of set) marks.set(`${number}`, () => set.delete(number));

@@ -12,12 +12,17 @@ import type {
   ClaimCommand,
   ClaimDecision,
   ClaimEvent,
+  Counts,
   Machine,
   PartitionQueue,
   QueueLimits,
   QueueOptions,
   Refusal,
+  QueueSettings,
   ReleaseEvent,
+  RequeueEvent,
+  ResetEvent,
+  SkipEvent,
 } from '../../../server/queue/machine.ts';
 import { RecordStore } from './record_store.ts';
 
@@ -36,12 +41,23 @@ export interface DeleteEvent {
   readonly ids: Float64Array;
 }
 
-export type Journaled = InsertEvent | DeleteEvent | ClaimEvent | AckEvent | ReleaseEvent | { readonly type: 'seal' };
+export type Journaled =
+  | InsertEvent
+  | DeleteEvent
+  | ClaimEvent
+  | AckEvent
+  | ReleaseEvent
+  | RequeueEvent
+  | ResetEvent
+  | SkipEvent
+  | { readonly type: 'declare'; readonly settings: QueueSettings }
+  | { readonly type: 'seal' };
 
 export interface HarnessOptions {
   readonly machine: Machine;
   readonly groupSize: number;
   readonly bitmaps: Bitmaps;
+  readonly settings?: QueueSettings;
   readonly limits?: QueueLimits;
   /** Changes are saved bit by bit, and all of them when the journal is committed. */
   readonly checkpoints?: boolean;
@@ -50,7 +66,10 @@ export interface HarnessOptions {
 }
 
 export type Grant = { readonly kind: 'grant'; readonly event: ClaimEvent };
-export type ClaimAnswer = Grant | Exclude<ClaimDecision, { kind: 'grant' }>;
+export type ClaimAnswer =
+  | Grant
+  | { readonly kind: 'wait'; readonly counts: Counts; readonly dueMs: number }
+  | Exclude<ClaimDecision, { kind: 'grant' | 'skip' | 'wait' }>;
 export type EndAnswer = 'ok' | 'already' | Refusal['code'];
 
 export class Harness {
@@ -60,7 +79,7 @@ export class Harness {
   now = 0;
   readonly #options: HarnessOptions;
   #store = new RecordStore();
-  #checkpoint: { readonly store: RecordStore; readonly length: number } | undefined;
+  #checkpoint: { readonly store: RecordStore; readonly length: number; readonly settings: QueueSettings } | undefined;
   #claimNext = 1;
 
   constructor(options: HarnessOptions) {
@@ -90,8 +109,18 @@ export class Harness {
     this.#journal({ type: 'seal' });
   }
 
+  declare(settings: QueueSettings): void {
+    this.#journal({ type: 'declare', settings });
+  }
+
   claim(command: ClaimCommand): ClaimAnswer {
-    const decision = this.#options.machine.decideClaim(this.queue, command);
+    const { machine } = this.#options;
+    const decision = machine.decideClaim(this.queue, command, this.now);
+    if (decision.kind === 'skip') {
+      this.#journal({ type: 'skip', partition: 1, task: command.task, fields: command.fields, ids: decision.ids });
+      return this.claim(command);
+    }
+    if (decision.kind === 'wait') return { ...decision, counts: machine.countClaim(this.queue, command, this.now) };
     if (decision.kind !== 'grant') return decision;
     const { task, fields, leaseMs, autoAck, requestId } = command;
     const { ids, attempts } = decision;
@@ -105,8 +134,23 @@ export class Harness {
     return this.#end(this.#options.machine.decideAck(this.queue, { claim, requestId: 'a' }));
   }
 
-  release(claim: number): EndAnswer {
-    return this.#end(this.#options.machine.decideRelease(this.queue, { claim, requestId: 'r' }));
+  release(claim: number, reason: 'released' | 'undelivered' = 'released'): EndAnswer {
+    return this.#end(this.#options.machine.decideRelease(this.queue, { claim, requestId: 'r', reason }));
+  }
+
+  /** How many rows were dead letters. */
+  requeue(task: string, ids: readonly number[]): number {
+    return this.#journal({ type: 'requeue', partition: 1, task, ids: Float64Array.from(ids) });
+  }
+
+  /** How many rows the task had taken. */
+  reset(task: string): number {
+    return this.#journal({ type: 'reset', partition: 1, requestId: '', task });
+  }
+
+  /** How many rows were unclaimed. */
+  skip(task: string, fields: readonly number[], ids: readonly number[]): number {
+    return this.#journal({ type: 'skip', partition: 1, task, fields, ids: Float64Array.from(ids) });
   }
 
   /** The length of the renewed lease, or why not. */
@@ -129,7 +173,8 @@ export class Harness {
     this.committed = this.journal.length;
     if (this.#options.checkpoints !== true) return;
     this.#store.saveAll(this.queue);
-    this.#checkpoint = { store: new RecordStore(this.#store.values), length: this.committed };
+    const { settings } = this.queue;
+    this.#checkpoint = { store: new RecordStore(this.#store.values), length: this.committed, settings };
   }
 
   /** Loses what was not committed, but for a part of it (0 to 1), and starts again. */
@@ -139,7 +184,8 @@ export class Harness {
     machine.drop(this.queue);
     this.#claimNext = 1 + this.journal.reduce((last, event) => (event.type === 'claim' ? event.claim : last), 0);
     this.#store = new RecordStore(this.#checkpoint?.store.values);
-    this.queue = this.#checkpoint === undefined ? this.#create() : this.#store.load(this.#queueOptions());
+    const saved = this.#checkpoint;
+    this.queue = saved === undefined ? this.#create() : this.#store.load(this.#queueOptions(saved.settings));
     for (const event of this.journal.slice(this.#checkpoint?.length ?? 0)) this.#apply(event, 0);
     machine.restartLeases(this.queue, this.now);
     this.commit();
@@ -170,9 +216,9 @@ export class Harness {
     return this.#options.machine.create(this.#queueOptions());
   }
 
-  #queueOptions(): QueueOptions {
+  #queueOptions(settings = this.#options.settings): QueueOptions {
     const { groupSize, bitmaps, limits } = this.#options;
-    return { partition: 1, groupSize, bitmaps, limits };
+    return { partition: 1, groupSize, bitmaps, settings, limits };
   }
 
   #end(decision: { kind: 'event'; event: AckEvent | ReleaseEvent } | { kind: 'already' } | Refusal): EndAnswer {
@@ -182,14 +228,16 @@ export class Harness {
     return 'ok';
   }
 
-  #journal(event: Journaled): void {
+  /** Says how many rows the event changed, if that is anybody's answer. */
+  #journal(event: Journaled): number {
     this.journal.push(event);
-    this.#apply(event, this.now);
+    const rows = this.#apply(event, this.now);
     if (this.#options.checkpoints === true) this.#store.save(this.queue, SAVED_PER_EVENT);
     this.#options.onEvent?.(event);
+    return rows;
   }
 
-  #apply(event: Journaled, now: number): void {
+  #apply(event: Journaled, now: number): number {
     const { machine } = this.#options;
     const { queue } = this;
     switch (event.type) {
@@ -197,23 +245,31 @@ export class Harness {
         if (event.ackClaim !== 0) {
           machine.applyAck(queue, { type: 'ack', partition: 1, claim: event.ackClaim, requestId: '' });
         }
-        machine.applyInsert(queue, event);
-        return;
+        return machine.applyInsert(queue, event);
       case 'delete':
-        machine.applyDelete(queue, event.ids);
-        return;
+        return machine.applyDelete(queue, event.ids);
+      case 'requeue':
+        return machine.applyRequeue(queue, event);
+      case 'reset':
+        return machine.applyReset(queue, event).rows;
+      case 'skip':
+        return machine.applySkip(queue, event);
       case 'claim':
         this.#claimNext = event.claim + 1;
         machine.applyClaim(queue, event, now);
-        return;
+        return 0;
       case 'ack':
         machine.applyAck(queue, event);
-        return;
+        return 0;
       case 'release':
         machine.applyRelease(queue, event);
-        return;
+        return 0;
+      case 'declare':
+        machine.applyDeclare(queue, event.settings);
+        return 0;
       case 'seal':
         machine.applySeal(queue);
+        return 0;
     }
   }
 }

@@ -7,7 +7,7 @@ import { loadCore } from '@transfer-queue/core/wasm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
-import { machine, type Machine } from '../../../server/queue/machine.ts';
+import { machine, type Machine, type ReleaseEvent } from '../../../server/queue/machine.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
 import { sequences, type Sequence } from './sequences.ts';
@@ -79,7 +79,8 @@ const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
     bug: {
       decideClaim: (queue, command) => {
         const decision = machine.decideClaim(queue, command);
-        const over = decision.kind === 'wait' && queue.sealed && decision.counts.ready + decision.counts.leased === 0;
+        const { ready, leased } = machine.countClaim(queue, command, 0);
+        const over = decision.kind === 'wait' && queue.sealed && ready + leased === 0;
         return over ? { kind: 'drained' } : decision;
       },
     },
@@ -105,8 +106,11 @@ const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
     breaks: 'I6',
     bug: {
       applyInsert: (queue, insert) => {
-        (queue.orphans as Map<number, unknown>).clear();
-        return machine.applyInsert(queue, insert);
+        const { orphans } = queue;
+        Object.assign(queue, { orphans: new Map() });
+        const rows = machine.applyInsert(queue, insert);
+        Object.assign(queue, { orphans });
+        return rows;
       },
     },
   },
@@ -121,6 +125,45 @@ const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
       },
     },
   },
+  'dead letters come back': {
+    breaks: 'D',
+    bug: {
+      applyRelease: (queue, event) => {
+        const { settings } = queue;
+        queue.settings = {};
+        machine.applyRelease(queue, event);
+        queue.settings = settings;
+      },
+    },
+  },
+  'dead letters are not queued anew': { breaks: 'D', bug: { applyRequeue: () => 0 } },
+  'a late ack leaves dead letters dead': {
+    breaks: 'D',
+    bug: {
+      applyAck: (queue, event) => {
+        const claim = queue.claims.get(event.claim)!;
+        const dead = claim.task.dead > 0 && queue.expired.has(claim);
+        if (dead) machine.applyRelease(queue, { ...event, type: 'release', reason: 'released' });
+        else machine.applyAck(queue, event);
+      },
+    },
+  },
+  'what was not delivered counts as an attempt': {
+    breaks: 'I2',
+    bug: { applyRelease: (queue, event) => machine.applyRelease(queue, { ...event, reason: reasonThatCounts(event) }) },
+  },
+  'skipped rows are granted': { breaks: 'D', bug: { applySkip: () => 0 } },
+  'a reset does nothing': { breaks: 'I4', bug: { applyReset: () => ({ rows: 0, claims: [] }) } },
+  'claims outlive a reset': {
+    breaks: 'I6',
+    bug: {
+      decideAck: (queue, command) => {
+        const decision = machine.decideAck(queue, command);
+        const isStale = decision.kind === 'refuse' && decision.code === 'claim_stale';
+        return isStale ? { kind: 'already' } : decision;
+      },
+    },
+  },
   'a second ack is an error': {
     breaks: 'I7',
     bug: {
@@ -131,6 +174,10 @@ const bugs: Record<string, { readonly breaks: string; readonly bug: Bug }> = {
     },
   },
 };
+
+function reasonThatCounts({ reason }: ReleaseEvent): ReleaseEvent['reason'] {
+  return reason === 'undelivered' ? 'released' : reason;
+}
 
 /** What was wrong with the sequence, or undefined. */
 function verdictOf(broken: Machine, sequence: Sequence): string | undefined {
@@ -143,10 +190,10 @@ function verdictOf(broken: Machine, sequence: Sequence): string | undefined {
 }
 
 describe('planted bugs are found', () => {
-  const tried = fc.sample(sequences, { seed, numRuns });
+  /** More than it takes to be sure that the rarest bug shows; the first sequence that shows it ends the search. */
+  const tried = fc.sample(sequences, { seed, numRuns: 4 * numRuns });
   test.each(Object.entries(bugs))('%s', (_, { breaks, bug }) => {
     const broken = { ...machine, ...bug };
-    const verdicts = tried.map((sequence) => verdictOf(broken, sequence));
-    expect(verdicts.filter((verdict) => verdict?.startsWith(breaks))).not.toEqual([]);
+    expect(tried.some((sequence) => verdictOf(broken, sequence)?.startsWith(breaks))).toBe(true);
   });
 });

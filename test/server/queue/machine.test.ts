@@ -7,12 +7,22 @@
  *   t/ab 2..4 [group] [auto]   task t claims at least 2 and at most 4 rows that have a and b, for 100 ms
  *       = 0 1@2          rows 0 and 1, row 1 for the second time
  *       = wait 1/2/3     ready, leased, incomplete
- *   ack 1, release 1, renew 1 60, at 100, seal, restart, stats t, row 0, newest ab
+ *       = wait 1/2/3/4   the same with dead letters behind
+ *   ack 1, release 1, undelivered 1, renew 1 60, at 100, seal, restart, row 0, newest ab
+ *   stats t = 1/2/3/4    ready, leased, consumed, incomplete
+ *   declare t2 u         tasks t, with 2 attempts at most, and u are declared
+ *   requeue t 0-3        says how many were dead letters
+ *   reset t              says how many rows it had taken
+ *   skip t/a 0-3         says how many were unclaimed
+ *   dead t 2             at most 2 dead letters with their attempts; "..." when there are more
+ *   done                 rows that all declared tasks consumed
  *
  * "at" sets the clock and answers the claims that expire; "restart" replays the journal.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import { describe, expect, test } from 'vitest';
+import type { DeclaredTask } from '../../../server/journal/events.ts';
+import { consumedIds } from '../../../server/queue/consumed.ts';
 import { machine } from '../../../server/queue/machine.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
 import { Harness } from './harness.ts';
@@ -100,6 +110,57 @@ const cases = {
     put 0 a; t/a 1 = 0; u/a 1 = 0; del 0; put 0 a; ack 1 = claim_stale; ack 2 = claim_stale; t/a 1 = 0; ack 3 = ok
     put 0 a; del 0; put 0 b; del 0; put 0 a; t/a 1 = 0; stats t = 0/1/0/0
   `,
+  'dead letters': `
+    declare t2; put 0-1 a; t/a 2 = 0 1; at 100 = 1; dead t = ; t/a 2 = 0@2 1@2; at 200 = 2; dead t = 0@2 1@2
+    declare t1; put 0-2 a; t/a 2 = 0 1; release 1 = ok; t/a 2 = wait 1/0/0/2; stats t = 1/0/0/0; row 0 = a t:dead
+    declare t1; put 0-2 a; u/a 2 = 0 1; release 1 = ok; dead u = ; u/a 2 = 0@2 1@2; dead t =
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; row 0 = a t:dead#1; ack 1 = ok; dead t = ; stats t = 0/0/2/0
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; release 1 = ok; ack 1 = claim_stale; dead t = 0@1 1@1
+    declare t2; put 0-1 a; t/a 1 = 0; release 1 = ok; t/a 2 = 0@2 1; at 100 = 2; t/a 1..2 = 1@2; ack 2 = claim_stale
+    declare t2; put 0-2 a; t/a 1 = 0; release 1 = ok; t/a 2 = 0@2 1; at 100 = 2; ack 2 = ok; stats t = 1/0/2/0
+    declare t1; put 0-1 a; t/a 2 = 0 1; undelivered 1 = ok; undelivered 1 = already; t/a 2 = 0 1; ack 2 = ok; dead t =
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; undelivered 1 = ok; dead t = 0@1 1@1
+    declare t3; put 0 a; t/a 1 = 0; release 1 = ok; declare t1; t/a 1 = 0@2; release 2 = ok; declare t9; dead t = 0@2
+    declare t1; put 0-4 a; t/a 5 = 0-4; release 1 = ok; dead t 2 = 0@1 1@1 ...; dead t 5 = 0@1 1@1 2@1 3@1 4@1
+    declare t1; put 0-1 a; t/a 1 = 0; release 1 = ok; del 0; dead t = ; stats t = 1/0/0/0; put 0 a; t/a 2 = 1 0
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; del 0; dead t = 1@1; ack 1 = ok; put 0 a; t/a 1 = 0; dead t =
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; del 0; put 0 a; ack 1 = claim_stale; dead t = 1@1; t/a 1 = 0
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; restart; dead t = 0@1 1@1; ack 1 = ok; restart; dead t =
+    n 2; declare t1; put 0-3 a; t/a 1 = 0; release 1 = ok; t/a 4 group = wait 2/0/1/1; t/a 2 group = 2 3; dead t = 0@1
+  `,
+  'dead letters that are queued anew': `
+    declare t2; put 0-1 a; t/a 1 = 0; release 1 = ok; t/a 1 = 0@2; release 2 = ok; requeue t 0-9 = 1; t/a 2 = 0 1
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; requeue t 0 = 1; requeue t 0 = 0; ack 1 = ok; t/a 1 = wait 0/0/0
+    declare t1; put 0-1 a; t/a 2 = 0 1; at 100 = 1; requeue t 0 = 1; t/a 1 = 0; ack 1 = claim_stale; dead t = 1@1
+    declare t1; put 0 a; t/a 1 = 0; release 1 = ok; requeue t 0 = 1; t/a 1 = 0; release 2 = ok; dead t = 0@1
+    declare t1; put 0 a; t/a 1 = 0; release 1 = ok; requeue u 0 = 0; del 0; requeue t 0 = 0
+    declare t1; put 0-1 a; seal; t/a 2 = 0 1; release 1 = ok; t/a 1 = drained; requeue t 0 = 1; t/a 2 = 0
+  `,
+  'a task that begins anew': `
+    put 0-2 a; t/a 2 = 0 1; reset t = 2; ack 1 = claim_stale; renew 1 9 = claim_stale; t/a 3 = 0 1 2; stats t = 0/3/0/0
+    put 0-2 a; t/a 2 = 0 1; ack 1 = ok; reset t = 2; ack 1 = already; t/a 3 = 0 1 2; ack 2 = ok; stats t = 0/0/3/0
+    put 0-2 a; t/a 2 = 0 1; at 100 = 1; t/a 1 = 0@2; reset t = 1; ack 2 = claim_stale; at 500 = ; t/a 3 = 0 1 2
+    put 0-2 a; t/a 2 = 0 1; at 100 = 1; reset t = 0; ack 1 = claim_stale; t/a 3 = 0 1 2
+    put 0-1 a; t/a 2 = 0 1; u/a 2 = 0 1; reset t = 2; ack 2 = ok; stats u = 0/0/2/0; reset v = 0; stats v = none
+    declare t1; put 0-2 a; t/a 2 = 0 1; release 1 = ok; skip t/a 2 = 1; reset t = 3; dead t = ; t/a 3 = 0 1 2
+    put 0-1 a; seal; t/a 2 = 0 1; ack 1 = ok; t/a 1 = drained; reset t = 2; t/a 1 = 0
+    put 0-1 a; t/a 2 = 0 1; del 0; reset t = 1; put 0 a; ack 1 = claim_stale; restart; t/a 2 = 1 0
+  `,
+  'rows that a task passes': `
+    put 0-3 a; skip t/a 1,2,9 = 2; t/a 1..4 = 0 3; stats t = 0/2/2/0; row 1 = a t:consumed; skip t/a 0-3 = 0
+    put 0-1 a; t/a 2 = 0 1; at 100 = 1; skip t/a 0 = 1; ack 1 = claim_stale; t/a 1..2 = 1@2
+    put 0-1 a; seal; skip t/a 0,1 = 2; t/a 1 = drained; del 0,1; stats t = 0/0/0/0
+    declare t1; put 0-1 a; t/a 1 = 0; release 1 = ok; skip t/a 0,1 = 1; dead t = 0@1; t/a 1 = wait 0/0/0/1
+    n 2; put 0-3 a; skip t/a 0 = 1; t/a 2 group = 2 3; restart; t/a 1 = 1
+  `,
+  'rows that all declared tasks consumed': `
+    put 0-2 a; t/a 2 = 0 1; ack 1 = ok; done =
+    declare t u; put 0-2 a; t/a 2 = 0 1; ack 1 = ok; done = ; u/a 3 = 0-2; done = ; ack 2 = ok; done = 0 1
+    declare t; put 0-3 a; t/a 1 = 0; t/a 2 = 1 2; ack 2 = ok; done = 1 2; restart; done = 1 2; ack 1 = ok; done = 0 1 2
+    declare t1; put 0-2 a; t/a 2 = 0 1; at 100 = 1; done = ; skip t/a 2 = 1; done = 2; ack 1 = ok; done = 0 1 2
+    declare t; put 0-2 a; t/a 3 = 0-2; ack 1 = ok; declare t u; done = ; reset t = 3; skip u/a 0-2 = 3; done =
+    declare t; stats t = 0/0/0/0; put 0 a; u/a 1 = 0; stats t = 1/0/0/0; stats u = 0/1/0/0
+  `,
   'what people see': `
     put 0-5 a; put 1 b; newest a = 5; newest ab = 1; newest c = none; del 5; newest a = 4
     put 0-1 ab; t/a 1 = 0; row 0 = ab t:leased#1; row 1 = ab t:unclaimed; row 2 = none
@@ -153,6 +214,23 @@ function perform(harness: Harness, command: string): string {
       return harness.ack(Number(rest[0]));
     case 'release':
       return harness.release(Number(rest[0]));
+    case 'undelivered':
+      return harness.release(Number(rest[0]), 'undelivered');
+    case 'declare':
+      harness.declare({ tasks: rest.map(taskOf) });
+      return '';
+    case 'requeue':
+      return String(harness.requeue(rest[0], idsOf(rest[1])));
+    case 'reset':
+      return String(harness.reset(rest[0]));
+    case 'skip': {
+      const [task, fields] = rest[0].split('/');
+      return String(harness.skip(task, fieldsOf(fields), idsOf(rest[1])));
+    }
+    case 'dead':
+      return deadText(harness, rest[0], Number(rest[1] ?? 100));
+    case 'done':
+      return harness.queue.slots.pages.map((page) => consumedIds(harness.queue, page, 100).join(' ')).join(' ');
     case 'renew':
       return String(harness.renew(Number(rest[0]), Number(rest[1])));
     case 'at':
@@ -189,9 +267,24 @@ function claim(harness: Harness, who: string, [range, ...flags]: string[]): stri
   });
   if (answer.kind === 'refuse') return answer.code;
   if (answer.kind === 'drained') return 'drained';
-  if (answer.kind === 'wait') return `wait ${answer.counts.ready}/${answer.counts.leased}/${answer.counts.incomplete}`;
+  if (answer.kind === 'wait') {
+    const { ready, leased, incomplete, dead } = answer.counts;
+    return `wait ${[ready, leased, incomplete, ...(dead === undefined ? [] : [dead])].join('/')}`;
+  }
   const { ids, attempts } = answer.event;
   return Array.from(ids, (id, i) => (attempts[i] === 1 ? `${id}` : `${id}@${attempts[i]}`)).join(' ');
+}
+
+/** "t2": task t with 2 attempts. */
+function taskOf(text: string): DeclaredTask {
+  return text.length === 1 ? { name: text } : { name: text[0], maxAttempts: Number(text.slice(1)) };
+}
+
+function deadText({ queue }: Harness, name: string, max: number): string {
+  const task = queue.tasks.get(name);
+  if (task === undefined) return '';
+  const { ids, attempts, next } = machine.deadLetters(queue, task, 0, max);
+  return [...ids.map((id, i) => `${id}@${attempts[i]}`), ...(next === null ? [] : ['...'])].join(' ');
 }
 
 function statsText({ queue }: Harness, name: string): string {

@@ -3,11 +3,11 @@
  *
  * It is written from the rules in server/queue/state.ts and decide.ts, and shares no code with them.
  */
-import type { ClaimCommand, Counts } from '../../../server/queue/machine.ts';
+import type { ClaimCommand, Counts, QueueSettings } from '../../../server/queue/machine.ts';
 import type { EndAnswer, Journaled } from './harness.ts';
 
 interface Cell {
-  state: 'unclaimed' | 'leased' | 'consumed';
+  state: 'unclaimed' | 'leased' | 'consumed' | 'dead';
   holder: number;
   returns: number;
 }
@@ -39,11 +39,14 @@ export class Model {
   readonly groupSize: number;
   readonly claims = new Map<number, Claim>();
   sealed = false;
+  settings: QueueSettings;
+  readonly skipped = new Map<string, number>();
   /** In the order of their arrival. */
   #groups: { group: number; rows: (Row | undefined)[] }[] = [];
 
-  constructor(groupSize: number) {
+  constructor(groupSize: number, settings: QueueSettings) {
     this.groupSize = groupSize;
+    this.settings = settings;
   }
 
   row(id: number): Row | undefined {
@@ -72,14 +75,22 @@ export class Model {
 
     const states = this.rows().map((row) => this.cell(row, task).state);
     const leased = states.filter((state) => state === 'leased').length;
-    const unconsumed = states.filter((state) => state !== 'consumed').length;
+    const unconsumed = states.filter((state) => state !== 'consumed' && state !== 'dead').length;
     const last = this.sealed && ready.length > 0 && ready.length === unconsumed;
     if (ready.length < Math.max(1, Math.floor(rowsMin / unit)) * unit && !last) {
       if (this.sealed && unconsumed === 0) return { kind: 'drained' };
-      return { kind: 'wait', counts: { ready: ready.length, leased, incomplete: unconsumed - leased - ready.length } };
+      const dead = states.filter((state) => state === 'dead').length;
+      const counts = { ready: ready.length, leased, incomplete: unconsumed - leased - ready.length };
+      return { kind: 'wait', counts: dead === 0 ? counts : { ...counts, dead } };
     }
     const rows = ready.slice(0, Math.floor(rowsMax / unit) * unit);
     return { kind: 'grant', rows: rows.map((row) => ({ id: row.id, attempt: this.cell(row, task).returns + 1 })) };
+  }
+
+  /** The rows of the task in this state, of all or of some. */
+  idsIn(state: Cell['state'], task: string, ids?: readonly number[]): number[] {
+    const rows = this.rows().filter((row) => this.cell(row, task).state === state);
+    return rows.map((row) => row.id).filter((id) => ids === undefined || ids.includes(id));
   }
 
   expectPut(ids: readonly number[], ackClaim: number): EndAnswer {
@@ -124,15 +135,27 @@ export class Model {
       if (event.ackClaim !== 0) this.#ack(event.ackClaim);
       for (const id of event.ids) this.#insert(id, event.fields);
     }
-    if (event.type === 'release') {
-      const claim = this.claims.get(event.claim)!;
-      if (claim.state === 'leased') {
-        for (const { cell } of this.#held(event.claim))
-          Object.assign(cell, { state: 'unclaimed', returns: cell.returns + 1 });
+    if (event.type === 'release') this.#release(event.claim, event.reason);
+    if (event.type === 'declare') this.settings = event.settings;
+    if (event.type === 'requeue') {
+      for (const id of this.idsIn('dead', event.task, [...event.ids])) {
+        Object.assign(this.cell(this.row(id)!, event.task), { state: 'unclaimed', returns: 0 });
       }
-      claim.state = event.reason;
-      if (event.reason === 'released') this.#end(event.claim, 'released');
-      else if (claim.broken) this.#end(event.claim, 'stale');
+    }
+    if (event.type === 'skip') {
+      for (const id of this.idsIn('unclaimed', event.task, [...event.ids])) {
+        const cell = this.cell(this.row(id)!, event.task);
+        if (cell.holder !== 0) this.#end(cell.holder, 'stale');
+        cell.state = 'consumed';
+        this.skipped.set(event.task, (this.skipped.get(event.task) ?? 0) + 1);
+      }
+    }
+    if (event.type === 'reset') {
+      for (const [number, claim] of this.claims) {
+        if (claim.task === event.task && ['leased', 'expired'].includes(claim.state)) this.#end(number, 'stale');
+      }
+      for (const row of this.rows()) row.tasks.delete(event.task);
+      this.skipped.delete(event.task);
     }
     if (event.type === 'claim') {
       const { task, leaseMs, claim } = event;
@@ -146,6 +169,20 @@ export class Model {
       }
       if (event.autoAck) this.#ack(claim);
     }
+  }
+
+  #release(number: number, reason: 'released' | 'expired' | 'undelivered'): void {
+    const claim = this.claims.get(number)!;
+    const attemptsMax = this.settings.tasks?.find((task) => task.name === claim.task)?.maxAttempts ?? Infinity;
+    if (claim.state === 'leased') {
+      for (const { cell } of this.#held(number)) {
+        if (reason !== 'undelivered') cell.returns += 1;
+        cell.state = reason !== 'undelivered' && cell.returns >= attemptsMax ? 'dead' : 'unclaimed';
+      }
+    }
+    if (reason !== 'expired') this.#end(number, 'released');
+    else if (claim.broken) this.#end(number, 'stale');
+    else claim.state = 'expired';
   }
 
   #insert(id: number, fields: readonly number[]): void {

@@ -79,11 +79,9 @@ const marksVectors: readonly (readonly [readonly (readonly [number, number])[], 
 ];
 
 test.each(marksVectors)('marks %j are %s', (marks, hex) => {
-  // Slots before and behind belong to other units.
-  const padded = [[9, 9], ...marks, [9, 9]];
-  const holders = padded.map(([holder]) => holder);
-  const returns = padded.map(([, count]) => count);
-  expect(written(() => writeMarks(out, { holders, returns }, 1, 1 + marks.length))).toBe(hex);
+  const holders = Float64Array.from(marks, ([holder]) => holder);
+  const returns = Uint16Array.from(marks, ([, count]) => count);
+  expect(written(() => writeMarks(out, { holders, returns }))).toBe(hex);
   const found = marks.map(() => [0, 0]);
   for (const run of readMarks(hexBytes(hex), 1, 1 + marks.length)) {
     for (let at = run.from; at < run.to; at += 1) found[at - 1] = [run.holder, run.returns];
@@ -127,7 +125,7 @@ describe('bytes that no writer makes', () => {
     '00000a00 marks of no slots': (value) => readMarks(value, 0, 8),
     '00090a00 marks of too many slots': (value) => readMarks(value, 0, 8),
     '00010000 marks of nothing': (value) => readMarks(value, 0, 8),
-    '00010300 held by a claim below zero': (value) => readMarks(value, 0, 8),
+    '00010500 held by less than nobody': (value) => readMarks(value, 0, 8),
     '00010a00000 half of something': (value) => readMarks(value, 0, 8),
     '00010a0000010000 one run in two': (value) => readMarks(value, 0, 8),
   };

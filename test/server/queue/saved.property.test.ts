@@ -49,11 +49,12 @@ class Pair {
   readonly #bitmaps: Bitmaps;
   #saved: Harness;
 
-  constructor(broken: Machine, bitmaps: Bitmaps, groupSize: number) {
+  constructor(broken: Machine, bitmaps: Bitmaps, { groupSize, tasks }: Sequence) {
     this.#groupSize = groupSize;
     this.#bitmaps = bitmaps;
-    this.#untouched = new Harness({ machine, groupSize, bitmaps, limits });
-    this.#saved = new Harness({ machine: broken, groupSize, bitmaps, limits });
+    const settings = { tasks };
+    this.#untouched = new Harness({ machine, groupSize, bitmaps, settings, limits });
+    this.#saved = new Harness({ machine: broken, groupSize, bitmaps, settings, limits });
   }
 
   perform(step: Step): void {
@@ -66,7 +67,9 @@ class Pair {
     for (const unitsMax of rounds) this.#store.save(this.#saved.queue, unitsMax);
     if (then === 'go on') return;
     this.#store.saveAll(this.#saved.queue);
-    const loaded = this.#store.load({ partition: 1, groupSize: this.#groupSize, bitmaps: this.#bitmaps, limits });
+    const { settings } = this.#saved.queue;
+    const options = { partition: 1, groupSize: this.#groupSize, bitmaps: this.#bitmaps, settings, limits };
+    const loaded = this.#store.load(options);
     expect(dump(loaded)).toEqual(dump(this.#untouched.queue));
     expect(machine.dirtyCount(loaded)).toBe(0);
     const unneeded = then === 'restart' ? this.#saved.queue : loaded;
@@ -84,7 +87,7 @@ class Pair {
 }
 
 function run(broken: Machine, bitmaps: Bitmaps, sequence: Sequence, list: readonly Save[]): void {
-  const pair = new Pair(broken, bitmaps, sequence.groupSize);
+  const pair = new Pair(broken, bitmaps, sequence);
   const seal: Step[] = sequence.sealed ? [{ kind: 'seal' }] : [];
   [...sequence.steps, ...seal, ...sequence.stepsAfter].forEach((step, i) => {
     pair.save(list[i % list.length]);
@@ -126,6 +129,17 @@ describe('marks that are forgotten are missed', () => {
     'applyRelease claim',
     'applyRelease taken',
     'applyRelease marks',
+    'applyDeclare task',
+    'applyRequeue taken',
+    'applyRequeue marks',
+    'applyReset task',
+    'applyReset claim',
+    'applyReset taken',
+    'applyReset marks',
+    'applySkip task',
+    'applySkip claim',
+    'applySkip taken',
+    'applySkip marks',
     'applySeal header',
   ];
   const tried = fc.sample(sequences, { seed, numRuns });

@@ -1,5 +1,6 @@
 /** Random command sequences against a queue of 12 rows, 3 fields and 2 tasks. */
 import fc from 'fast-check';
+import type { DeclaredTask } from '../../../server/journal/events.ts';
 import type { ClaimCommand } from '../../../server/queue/machine.ts';
 
 export const tasks = ['t', 'u'];
@@ -13,7 +14,11 @@ export type Step =
   | { readonly kind: 'putWithAck'; readonly ids: number[]; readonly fields: number[]; readonly claim: number }
   | { readonly kind: 'remove'; readonly ids: number[] }
   | { readonly kind: 'claim'; readonly command: ClaimCommand }
-  | { readonly kind: 'ack' | 'release'; readonly claim: number }
+  | { readonly kind: 'ack' | 'release' | 'undelivered'; readonly claim: number }
+  | { readonly kind: 'declare'; readonly tasks: readonly DeclaredTask[] }
+  | { readonly kind: 'requeue'; readonly task: string; readonly ids: number[] }
+  | { readonly kind: 'reset'; readonly task: string }
+  | { readonly kind: 'skip'; readonly task: string; readonly fields: number[]; readonly ids: number[] }
   | { readonly kind: 'renew'; readonly claim: number; readonly leaseMs: number }
   | { readonly kind: 'advance'; readonly ms: number }
   | { readonly kind: 'commit' | 'seal' }
@@ -39,6 +44,12 @@ const command: fc.Arbitrary<ClaimCommand> = fc
   })
   .map((fields) => ({ ...fields, rowsMin: Math.min(fields.rowsMin, fields.rowsMax) }));
 
+const task = fc.constantFrom(...tasks);
+/** What is declared of the tasks: nothing, one of them, or both, with few attempts. */
+const declared: fc.Arbitrary<DeclaredTask[]> = fc
+  .tuple(...tasks.map((name) => fc.option(fc.record({ name: fc.constant(name), maxAttempts: fc.nat(3) }))))
+  .map((chosen) => chosen.filter((each) => each !== null).map(({ name, maxAttempts }) => declare(name, maxAttempts)));
+
 /** Each kind as often as its name stands here. */
 const steps: readonly fc.Arbitrary<Step>[] = [
   ...times(3, fc.record({ kind: fc.constant('put' as const), ids, fields })),
@@ -47,26 +58,41 @@ const steps: readonly fc.Arbitrary<Step>[] = [
   ...times(1, fc.record({ kind: fc.constant('remove' as const), ids })),
   ...times(6, fc.record({ kind: fc.constant('claim' as const), command })),
   ...times(3, fc.record({ kind: fc.constant('ack' as const), claim })),
-  ...times(1, fc.record({ kind: fc.constant('release' as const), claim })),
-  ...times(1, fc.record({ kind: fc.constant('renew' as const), claim, leaseMs: fc.nat(2 * LEASE_MS_MAX) })),
+  ...times(1, fc.record({ kind: fc.constantFrom('release' as const, 'undelivered' as const), claim })),
+  ...times(1, fc.record({ kind: fc.constant('requeue' as const), task, ids })),
+  ...times(2, fc.record({ kind: fc.constant('renew' as const), claim, leaseMs: fc.nat(2 * LEASE_MS_MAX) })),
   ...times(3, fc.record({ kind: fc.constant('advance' as const), ms: fc.nat(LEASE_MS_MAX) })),
   ...times(4, fc.constant({ kind: 'commit' as const })),
   ...times(1, fc.record({ kind: fc.constant('crash' as const), partKept: fc.constantFrom(0, 0.5, 1) })),
 ];
+/** These change much, so that they come seldom. */
+const rare: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constant('reset' as const), task }),
+  fc.record({ kind: fc.constant('skip' as const), task, fields, ids }),
+  fc.record({ kind: fc.constant('declare' as const), tasks: declared }),
+);
+const step = fc.oneof(...steps.map((arbitrary) => ({ arbitrary, weight: 4 })), { arbitrary: rare, weight: 3 });
 
 /** A seal ends the arrival of rows, so it comes late or not at all. */
 export const sequences = fc.record({
   groupSize: fc.constantFrom(1, 2, 3),
-  steps: fc.array(fc.oneof(...steps), { minLength: 1, maxLength: 170, size: 'max' }),
+  tasks: declared,
+  steps: fc.array(step, { minLength: 1, maxLength: 170, size: 'max' }),
   sealed: fc.boolean(),
-  stepsAfter: fc.array(fc.oneof(...steps), { maxLength: 29, size: 'max' }),
+  stepsAfter: fc.array(step, { maxLength: 29, size: 'max' }),
 });
 
 export interface Sequence {
   readonly groupSize: number;
+  /** What is declared at the beginning. */
+  readonly tasks: readonly DeclaredTask[];
   readonly steps: readonly Step[];
   readonly sealed: boolean;
   readonly stepsAfter: readonly Step[];
+}
+
+function declare(name: string, maxAttempts: number): DeclaredTask {
+  return maxAttempts === 0 ? { name } : { name, maxAttempts };
 }
 
 function times<T>(count: number, value: T): T[] {

@@ -25,6 +25,16 @@ export function perform(harness: Harness, step: Step, groupSize: number): unknow
     case 'ack':
     case 'release':
       return harness[step.kind](recent(step.claim));
+    case 'undelivered':
+      return harness.release(recent(step.claim), 'undelivered');
+    case 'requeue':
+      return harness.requeue(step.task, step.ids);
+    case 'reset':
+      return harness.reset(step.task);
+    case 'skip':
+      return harness.skip(step.task, step.fields, step.ids);
+    case 'declare':
+      return harness.declare({ tasks: step.tasks });
     case 'renew':
       return harness.renew(recent(step.claim), step.leaseMs);
     case 'advance':

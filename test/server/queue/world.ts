@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
-import type { ClaimCommand, Machine, PartitionQueue } from '../../../server/queue/machine.ts';
+import type { ClaimCommand, Machine, PartitionQueue, QueueSettings } from '../../../server/queue/machine.ts';
 import { Harness, type ClaimAnswer, type HarnessOptions } from './harness.ts';
 import { History, Violation, type Told } from './history.ts';
 import { Model, type Expected } from './model.ts';
@@ -19,7 +19,8 @@ export function runSequence(
   sequence: Sequence,
   { checkpoints = false }: { checkpoints?: boolean } = {},
 ): void {
-  const world = new World({ machine, groupSize: sequence.groupSize, bitmaps, checkpoints });
+  const settings = { tasks: sequence.tasks };
+  const world = new World({ machine, groupSize: sequence.groupSize, bitmaps, settings, checkpoints });
   for (const step of sequence.steps) world.perform(step);
   if (sequence.sealed) world.perform({ kind: 'seal' });
   for (const step of sequence.stepsAfter) world.perform(step);
@@ -31,6 +32,7 @@ export function runSequence(
 class World {
   readonly #machine: Machine;
   readonly #groupSize: number;
+  readonly #settings: QueueSettings;
   readonly #harness: Harness;
   readonly #history = new History();
   /** Numbers of the claims granted, without those that a crash cut off. */
@@ -45,8 +47,10 @@ class World {
   constructor(options: HarnessOptions) {
     this.#machine = options.machine;
     this.#groupSize = options.groupSize;
+    this.#settings = options.settings ?? {};
     this.#harness = new Harness(options);
-    this.#model = new Model(options.groupSize);
+    this.#model = new Model(options.groupSize, this.#settings);
+    this.#history.tell({ kind: 'declare', settings: this.#settings });
   }
 
   perform(step: Step): void {
@@ -71,7 +75,19 @@ class World {
         return;
       case 'ack':
       case 'release':
+      case 'undelivered':
         return this.#end(step.kind, this.#recent(step.claim));
+      case 'requeue':
+        return this.#requeue(step.task, step.ids);
+      case 'reset':
+        return this.#reset(step.task);
+      case 'skip':
+        return this.#skip(step);
+      case 'declare': {
+        const settings = { tasks: step.tasks };
+        this.#harness.declare(settings);
+        return this.#tell({ kind: 'declare', settings });
+      }
       case 'renew':
         return this.#renew(this.#recent(step.claim), step.leaseMs);
       case 'advance':
@@ -94,11 +110,12 @@ class World {
     this.#machine.drop(copy);
   }
 
-  /** All faults end: every lease runs out, and every task asks for whatever it can get (I4). */
+  /** All faults end: every lease runs out, and every task asks for whatever it can get (I4), dead letters included. */
   heal(): void {
     this.perform({ kind: 'commit' });
     this.#advance(LEASE_MS_MAX);
     for (const task of tasks) {
+      this.#requeue(task, everyId);
       for (let field = 0; field < FIELDS; field += 1) {
         const wanted = { task, fields: [field], rowsMax: 5, rowsMin: 1, sampler: 'fifo' } as const;
         while (this.#claim({ ...wanted, leaseMs: 10, autoAck: false, requestId: '' })) {
@@ -137,9 +154,30 @@ class World {
     return true;
   }
 
-  #end(kind: 'ack' | 'release', claim: number): void {
+  #requeue(task: string, ids: readonly number[]): void {
+    const expected = this.#model.idsIn('dead', task, ids).length;
+    const rows = this.#harness.requeue(task, ids);
+    this.#compare(`requeue by ${task}`, rows, expected);
+    this.#tell({ kind: 'requeue', task, ids, rows });
+  }
+
+  #reset(task: string): void {
+    const expected = this.#model.rows().length - this.#model.idsIn('unclaimed', task).length;
+    this.#compare(`reset of ${task}`, this.#harness.reset(task), expected);
+    this.#tell({ kind: 'reset', task });
+  }
+
+  #skip({ task, fields, ids }: Extract<Step, { kind: 'skip' }>): void {
+    const expected = this.#model.idsIn('unclaimed', task, ids).length;
+    const rows = this.#harness.skip(task, fields, ids);
+    this.#compare(`skip by ${task}`, rows, expected);
+    this.#tell({ kind: 'skip', task, ids, rows });
+  }
+
+  #end(kind: 'ack' | 'release' | 'undelivered', claim: number): void {
     const expected = kind === 'ack' ? this.#model.expectAck(claim) : this.#model.expectRelease(claim);
-    const answer = this.#harness[kind](claim);
+    const answer =
+      kind === 'ack' ? this.#harness.ack(claim) : this.#harness.release(claim, kind === 'release' ? 'released' : kind);
     this.#compare(`${kind} ${claim}`, answer, expected);
     this.#tell({ kind, claim, answer });
   }
@@ -156,8 +194,11 @@ class World {
 
   #advance(ms: number): void {
     const expected = this.#model.expectExpired(this.#harness.now + ms);
-    this.#compare('expiry', this.#harness.advance(ms), expected);
-    this.#tell();
+    const claims = this.#harness.advance(ms);
+    this.#compare('expiry', claims, expected);
+    // Each expiry is an event by itself: a crash may keep some of them.
+    const first = this.#harness.journal.length - claims.length + 1;
+    claims.forEach((claim, i) => this.#tell({ kind: 'expired', claim }, first + i));
   }
 
   #crash(partKept: number): void {
@@ -167,20 +208,30 @@ class World {
     this.#deliver();
     this.#claims = journal.flatMap((event) => (event.type === 'claim' ? event.claim : []));
     if (this.#difference !== undefined) return;
-    this.#model = new Model(this.#groupSize);
+    this.#model = new Model(this.#groupSize, this.#settings);
     for (const event of journal) this.#model.apply(event, 0);
     this.#model.restart(now);
     this.#modelled = journal.length;
   }
 
   /** The model sees what was journaled; the answer is told when that is committed. */
-  #tell(told?: Told): void {
+  #tell(told?: Told, length = this.#harness.journal.length): void {
     const { journal, now } = this.#harness;
     if (this.#difference === undefined) {
       for (const event of journal.slice(this.#modelled)) this.#model.apply(event, now);
       this.#modelled = journal.length;
+      this.#compareTasks();
     }
-    if (told !== undefined) this.#untold.push({ length: journal.length, told });
+    if (told !== undefined) this.#untold.push({ length, told });
+  }
+
+  /** Where the rows stand with each task. */
+  #compareTasks(): void {
+    for (const { task, leased, consumed, dead, skipped } of this.#machine.stats(this.#harness.queue).tasks) {
+      const count = (state: 'leased' | 'consumed' | 'dead'): number => this.#model.idsIn(state, task).length;
+      const expected = [count('leased'), count('consumed'), count('dead'), this.#model.skipped.get(task) ?? 0];
+      this.#compare(`the counts of ${task}`, [leased, consumed, dead, skipped], expected);
+    }
   }
 
   #deliver(): void {
@@ -199,9 +250,12 @@ class World {
   }
 }
 
+const everyId = Array.from({ length: ROWS }, (_row, id) => id);
+
 function shapeOf(answer: ClaimAnswer): Expected {
   if (answer.kind === 'refuse') return { kind: 'refuse' };
-  if (answer.kind !== 'grant') return answer;
+  if (answer.kind === 'wait') return { kind: 'wait', counts: answer.counts };
+  if (answer.kind === 'drained') return answer;
   const { ids, attempts } = answer.event;
   return { kind: 'grant', rows: Array.from(ids, (id, i) => ({ id, attempt: attempts[i] })) };
 }
@@ -212,7 +266,8 @@ function picture(machine: Machine, queue: PartitionQueue): unknown {
   return {
     ...others,
     tasks: seen.map((task) => ({ ...task, oldest: task.oldest?.claim })),
-    rows: Array.from({ length: ROWS }, (_row, id) => machine.rowStatus(queue, id)),
+    rows: everyId.map((id) => machine.rowStatus(queue, id)),
+    dead: Array.from(queue.tasks.values(), (task) => machine.deadLetters(queue, task, 0, ROWS)),
     claims: [...queue.claims.keys()],
     ended: Array.from(queue.ended, ([claim, { how, task }]) => [claim, how, task.name]),
     expired: Array.from(queue.expired, (claim) => claim.claim),

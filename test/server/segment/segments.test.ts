@@ -122,6 +122,48 @@ describe('memory', () => {
     expect(segment.run!.count).toBe(FRAMES - 1);
   });
 
+  test('rooms that are parked give way too, but keep their files until they are committed or cancelled', async () => {
+    const rooms: Reservation[] = [];
+    for (let mark = 1; mark <= 3; mark++) {
+      const room = await reserve(SMALL);
+      room.bytes.fill(mark);
+      await segments.write(room, 0, SMALL);
+      rooms.push(room);
+      segments.park(room);
+      segments.park(room);
+    }
+    const [first, second, third] = rooms;
+    const { segment } = first;
+    const active = await reserve(SMALL);
+    expect(active.segment).toBe(segment);
+    expect(segment.run!.onEvict).toBeNull();
+    segments.cancel(active);
+    const large = await reserve(FRAMES * FRAME);
+    expect(segment).toMatchObject({ sealed: true, run: null, filling: 3, parked: 3 });
+    segments.cancel(second);
+    await segments.reclaim(Infinity);
+    expect(segments.get(segment.id)).toBe(segment);
+    const extent = commit(segments, first);
+    segments.commit(third, SMALL - 64);
+    registered(segments, segment, third.offset, SMALL - 64);
+    segments.cancel(large);
+    expect(segment).toMatchObject({ filling: 0, parked: 0, live: 2 });
+    expect([await markAt(segment, extent.place.offset), await markAt(segment, third.offset)]).toEqual([1, 3]);
+    await segments.reclaim(Infinity);
+    expect(segments.get(segment.id)).toBe(segment);
+  });
+
+  test('a room of level memory that is parked keeps its memory', async () => {
+    const room = await reserve(SMALL, 'memory');
+    segments.park(room);
+    const refused = reserve(FRAMES * FRAME).catch((error: unknown) => error);
+    await env.clock.advance(1_000);
+    expect(await refused).toMatchObject({ code: 'memory_full' });
+    segments.cancel(room);
+    segments.cancel(await reserve(FRAMES * FRAME));
+    expect(arena.heldSize).toBe(0);
+  });
+
   test('more lanes than there are frames do not block each other', async () => {
     for (let round = 0; round < 3; round++) {
       for (let partition = 1; partition <= 20; partition++) {

@@ -1,0 +1,267 @@
+/**
+ * Loads of saved partitions, all or nothing.
+ *
+ *   open -> stage: a hidden partition for each -> puts of its rows -> commit: restore each queue, adopt all -> done
+ *     `---- close, end of the lease, or the next start: the hidden partitions are dropped
+ *
+ *   commit   puts so far made durable | restore events, in parts | each state compared with the rows that were put,
+ *            in the turn of its last part | one adopt event: names given, partitions of these names dropped
+ *
+ * Invariants: before the adopt event nobody sees anything of a load, afterwards all of it is there, durably; a commit
+ * that is asked for again is answered as it was, until the lease ends.
+ */
+import { limits, type AckLevel } from '@transfer-queue/core/protocol';
+import { loadCore, type Core } from '@transfer-queue/core/wasm';
+import type { Env, Timer } from '../env/env.ts';
+import { StoreError } from '../errors.ts';
+import { FormatError } from '../journal/bytes.ts';
+import type { AdoptEvent, JournalEvent, PartitionSettings } from '../journal/events.ts';
+import type { Journal } from '../journal/journal.ts';
+import { machine, type PartitionQueue } from '../queue/machine.ts';
+import { hasRoom } from '../queue/room.ts';
+import { createBitmaps } from '../queue/wasm_bitmaps.ts';
+import type { Partition } from '../store/partition.ts';
+import { decodeState, type SavedState } from './saved_state.ts';
+import { stagingName } from './staging.ts';
+import type { NodeState } from './state.ts';
+
+/** Bytes of a state in one event. */
+const PART_SIZE = 1 << 20;
+
+/** What is needed of a node. */
+interface LoadingNode {
+  readonly parts: {
+    readonly env: Env;
+    readonly core: Core;
+    readonly state: NodeState;
+    readonly journal: Journal;
+    readonly epoch: number;
+  };
+  readonly checkpoints: { admit(): Promise<void> };
+  checkRoom(): void;
+  journalRoom(level: AckLevel): Promise<void> | null;
+  makeDurable(): Promise<void>;
+  commit(
+    event: JournalEvent,
+    level: AckLevel,
+  ): { readonly lsn: number; readonly rows: number; readonly commit: Promise<unknown> };
+}
+
+export interface Loaded {
+  readonly lsn: number;
+  readonly rows: number;
+}
+
+interface Staged {
+  readonly partition: Partition;
+  readonly bytes: Buffer;
+}
+
+interface Load {
+  timer: Timer;
+  /** By the names that they are for. */
+  readonly staged: Map<string, Staged>;
+  /** What was asked for: the checksum of the state, and the name of the hidden partition. */
+  readonly asked: Map<string, { readonly checksum: string; readonly staging: Promise<string> }>;
+  outcome: Promise<Loaded> | null;
+}
+
+export class Loads {
+  readonly #node: LoadingNode;
+  readonly #loads = new Map<string, Load>();
+  #count = 0;
+
+  constructor(node: LoadingNode) {
+    this.#node = node;
+  }
+
+  open(leaseMs: number): { load: string; lease_ms: number } {
+    if (this.#loads.size >= limits.loadsMax) throw new StoreError('too_many_loads', { open: this.#loads.size });
+    const load = `${this.#node.parts.epoch}-${++this.#count}`;
+    const timer = this.#expiry(load, leaseMs);
+    this.#loads.set(load, { timer, staged: new Map(), asked: new Map(), outcome: null });
+    return { load, lease_ms: leaseMs };
+  }
+
+  renew(load: string, leaseMs: number): { lease_ms: number } {
+    const found = this.#load(load);
+    found.timer.cancel();
+    found.timer = this.#expiry(load, leaseMs);
+    return { lease_ms: leaseMs };
+  }
+
+  /** Takes the state of a partition, the same again once; says the name to put its rows to. */
+  async stage(load: string, name: string, bytes: Buffer): Promise<string> {
+    const found = this.#open(load);
+    const checksum = checksumOf(bytes);
+    const known = found.asked.get(name);
+    if (known?.checksum === checksum) return known.staging;
+    if (known !== undefined) throw new StoreError('load_invalid', { partition: name, reason: 'it was staged before' });
+    const { settings } = this.#read(name, bytes);
+    const staging = this.#stage({ load, found, name, bytes }, settings, stagingName(load, found.asked.size));
+    found.asked.set(name, { checksum, staging });
+    return staging;
+  }
+
+  async #stage(
+    { load, found, name, bytes }: { load: string; found: Load; name: string; bytes: Buffer },
+    { fields, groupSize, ack }: PartitionSettings,
+    staging: string,
+  ): Promise<string> {
+    const { state } = this.#node.parts;
+    for (let room = this.#node.journalRoom('os'); room !== null; room = this.#node.journalRoom('os')) await room;
+    if (this.#loads.get(load) !== found) throw unknownLoad(load);
+    if (state.store.partitionCount >= limits.partitionsMax)
+      throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
+    this.#node.checkRoom();
+    // Budgets and rules come with the state: they are for those who use the partition.
+    const declared = { name: staging, fields, open: false, groupSize, ack };
+    const event = { type: 'declare', partition: state.store.partitionNext, settings: declared } as const;
+    const { commit } = this.#node.commit(event, ack);
+    found.staged.set(name, { partition: state.store.partition(staging)!, bytes });
+    await commit;
+    return staging;
+  }
+
+  commit(load: string, { replace }: { readonly replace: boolean }): Promise<Loaded> {
+    const found = this.#load(load);
+    found.outcome ??= this.#begin(load, found, replace);
+    return found.outcome;
+  }
+
+  async close(load: string): Promise<void> {
+    const found = this.#load(load);
+    await found.outcome?.catch(() => undefined);
+    await this.#end(load, found);
+  }
+
+  /** The process ends: what is staged is dropped by the next start. */
+  stop(): void {
+    for (const { timer } of this.#loads.values()) timer.cancel();
+    this.#loads.clear();
+  }
+
+  /** What is refused here may be asked for again. */
+  #begin(load: string, found: Load, replace: boolean): Promise<Loaded> {
+    const staged = [...found.staged];
+    if (staged.length === 0) throw new StoreError('load_invalid', { load, reason: 'nothing was staged' });
+    this.#pairs(staged, replace);
+    return this.#commit(load, found, replace);
+  }
+
+  async #commit(load: string, found: Load, replace: boolean): Promise<Loaded> {
+    const staged = [...found.staged];
+    for (const [name, one] of staged) await this.#restore(name, one);
+    // A load that ended meanwhile has dropped its partitions.
+    if (this.#loads.get(load) !== found) throw unknownLoad(load);
+    const pairs = this.#pairs(staged, replace);
+    const { lsn, rows, commit } = this.#node.commit({ type: 'adopt', pairs }, 'disk');
+    found.staged.clear();
+    await commit;
+    return { lsn, rows };
+  }
+
+  /** What is to be adopted, as the partitions are now. */
+  #pairs(staged: readonly (readonly [string, Staged])[], replace: boolean): AdoptEvent['pairs'] {
+    const { store } = this.#node.parts.state;
+    return staged.map(([name, { partition }]) => {
+      const replaced = store.partition(name)?.id ?? 0;
+      if (replaced !== 0 && !replace) throw new StoreError('partition_exists', { partition: name });
+      return { partition: partition.id, name, replaced };
+    });
+  }
+
+  /** Gives a staged partition its queue: in parts, the last of them in the turn in which its rows are right. */
+  async #restore(name: string, staged: Staged): Promise<void> {
+    const node = this.#node;
+    const { partition, bytes } = staged;
+    const { queue } = this.#read(name, bytes);
+    const commits: Promise<unknown>[] = [];
+    const lastAt = Math.max(0, Math.ceil(bytes.length / PART_SIZE) - 1) * PART_SIZE;
+    for (let at = 0; at <= lastAt; at += PART_SIZE) {
+      await this.#ready(partition, at === lastAt);
+      if (at === lastAt) this.#checkRows(name, partition, queue);
+      const part = bytes.subarray(at, at + PART_SIZE);
+      const event = { type: 'restore', partition: partition.id, last: at === lastAt, bytes: part } as const;
+      commits.push(node.commit(event, 'os').commit);
+    }
+    await Promise.all(commits);
+  }
+
+  /** Waits for room; before the last part also until all rows are durable: they must not be lost without the queue. */
+  async #ready(partition: Partition, last: boolean): Promise<void> {
+    const node = this.#node;
+    for (;;) {
+      await node.checkpoints.admit();
+      const room = node.journalRoom('os');
+      if (room !== null) await room;
+      else if (last && partition.lsn > node.parts.journal.durableLsn) await node.makeDurable();
+      else break;
+    }
+    node.checkRoom();
+    if (partition.dropped) throw new StoreError('load_unknown', { reason: 'its lease expired' });
+  }
+
+  #checkRows(name: string, partition: Partition, queue: PartitionQueue): void {
+    const staged = this.#node.parts.state.queue(partition);
+    const id = machine.findOtherRow(queue, staged);
+    const reason = 'the rows that were put are not those of the state';
+    if (id !== undefined) throw new StoreError('load_invalid', { partition: name, id, reason });
+    const bitmaps = queue.slots.pages.reduce((sum, page) => sum + 1 + page.fields.size + page.tasks.length, 0);
+    if (!hasRoom(staged.slots, bitmaps)) throw new StoreError('memory_full', { partition: name });
+  }
+
+  /** The state, and a queue of it in memory of its own. */
+  #read(partition: string, bytes: Buffer): SavedState & { readonly queue: PartitionQueue } {
+    try {
+      const state = decodeState(this.#node.parts.core, bytes);
+      const queue = machine.queueOfState(state, { partition: 0, bitmaps: createBitmaps(loadCore()) });
+      return { ...state, queue };
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      throw new StoreError('load_invalid', { partition, reason: error.message });
+    }
+  }
+
+  /** One that may still change. */
+  #open(load: string): Load {
+    const found = this.#load(load);
+    if (found.outcome !== null) throw new StoreError('load_invalid', { load, reason: 'it was committed' });
+    return found;
+  }
+
+  #load(load: string): Load {
+    const found = this.#loads.get(load);
+    if (found === undefined) throw unknownLoad(load);
+    return found;
+  }
+
+  #expiry(load: string, leaseMs: number): Timer {
+    return this.#node.parts.env.clock.after(leaseMs, () => {
+      const found = this.#loads.get(load);
+      if (found === undefined) return;
+      const { log } = this.#node.parts.env;
+      this.#end(load, found).catch((error: unknown) => log.warn({ err: error, load }, 'a load that expired remains'));
+    });
+  }
+
+  async #end(load: string, { timer, staged }: Load): Promise<void> {
+    timer.cancel();
+    this.#loads.delete(load);
+    const left = [...staged.values()].filter(({ partition }) => !partition.dropped);
+    const commits = left.map(
+      ({ partition }) => this.#node.commit({ type: 'drop', partition: partition.id }, 'os').commit,
+    );
+    staged.clear();
+    await Promise.all(commits);
+  }
+}
+
+/** The last bytes of a state, which was checked against them. */
+function checksumOf(bytes: Buffer): string {
+  return bytes.subarray(-8).toString('hex');
+}
+
+function unknownLoad(load: string): StoreError {
+  return new StoreError('load_unknown', { load });
+}

@@ -1,0 +1,75 @@
+/**
+ * What checkpoints of users save: the state of all queues as of one LSN, while work goes on.
+ *
+ *   checkpoint of the node --freeze--> snapshot of that LSN: the tree holds the records of each queue as they were
+ *   snapshot --records--> a queue of its own, in memory of its own --> settings, ids by fields, records without claims
+ *
+ * The freeze is as short as that of any checkpoint, and nothing is copied before somebody asks for a partition's state;
+ * making a queue of its records is one turn then, the longer the more rows it has.
+ * Invariants: ids, consumption, tags and the cells that a read at the snapshot's LSN gives are of one moment.
+ */
+import { loadCore } from '@transfer-queue/core/wasm';
+import { StoreError } from '../errors.ts';
+import { ByteReader } from '../journal/bytes.ts';
+import type { PartitionSettings } from '../journal/events.ts';
+import { machine, type QueueRecord } from '../queue/machine.ts';
+import { createBitmaps } from '../queue/wasm_bitmaps.ts';
+import { isSaved } from '../store/partition.ts';
+import type { Node } from './node.ts';
+import { encodeState, type SavedRows } from './saved_state.ts';
+import { visiblePartitions } from './staging.ts';
+
+export interface StateSnapshot {
+  readonly snapshot: string;
+  readonly lsn: number;
+  readonly lease_ms: number;
+  readonly partitions: readonly string[];
+  /** Of ack level `memory`: they end with the process, and nothing of them is held. */
+  readonly left_out: readonly string[];
+}
+
+/** Holds the state of now, that of the queues included. Rejects with `disk_full` while checkpoints wait for space. */
+export async function openStateSnapshot(node: Node, leaseMs: number): Promise<StateSnapshot> {
+  const opened = await node.checkpoints.atFreeze(() => {
+    const partitions = visiblePartitions(node);
+    const names = (saved: boolean): string[] =>
+      partitions.filter((partition) => isSaved(partition) === saved).map(({ settings }) => settings.name);
+    return { ...node.snapshots.holdState(leaseMs), partitions: names(true), left_out: names(false) };
+  });
+  await node.parts.journal.settled();
+  return opened;
+}
+
+/** The state of one partition, as bytes. Rejects with `lsn_unknown` when the snapshot does not hold it. */
+export async function stateOf(node: Node, snapshot: string, name: string): Promise<Buffer[]> {
+  const { state, records, core } = node.parts;
+  const lsn = node.snapshots.stateLsn(snapshot);
+  const { id } = node.partition(name);
+  const found = await state.store.snapshots.reading(lsn, async () => ({
+    declaration: await collect(records.of(id, 'partition', lsn)),
+    queue: await collect(records.of(id, 'queue', lsn)),
+  }));
+  if (found.declaration.length === 0 || found.queue.length === 0)
+    throw new StoreError('lsn_unknown', { partition: name, lsn, reason: 'it was declared after the snapshot' });
+  const source = new ByteReader(Buffer.from(found.declaration[0].value));
+  source.number();
+  const settings = JSON.parse(source.text()) as PartitionSettings;
+  // The memory of the node's bitmaps is not for copies.
+  const bitmaps = createBitmaps(loadCore());
+  const queue = machine.loadQueue({ partition: id, groupSize: settings.groupSize, settings, bitmaps }, found.queue);
+  const pause = (): Promise<void> => new Promise((resolve) => node.parts.env.clock.soon(resolve));
+  await pause();
+  const bySet = await machine.rowsBySet(queue, pause);
+  const rows = bySet.map(({ fields, ids }): SavedRows => {
+    return { fields: fields.map((field) => settings.fields[field].name), ids };
+  });
+  const wholeRecords = machine.wholeRecords(queue);
+  await pause();
+  return encodeState(core, { partition: name, lsn, settings, records: wholeRecords }, rows);
+}
+
+async function collect<Saved extends QueueRecord>(records: AsyncIterable<Saved>): Promise<Saved[]> {
+  const all: Saved[] = [];
+  for await (const record of records) all.push(record);
+  return all;
+}

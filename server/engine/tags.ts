@@ -1,0 +1,71 @@
+/** Tags: change those of rows; list rows with them. */
+import { StoreError } from '../errors.ts';
+import { machine, type PartitionQueue, type RowList, type TagChange } from '../queue/machine.ts';
+import type { Partition } from '../store/partition.ts';
+import type { ListRows, TagRows } from './commands.ts';
+import type { Node } from './node.ts';
+import { fieldsOf } from './read.ts';
+
+/** Tags all rows, or none. */
+export async function tagRows(node: Node, command: TagRows): Promise<{ lsn: number; rows: number }> {
+  const { state } = node.parts;
+  const partition = node.partition(command.partition);
+  const { ack } = partition.settings;
+  for (let room = node.journalRoom(ack); room !== null; room = node.journalRoom(ack)) await room;
+  if (partition.dropped) throw new StoreError('partition_unknown', { partition: command.partition, dropped: true });
+  const earlier = state.requests.get(command.requestId);
+  if (earlier !== undefined) {
+    if (earlier.kind !== 'tag' || earlier.partition !== partition.id) throw new StoreError('request_id_reused');
+    await earlier.commit;
+    return { lsn: earlier.lsn, rows: earlier.rows };
+  }
+  if (ack !== 'memory') node.checkRoom();
+  const { ids, tags, requestId } = command;
+  checkTags(state.queue(partition), partition, { ids, tags }, { withPut: false });
+  const done = node.commit({ type: 'tag', partition: partition.id, requestId, ids, tags }, ack);
+  await done.commit;
+  return { lsn: done.lsn, rows: done.rows };
+}
+
+/** Refuses patches that some of the rows can not have. */
+export function checkTags(
+  queue: PartitionQueue,
+  partition: Partition,
+  change: TagChange,
+  options: { readonly withPut: boolean },
+): void {
+  const refusal = machine.decideTags(queue, change, options);
+  if (refusal === undefined) return;
+  throw new StoreError(refusal.code, { partition: partition.settings.name, ...refusal.details });
+}
+
+/** One page of rows, once all that it shows is committed. */
+export async function listRows(node: Node, command: ListRows): Promise<RowList & { numberNames: readonly string[] }> {
+  const partition = node.partition(command.partition);
+  const queue = node.parts.state.queue(partition);
+  const { ids, where, ready, from, rowsMax } = command;
+  const use = where === null ? undefined : machine.useFilter(queue, where);
+  if (use !== undefined && 'code' in use) {
+    throw new StoreError(use.code, { partition: partition.settings.name, ...use.details });
+  }
+  const list = machine.listRows(queue, {
+    ids: ids ?? undefined,
+    where: use,
+    ready: ready === null ? undefined : { task: ready.task, fields: fieldIdsOf(partition, ready.fields) },
+    from,
+    rowsMax,
+  });
+  const numberNames = partition.settings.numbers ?? [];
+  await node.parts.journal.settled();
+  return { ...list, numberNames };
+}
+
+/** JSON texts of all that the rows are tagged with, numbers included; rows that are gone have no tags. */
+export function tagTexts(node: Node, name: string, ids: Float64Array): string[] {
+  const queue = node.parts.state.queue(node.partition(name));
+  return Array.from(ids, (id) => JSON.stringify(machine.tagsOfRow(queue, id)));
+}
+
+function fieldIdsOf(partition: Partition, names: readonly string[]): number[] {
+  return fieldsOf(partition, names).map((field) => field.id);
+}

@@ -1,0 +1,59 @@
+/** Tags: change those of rows; list rows with them. */
+import { defaults, ListRequest, TagRequest, TAGS_COLUMN } from '@transfer-queue/core/protocol';
+import type { Node } from '../../engine/node.ts';
+import { listRows, tagRows, tagTexts } from '../../engine/tags.ts';
+import { StoreError } from '../../errors.ts';
+import { receiveJson, respondJson } from '../body.ts';
+import { requestIdOf } from './parse.ts';
+import { handlersOf } from './route.ts';
+
+export const tagHandlers = handlersOf({
+  async tag(node, exchange, { partition }) {
+    const { ids, tags } = await receiveJson(exchange, TagRequest);
+    if (Array.isArray(tags) && tags.length !== ids.length) {
+      throw new StoreError('json_invalid', { at: '/tags', reason: `${tags.length} for ${ids.length} ids` });
+    }
+    const patches = Array.isArray(tags) ? tags : [tags];
+    const rows = { ids: distinct(ids), tags: patches.map((patch) => JSON.stringify(patch)) };
+    respondJson(exchange, await tagRows(node, { partition, ...rows, requestId: requestIdOf(exchange) }));
+  },
+
+  async list(node, exchange, { partition }) {
+    const { ids, where, ready, after, rows_max: rowsMax } = await receiveJson(exchange, ListRequest);
+    const list = await listRows(node, {
+      partition,
+      ids: ids === undefined ? null : distinct(ids),
+      where: where ?? null,
+      ready: ready ?? null,
+      from: after ?? 0,
+      rowsMax: rowsMax ?? ids?.length ?? defaults.rangeRowsMax,
+    });
+    const numbers = Object.fromEntries(list.numberNames.map((name, number) => [name, list.numbers[number]]));
+    const attempts = ready === undefined ? {} : { attempts: list.attempts };
+    // NaN, where a row lacks a number, is null in JSON.
+    respondJson(exchange, { ids: list.ids, tags: list.tags, numbers, ...attempts, next: list.next });
+  },
+});
+
+/** Takes the tags out of the fields that are asked for: they are no field, and what they say is that of the answer. */
+export function splitTags<Names extends string[] | null>(
+  node: Node,
+  partition: string,
+  names: Names,
+): { fields: Names; tagsOf: ((ids: Float64Array) => readonly string[]) | null } {
+  if (names === null || !names.includes(TAGS_COLUMN)) return { fields: names, tagsOf: null };
+  if (names.length === 1) {
+    throw new StoreError('json_invalid', { at: '/fields', reason: `${TAGS_COLUMN} alone: rows:list says the tags` });
+  }
+  const fields = names.filter((name) => name !== TAGS_COLUMN) as Names;
+  return { fields, tagsOf: (ids) => tagTexts(node, partition, ids) };
+}
+
+function distinct(ids: readonly number[]): Float64Array {
+  const seen = new Set<number>();
+  for (const id of ids) {
+    if (seen.has(id)) throw new StoreError('ids_duplicate', { id });
+    seen.add(id);
+  }
+  return Float64Array.from(ids);
+}

@@ -1,0 +1,47 @@
+/** The pages in which a claim looks for rows, and the bitmaps that say which of their rows have what it asks for. */
+import type { FilterUse } from '../filter_use.ts';
+import { filterBitmap } from '../filters.ts';
+import type { Page } from '../page.ts';
+import { pageIndexFrom } from '../pages.ts';
+import type { PartitionQueue, Task } from '../state.ts';
+
+/** What rows must have to be ready: they are not taken by the task, have the fields, and pass the filters. */
+export interface Wanted {
+  readonly task: Task | undefined;
+  readonly fields: readonly number[];
+  readonly filters: readonly FilterUse[];
+}
+
+/**
+ * Visits the pages with rows that the task has not taken and with all the fields, until `visit` says false: with the
+ * bitmaps that a ready row is in, and the one it is not in.
+ */
+export function eachOpenPage(
+  queue: PartitionQueue,
+  { task, fields, filters }: Wanted,
+  visit: (page: Page, present: readonly number[], taken: number) => boolean,
+): void {
+  const { slots } = queue;
+  const from = task === undefined ? 0 : pageIndexFrom(slots, task.cursor);
+  for (let index = from; index < slots.pages.length; index += 1) {
+    const page = slots.pages[index];
+    const taskPage = task === undefined ? undefined : page.tasks[task.index];
+    if (taskPage !== undefined && taskPage.takenRows === page.rows) continue;
+    const present = presentIn(page, fields);
+    if (present === undefined) continue;
+    for (const use of filters) present.push(filterBitmap(queue, use, page));
+    if (!visit(page, present, taskPage?.taken ?? 0)) return;
+  }
+}
+
+/** The bitmaps to join: every field's, or the live rows' without fields; undefined when no row has some field. */
+export function presentIn(page: Page, fields: readonly number[]): number[] | undefined {
+  if (fields.length === 0) return [page.live];
+  const present: number[] = [];
+  for (const field of fields) {
+    const bitmap = page.fields.get(field);
+    if (bitmap === undefined) return undefined;
+    present.push(bitmap);
+  }
+  return present;
+}

@@ -1,0 +1,106 @@
+/**
+ * Lists of rows as a draw has them, by their slots, and what is known of the rows of a list.
+ *
+ * Neighbours in a list are mostly in one page, so that looking up goes from page to page, not from row to row.
+ */
+import { returnsAt } from '../marks.ts';
+import { numbersOf } from '../numbers.ts';
+import type { Page } from '../page.ts';
+import { idAt, offsetOf, pageNumberOf, pageOf, slotOf, type Slots } from '../slots.ts';
+import type { PartitionQueue, Task } from '../state.ts';
+import { eachOpenPage, type Wanted } from './pages.ts';
+
+/** The first `max` ready rows, in slot order. */
+export function readyRows(queue: PartitionQueue, wanted: Wanted, max: number): Float64Array {
+  const { slots } = queue;
+  const list = new Float64Array(Math.min(max, slots.rows));
+  let count = 0;
+  eachOpenPage(queue, wanted, (page, present, taken) => {
+    const bits = page.runs * slots.groupSize;
+    const offsets = slots.bitmaps.scanReady(present, taken, 0, bits, list.length - count);
+    const start = page.number * slots.pageBits;
+    for (let i = 0; i < offsets.length; i += 1) list[count + i] = start + offsets[i];
+    count += offsets.length;
+    return count < list.length;
+  });
+  return list.subarray(0, count);
+}
+
+/** Those of the rows with these ids that are ready, in the order of the ids. */
+export function readyOf(queue: PartitionQueue, wanted: Wanted, ids: Float64Array): Float64Array {
+  const there = ids.map((id) => slotOf(queue.slots, id)).filter((slot) => slot >= 0);
+  return readyAmong(queue, wanted, there);
+}
+
+/** Those of the list that are ready. */
+export function readyAmong(queue: PartitionQueue, wanted: Wanted, list: Float64Array): Float64Array {
+  const { slots } = queue;
+  const open = new Map<number, { readonly present: readonly number[]; readonly taken: number }>();
+  eachOpenPage(queue, wanted, (page, present, taken) => {
+    open.set(page.number, { present, taken });
+    return true;
+  });
+  return list.filter((slot) => {
+    const page = open.get(pageNumberOf(slots, slot));
+    if (page === undefined) return false;
+    const offset = offsetOf(slots, slot);
+    const isIn = (bitmap: number): boolean => slots.bitmaps.has(bitmap, offset);
+    return page.present.every(isIn) && !(page.taken !== 0 && isIn(page.taken));
+  });
+}
+
+export function idsOf({ slots }: PartitionQueue, list: Float64Array): Float64Array {
+  const ids = new Float64Array(list.length);
+  eachStretch(slots, list, (page, start, from, to) => {
+    for (let i = from; i < to; i += 1) ids[i] = idAt(slots, page, list[i] - start);
+  });
+  return ids;
+}
+
+/** Which attempt of the task a claim would be, of each row. */
+export function attemptsOf({ slots }: PartitionQueue, task: Task | undefined, list: Float64Array): Uint16Array {
+  const attempts = new Uint16Array(list.length).fill(1);
+  if (task === undefined) return attempts;
+  eachStretch(slots, list, (page, start, from, to) => {
+    const taskPage = page.tasks[task.index];
+    if (taskPage === undefined) return;
+    for (let i = from; i < to; i += 1) attempts[i] += returnsAt(slots, taskPage, list[i] - start);
+  });
+  return attempts;
+}
+
+/** The values of a declared number, NaN for none. */
+export function valuesOf({ slots }: PartitionQueue, number: number, list: Float64Array): Float64Array {
+  const values = new Float64Array(list.length).fill(NaN);
+  eachStretch(slots, list, (page, start, from, to) => {
+    const column = numbersOf(page, number);
+    if (column !== undefined) for (let i = from; i < to; i += 1) values[i] = column[list[i] - start];
+  });
+  return values;
+}
+
+/** Pages in which the task takes rows for the first time; one that the list comes back to counts again. */
+export function countNewPages({ slots }: PartitionQueue, task: Task | undefined, list: Float64Array): number {
+  let count = 0;
+  eachStretch(slots, list, (page) => {
+    if (task === undefined || page.tasks[task.index] === undefined) count += 1;
+  });
+  return Math.min(count, slots.pages.length);
+}
+
+/** Visits neighbours in the list that are in one page together: places [from, to), and the first slot of the page. */
+function eachStretch(
+  slots: Slots,
+  list: Float64Array,
+  visit: (page: Page, start: number, from: number, to: number) => void,
+): void {
+  for (let from = 0; from < list.length;) {
+    const page = pageOf(slots, list[from])!;
+    const start = page.number * slots.pageBits;
+    const end = start + slots.pageBits;
+    let to = from + 1;
+    while (to < list.length && list[to] >= start && list[to] < end) to += 1;
+    visit(page, start, from, to);
+    from = to;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Declared numbers of rows: tags that are kept as columns, by their place in the declaration.
+ *
+ * Invariant: a number that is declared later takes over what rows have in their tags; there are only numbers then,
+ * since the declaration is refused otherwise (`findNoNumber`).
+ */
+import type { Tags } from '../sampler/merge_tags.ts';
+import type { Page } from './page.ts';
+import { setNumber, setTags } from './page_values.ts';
+import { idAt } from './slots.ts';
+import type { PartitionQueue } from './state.ts';
+
+/** The place of the number in the declaration; -1 when it is not declared. */
+export function numberIndex(queue: PartitionQueue, name: string): number {
+  return queue.settings.numbers?.indexOf(name) ?? -1;
+}
+
+/** Its values by offset, NaN for none; undefined when no row of the page has one. */
+export function numbersOf(page: Page, number: number): Float64Array | undefined {
+  return page.numbers[number];
+}
+
+/** A row that has one of these names as a tag that is no number, so that the name can not be declared. */
+export function findNoNumber(
+  queue: PartitionQueue,
+  names: readonly string[],
+): { readonly id: number; readonly name: string } | undefined {
+  for (const page of queue.slots.pages) {
+    for (const [offset, tags] of page.tags?.entries() ?? []) {
+      const name = names.find((one) => tags !== undefined && Object.hasOwn(tags, one) && typeof tags[one] !== 'number');
+      if (name !== undefined) return { id: idAt(queue.slots, page, offset), name };
+    }
+  }
+  return undefined;
+}
+
+/** Numbers from that place on are declared now: moves what rows have of them in their tags. */
+export function moveNumbers({ slots, settings }: PartitionQueue, from: number): void {
+  const names = settings.numbers?.slice(from) ?? [];
+  if (names.length === 0) return;
+  const left = new Map<Tags, Tags>();
+  for (const page of slots.pages) {
+    for (const [offset, tags] of page.tags?.entries() ?? []) {
+      if (tags === undefined || !names.some((name) => Object.hasOwn(tags, name))) continue;
+      names.forEach((name, index) => {
+        if (Object.hasOwn(tags, name)) setNumber(slots, page, from + index, offset, tags[name] as number);
+      });
+      // Rows that shared their tags go on sharing them.
+      if (!left.has(tags)) left.set(tags, without(tags, names));
+      setTags(slots, page, offset, left.get(tags)!);
+    }
+  }
+}
+
+function without(tags: Tags, names: readonly string[]): Tags {
+  return Object.freeze(Object.fromEntries(Object.entries(tags).filter(([name]) => !names.includes(name))));
+}

@@ -1,0 +1,165 @@
+/**
+ * The tags and numbers of the rows of a page, and the blobs that their cells name: the only writer of all three. A page
+ * whose rows have none pays nothing.
+ *
+ *   offset          0        1        2
+ *   tags        | { .. } |   -    | { .. } | ...      objects, shared by rows that were tagged alike
+ *   numbers[0]  |  0.5   |  NaN   |   12   | ...      a column for each declared number
+ *   blobs[2]    |  ref   |  ref   |   -    | ...      a column for each field of layout blob
+ *
+ * Invariants: a declared number is in its column only; a row that is not live has neither tags nor numbers, and names
+ * no blob; the cells that a ref counts are those that name it.
+ */
+import { NO_TAGS, type Tags } from '../sampler/merge_tags.ts';
+import type { BlobRef, BlobRefs } from './blob_refs.ts';
+import { blobsUnit, chunkLength, numbersUnit, tagsUnit, unitKinds, type Page } from './page.ts';
+import { note, type ChangedPages } from './page_notes.ts';
+import { weightOf, type ValueMemory } from './value_memory.ts';
+import type { BlobsRun, NumbersRun, TagsRun } from './value_units.ts';
+
+/** What this file needs of the pages of a queue. */
+export interface ValuePages extends ChangedPages {
+  readonly pageBits: number;
+  readonly values: ValueMemory;
+  readonly blobRefs: BlobRefs;
+}
+
+/** Of one value of a number, or one reference to a blob. */
+const COLUMN_BYTES = Float64Array.BYTES_PER_ELEMENT;
+
+export function tagsOf(page: Page, offset: number): Tags {
+  return page.tags?.[offset] ?? NO_TAGS;
+}
+
+export function setTags(pages: ValuePages, page: Page, offset: number, tags: Tags): void {
+  const all = needTags(page);
+  const kept = isEmpty(tags) ? undefined : tags;
+  pages.values.add(weightOf(kept) - weightOf(all[offset]));
+  all[offset] = kept;
+  note(pages, page, tagsUnit(chunkAt(pages, offset, unitKinds.tags)));
+}
+
+/** NaN for none. */
+export function setNumber(pages: ValuePages, page: Page, number: number, offset: number, value: number): void {
+  if (Number.isNaN(value) && page.numbers[number] === undefined) return;
+  needNumbers(pages, page, number)[offset] = value;
+  note(pages, page, numbersUnit(number, chunkAt(pages, offset, unitKinds.numbers)));
+}
+
+/** The cell names the blob of this digest, instead of what it named before; undefined: none. */
+export function setBlob(
+  pages: ValuePages,
+  page: Page,
+  field: number,
+  offset: number,
+  digest: string | undefined,
+): void {
+  const column = needBlobs(pages, page, field);
+  const before = column[offset];
+  if (before?.digest === digest) return;
+  column[offset] = digest === undefined ? undefined : pages.blobRefs.take(digest);
+  if (before !== undefined) pages.blobRefs.leave(before);
+  note(pages, page, blobsUnit(field, chunkAt(pages, offset, unitKinds.blobs)));
+}
+
+/** Rows are about to be deleted. */
+export function clearValues(pages: ValuePages, page: Page, offsets: Uint32Array, count: number): void {
+  if (page.tags !== undefined) {
+    for (let i = 0; i < count; i += 1) {
+      if (page.tags[offsets[i]] !== undefined) setTags(pages, page, offsets[i], NO_TAGS);
+    }
+  }
+  page.numbers.forEach((column, number) => {
+    for (let i = 0; i < count; i += 1) {
+      if (!Number.isNaN(column![offsets[i]])) setNumber(pages, page, number, offsets[i], NaN);
+    }
+  });
+  page.blobs.forEach((column, field) => {
+    if (column === undefined) return;
+    for (let i = 0; i < count; i += 1) setBlob(pages, page, field, offsets[i], undefined);
+  });
+}
+
+/** The page becomes longer. */
+export function growValues(pages: ValuePages, page: Page, bits: number): void {
+  if (page.tags !== undefined) page.tags.length = bits;
+  page.numbers.forEach((column, number) => {
+    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    page.numbers[number] = columnOf(bits, column);
+  });
+  for (const column of page.blobs) {
+    if (column === undefined) continue;
+    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    column.length = bits;
+  }
+}
+
+/** The page goes. */
+export function freeValues(pages: ValuePages, page: Page): void {
+  for (const tags of page.tags ?? []) pages.values.add(-weightOf(tags));
+  page.tags = undefined;
+  page.numbers.forEach((column) => pages.values.add(-column!.length * COLUMN_BYTES));
+  page.numbers.length = 0;
+  for (const column of page.blobs) {
+    if (column === undefined) continue;
+    pages.values.add(-column.length * COLUMN_BYTES);
+    column.forEach((ref) => ref !== undefined && pages.blobRefs.leave(ref));
+  }
+  page.blobs.length = 0;
+}
+
+/** Adds tags that were saved. */
+export function loadTags(pages: ValuePages, page: Page, runs: readonly TagsRun[]): void {
+  const all = needTags(page);
+  for (const { from, to, tags } of runs) {
+    all.fill(tags, from, to);
+    pages.values.add((to - from) * weightOf(tags));
+  }
+}
+
+/** Adds numbers that were saved. */
+export function loadNumbers(pages: ValuePages, page: Page, number: number, runs: readonly NumbersRun[]): void {
+  const column = needNumbers(pages, page, number);
+  for (const run of runs) column.fill(run.value, run.from, run.to);
+}
+
+/** Adds names of blobs that were saved. */
+export function loadBlobs(pages: ValuePages, page: Page, field: number, runs: readonly BlobsRun[]): void {
+  const column = needBlobs(pages, page, field);
+  for (const { from, to, digest } of runs) {
+    for (let at = from; at < to; at += 1) column[at] = pages.blobRefs.take(digest);
+  }
+}
+
+function needBlobs(pages: ValuePages, page: Page, field: number): (BlobRef | undefined)[] {
+  const known = page.blobs[field];
+  if (known !== undefined) return known;
+  pages.values.add(page.bits * COLUMN_BYTES);
+  return (page.blobs[field] = new Array<BlobRef | undefined>(page.bits));
+}
+
+function needTags(page: Page): (Tags | undefined)[] {
+  return (page.tags ??= new Array<Tags | undefined>(page.bits));
+}
+
+function needNumbers(pages: ValuePages, page: Page, number: number): Float64Array {
+  const known = page.numbers[number];
+  if (known !== undefined) return known;
+  pages.values.add(page.bits * COLUMN_BYTES);
+  return (page.numbers[number] = columnOf(page.bits));
+}
+
+function columnOf(bits: number, values: Float64Array = new Float64Array(0)): Float64Array {
+  const column = new Float64Array(bits).fill(NaN, values.length);
+  column.set(values);
+  return column;
+}
+
+function chunkAt({ pageBits }: ValuePages, offset: number, kind: number): number {
+  return Math.floor(offset / chunkLength(pageBits, kind));
+}
+
+function isEmpty(tags: Tags): boolean {
+  for (const _ in tags) return false;
+  return true;
+}
