@@ -128,7 +128,7 @@ describe('tq inspect', () => {
   test('shows an overview, and the same as JSON', async () => {
     const { status, stdout } = await tq('inspect', directory);
     expect(status).toBe(EXIT.sound);
-    expect(stdout).toMatch(/\np +trainer +36 +4 +0 +0 +1\n/);
+    expect(stdout).toMatch(/\np +trainer +36 +4 +0 +0 +0 +0 +1\n/);
     expect(JSON.parse((await tq('inspect', directory, '--json')).stdout)).toMatchObject({
       partitions: [{ name: 'p', rows: 40 }],
     });
