@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 
 from transferq._arrow_fields import arrow_field
 from transferq._columns import Column
-from transferq._layouts import ELEMENTS_MAX, STORAGE, Bytes, Dense, Json, Layout, Scalar, Text, dtype_of, storage_of
+from transferq._layouts import (
+    ELEMENTS_MAX,
+    STORAGE,
+    Blob,
+    Bytes,
+    Dense,
+    Json,
+    Layout,
+    Scalar,
+    Text,
+    dtype_of,
+    storage_of,
+)
 from transferq.errors import FieldMismatch, error_of
 
 
@@ -28,6 +40,8 @@ def column_to_arrow(column: Column) -> Any:
     import pyarrow as pa
 
     layout, rows = column.layout, len(column)
+    if isinstance(layout, Blob):
+        return _shared(column)
     kind = arrow_field("", layout).type
     flat = pa.py_buffer(column.values.reshape(-1))
     if isinstance(layout, Scalar):
@@ -61,7 +75,7 @@ def column_of_arrow(array: Any, layout: Layout, name: str) -> Column:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     _refuse_nulls(array, name)
-    if isinstance(layout, Text | Bytes | Json):
+    if isinstance(layout, Text | Bytes | Json | Blob):
         return _blob(array, layout, name)
     if isinstance(layout, Scalar):
         return Column(layout, _numbers(array, layout, name))
@@ -82,7 +96,18 @@ def column_of_arrow(array: Any, layout: Layout, name: str) -> Column:
     return Column(layout, values, offsets, shapes.reshape(len(array), len(layout.shape)))
 
 
-def _blob(array: Any, layout: Text | Bytes | Json, name: str) -> Column:
+def _shared(column: Column) -> Any:
+    """A dictionary array: the bytes of each blob once, and per row the place of its blob."""
+    import pyarrow as pa
+
+    digests = column.digests
+    distinct = {digest: place for place, digest in enumerate(dict.fromkeys(digests))}
+    blobs = column.fetch_blobs()
+    places = pa.array([distinct[digest] for digest in digests], pa.int32())
+    return pa.DictionaryArray.from_arrays(places, pa.array([blobs[digest] for digest in distinct], pa.binary()))
+
+
+def _blob(array: Any, layout: Text | Bytes | Json | Blob, name: str) -> Column:
     import pyarrow as pa
 
     kind, wider = pa.utf8(), (pa.large_utf8(), pa.string_view())

@@ -7,6 +7,7 @@
     ragged, n-D    struct<data: list<T>, shape: fixed_size_list<int32>[n]>   arrow.variable_shape_tensor
     text, bytes    utf8, binary
     json           utf8                                                      arrow.json
+    blob           binary                                                    tq.blob
 
 bfloat16 is stored as uint16 and bool as uint8, with the dtype under DTYPE_KEY in the metadata of the top-level field.
 Invariants: layout_of_field(arrow_field(name, layout)) is `layout`, also after pyarrow wrote and read it; a field that
@@ -20,10 +21,11 @@ import math
 from typing import Any, Final
 
 from transferq._flatbuffers import field_metadata
-from transferq._layouts import STORAGE, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
+from transferq._layouts import STORAGE, Blob, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
 from transferq.errors import LayoutInvalid
 
 DTYPE_KEY: Final = "tq:dtype"
+BLOB_EXTENSION: Final = "tq.blob"
 
 
 def arrow_field(name: str, layout: Layout) -> Any:
@@ -31,12 +33,13 @@ def arrow_field(name: str, layout: Layout) -> Any:
     import pyarrow as pa
 
     metadata: dict[str, str] = {}
-    if isinstance(layout, Text | Bytes | Json):
+    if isinstance(layout, Text | Bytes | Json | Blob):
         if isinstance(layout, Json):
             metadata = {"ARROW:extension:name": "arrow.json", "ARROW:extension:metadata": ""}
-        return pa.field(
-            name, pa.binary() if isinstance(layout, Bytes) else pa.utf8(), nullable=False, metadata=metadata
-        )
+        if isinstance(layout, Blob):
+            metadata = {"ARROW:extension:name": BLOB_EXTENSION, "ARROW:extension:metadata": ""}
+        kind = pa.binary() if isinstance(layout, Bytes | Blob) else pa.utf8()
+        return pa.field(name, kind, nullable=False, metadata=metadata)
     item = pa.from_numpy_dtype(storage_of(layout))
     kind = item
     if isinstance(layout, Dense):
@@ -67,6 +70,8 @@ def layout_of_field(field: Any) -> Layout:
         kind = kind.value_type
     if extension == "arrow.json":
         return Json()
+    if extension == BLOB_EXTENSION and pa.types.is_binary(kind):
+        return Blob()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return Text()
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):

@@ -9,6 +9,7 @@ released at most once, and its lease is renewed while the batch is referenced.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -16,16 +17,19 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from transferq._blobs import BlobSource
 from transferq._columns import Column, join_columns, read_column
 from transferq._http import Answer
 from transferq._ipc import Frame, read_frame
-from transferq._layouts import Dense, Layout, Ragged, Scalar
-from transferq._protocol import ATTEMPT_COLUMN, INDEX_COLUMN
+from transferq._layouts import Blob, Dense, Layout, Ragged, Scalar
+from transferq._protocol import ATTEMPT_COLUMN, INDEX_COLUMN, TAGS_COLUMN
 from transferq._renewals import Lease
 from transferq.errors import AnswerInvalid, ClaimStale, FixRequest
 
 # How long an abandoned batch is tried to be released (seconds); its lease ends by itself anyway.
 ABANDON_WITHIN_S: Final = 2.0
+# Columns of an answer that are no fields.
+OUR_COLUMNS: Final = (INDEX_COLUMN, ATTEMPT_COLUMN, TAGS_COLUMN)
 
 # Acks or releases: lease, verb, time-out in seconds (None: the client's).
 EndClaim: TypeAlias = Callable[[Lease, str, float | None], None]
@@ -34,9 +38,10 @@ EndClaim: TypeAlias = Callable[[Lease, str, float | None], None]
 class Part:
     """The rows of one answer; a column is made when it is first asked for."""
 
-    __slots__ = ("_body", "_columns", "_frame", "_places", "lsn")
+    __slots__ = ("_blobs", "_body", "_columns", "_frame", "_places", "lsn")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, blobs: BlobSource | None = None) -> None:
+        self._blobs = blobs
         self._body = answer.body
         self._frame: Frame = read_frame(answer.body.data)
         self._columns: dict[str, Column] = {}
@@ -58,7 +63,7 @@ class Part:
             layout, first, count = self._places[name]
             buffers = _data_buffers(layout, self._frame.buffers[first : first + count])
             try:
-                column = read_column(self._body, layout, self._frame.rows, buffers)
+                column = read_column(self._body, layout, self._frame.rows, buffers, self._blobs)
             except (TypeError, ValueError) as error:
                 raise AnswerInvalid(f"Column {name!r} of the answer does not fit its buffers.") from error
             self._columns[name] = column
@@ -112,6 +117,9 @@ class Batch:
         index_ids: int64 ``[rows]``, the ids of the rows.
         lsn: highest LSN among the cells returned.
         claim: token of the claim that the rows are held under; None for rows that were read.
+        partial: whether a claim gave fewer rows than it asked for, as ``partial`` or ``linger_s`` allowed.
+        batch_number: number of the shared batch that the rows are of; None for other rows.
+        row_keys: the key of each row, for rows that were read by key; else None.
     """
 
     def __init__(
@@ -121,6 +129,8 @@ class Batch:
         order: NDArray[np.int64] | None = None,
         lease: Lease | None = None,
         end_claim: EndClaim | None = None,
+        partial: bool = False,
+        batch_number: int | None = None,
     ) -> None:
         self._parts = parts
         # Where several nodes answered: the place of each row among the rows of all parts.
@@ -128,9 +138,12 @@ class Batch:
         self._lease = lease
         self._end_claim = end_claim
         self._joined: dict[str, Column] = {}
-        self.fields = [name for name in parts[0].names if name not in (INDEX_COLUMN, ATTEMPT_COLUMN)]
+        self.fields = [name for name in parts[0].names if name not in OUR_COLUMNS]
         self.lsn: int = max(part.lsn for part in parts)
         self.claim: str | None = None if lease is None else lease.token
+        self.partial = partial
+        self.batch_number = batch_number
+        self.row_keys: list[str] | None = None
 
     def __getitem__(self, name: str) -> Column:
         if name not in self.fields:
@@ -166,6 +179,13 @@ class Batch:
         return self._column(ATTEMPT_COLUMN).values
 
     @property
+    def tags(self) -> list[dict[str, Any]]:
+        """The tags of each row, numbers included, for rows that came by key, or with ``"tq_tags"`` among the fields."""
+        if TAGS_COLUMN not in self._parts[0].names:
+            raise FixRequest(f'The rows came without tags: ask for them with "{TAGS_COLUMN}" among the fields.')
+        return [json.loads(text) for text in self._column(TAGS_COLUMN).list()]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the columns."""
         return sum(self[name].nbytes for name in self)
@@ -184,6 +204,17 @@ class Batch:
             keyed = {key: value for key, value in (declared.metadata or {}).items() if not key.startswith(b"ARROW:")}
             fields.append(pa.field(name, array.type, nullable=False, metadata=keyed))
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+    def fetch_blobs(self) -> None:
+        """Fetches the blobs that the rows name. ``list()`` of a column does so by itself, when it is first asked."""
+        for name in self:
+            if isinstance(self[name].layout, Blob):
+                self[name].fetch_blobs()
+
+    def with_keys(self, keys: Sequence[str]) -> Batch:
+        """Notes the keys of the rows."""
+        self.row_keys = list(keys)
+        return self
 
     # ---- Claims --------------------------------------------------------------------------------------------------
 

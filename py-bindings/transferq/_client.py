@@ -12,14 +12,18 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from transferq._blob_calls import CACHE_BYTES_MAX, BlobCache
+from transferq._checkpoint_files import Checkpoint
+from transferq._checkpoints import load_checkpoint, save_checkpoint
 from transferq._claims import end_claim, renew
 from transferq._http import Origin
 from transferq._layouts import Layout
 from transferq._partition import Partition
+from transferq._policies import Nothing, Pace, Retention, Task, declaration
 from transferq._protocol import LIMITS, NAME_PATTERN
 from transferq._renewals import Lease, Renewer
 from transferq._shards import Shards
@@ -52,6 +56,7 @@ class Client:
         pool_size: int = POOL_SIZE,
         retry: RetryPolicy | None = None,
         idle_buffer_bytes_max: int = IDLE_BUFFER_BYTES_MAX,
+        blob_cache_bytes_max: int = CACHE_BYTES_MAX,
     ) -> None:
         # The package is complete when a client is made, not yet when this module is read.
         from transferq import __version__
@@ -67,6 +72,7 @@ class Client:
             "pool_size": pool_size,
             "retry": retry or RetryPolicy(),
             "idle_buffer_bytes_max": idle_buffer_bytes_max,
+            "blob_cache_bytes_max": blob_cache_bytes_max,
         }
         self.transport = Transport(
             token=token,
@@ -76,6 +82,7 @@ class Client:
             idle_bytes_max=idle_buffer_bytes_max,
             agent=f"transferq/{__version__}",
         )
+        self.blob_cache = BlobCache(blob_cache_bytes_max)
         self.shards = Shards(self.transport, self.home)
         # The renewer does not refer to the client, so that one that nobody closed can be collected.
         shards = self.shards
@@ -92,6 +99,7 @@ class Client:
     def reset_after_fork(self) -> None:
         """Forgets what belongs to the parent process: sockets, locks, threads, leases."""
         self.transport.reset()
+        self.blob_cache.reset()
         self.shards.reset()
         self.renewer.reset()
         self._start_anew()
@@ -129,11 +137,18 @@ class Client:
         group_size: int | None = None,
         ack: str | None = None,
         open: bool | None = None,  # noqa: A002 - the word of the wire
+        tasks: Mapping[str, Task] | Iterable[str] | None = None,
+        release: str | None = None,
+        numbers: Iterable[str] | None = None,
+        rows_max: int | Nothing | None = None,
+        bytes_max: int | Nothing | None = None,
+        pace: Pace | Nothing | None = None,
+        retention: Retention | Nothing | None = None,
     ) -> Partition:
         """Declares a partition, or attaches to one.
 
-        With any setting the partition is created, or fields are added to it; the same declaration again changes
-        nothing. With the name alone it must exist.
+        With any setting the partition is created, or the setting is added to it or changed; the same declaration again
+        changes nothing. With the name alone it must exist.
 
         Args:
             name: 1 to 128 letters, digits, ``_``, ``.``, ``@``, ``-``; the first one a letter, a digit or ``_``.
@@ -142,14 +157,26 @@ class Client:
             ack: how far a put must be before it is acknowledged: ``"memory"``, ``"os"`` (default: survives a crash
                 of the server's process) or ``"disk"`` (survives a power cut).
             open: let the first put of a field declare it; default: only if there are no ``fields``.
+            tasks: tasks that consume each row, as names or as name -> `Task`. Others may claim too, but no row waits
+                for them. Later declarations add to them.
+            release: ``"consumed"`` deletes rows that all declared tasks consumed; default ``"never"``.
+            numbers: names of tags that are numbers, which samplers, windows and token budgets go by. Later declarations
+                add to them.
+            rows_max: budget of rows; ``"none"`` takes it back, as it does for the next three. A put of new rows beyond
+                it waits or raises OverBudget, see `Partition.put`; no row is ever dropped for it.
+            bytes_max: budget of stored bytes.
+            pace: how far producers may be ahead; see `Pace`.
+            retention: which consumed rows are evicted; see `Retention`.
 
         Raises:
             PartitionUnknown: there is none of this name, and no setting was given.
-            PartitionConflict: it exists with other settings, or a field has another layout.
+            PartitionConflict: it exists with other settings that cannot be changed, or a field has another layout.
 
         >>> val = tq.partition("val@step_12", fields={"loss": Scalar("float32")}, group_size=4, ack="memory")
         >>> val.fields, val.group_size
         ({'loss': Scalar(dtype='float32')}, 4)
+        >>> tq.partition("rollouts", tasks=["reward", "actor"], release="consumed", rows_max=65536).stats()["release"]
+        'consumed'
         """
         if not re.fullmatch(NAME_PATTERN, name):
             raise error_of("name_invalid", details={"partition": name[:200]})
@@ -158,17 +185,27 @@ class Client:
         body = {key: value for key, value in given.items() if value is not None}
         if fields is not None:
             body["fields"] = {field: layout.to_json() for field, layout in fields.items()}
-        if not body:
-            settings = self.get_json(target)
-        else:
-            encoded = json.dumps(body).encode()
-            settings = {}
-            for origin in self.shards.current.origins:
-                settings = self.transport.call(origin, Request("PUT", target, encoded)).json()
+        body |= declaration(
+            tasks=tasks,
+            release=release,
+            numbers=numbers,
+            rows_max=rows_max,
+            bytes_max=bytes_max,
+            pace=pace,
+            retention=retention,
+        )
+        settings = self._declare(target, body) if body else self.get_json(target)
         found = Partition(self, name, settings)
         with self._lock:
             self._partitions[name] = found
         return found
+
+    def _declare(self, target: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Declares it at every node; the settings that are then in force."""
+        request = Request("PUT", target, json.dumps(body).encode())
+        answers = [self.transport.call(origin, request).json() for origin in self.shards.current.origins]
+        settings: dict[str, Any] = answers[-1]
+        return settings
 
     def partitions(self) -> list[dict[str, Any]]:
         """The partitions with their statistics, as `Partition.stats` gives them."""
@@ -194,6 +231,64 @@ class Client:
         [[4]]
         """
         return open_snapshot(self, lease_s)
+
+    # ---- Checkpoints ---------------------------------------------------------------------------------------------
+
+    def save_checkpoint(
+        self, directory: str | os.PathLike[str], metadata: Any = None, partitions: Iterable[str] | None = None
+    ) -> Checkpoint:
+        """Saves partitions into a directory: rows, tags, settings, and what each task has consumed, as of one moment.
+
+        Producers and consumers go on meanwhile. Rows that are leased are unclaimed in the checkpoint. A checkpoint that
+        is in the directory already stays whole until the new one takes its place; one save at a time.
+
+        Args:
+            directory: made if it is not there; on a disk of the client.
+            metadata: JSON value to keep with it, such as the step of the training.
+            partitions: names; default: all but those of ack level ``"memory"``, which are not saved.
+
+        Raises:
+            PartitionUnknown: one of the names is unknown, or of ack level ``"memory"``.
+            WaitForOthers: the server's disk is full, or it has too many snapshots open.
+
+        >>> saved = tq.save_checkpoint(directory, {"step": 12}, partitions=[train.name])
+        >>> saved.metadata, saved.partitions[train.name]
+        ({'step': 12}, 2)
+        """
+        return save_checkpoint(self, directory, metadata, partitions)
+
+    def load_checkpoint(
+        self,
+        directory: str | os.PathLike[str],
+        partitions: Iterable[str] | None = None,
+        *,
+        replace: bool = False,
+    ) -> Checkpoint:
+        """Brings the partitions of a checkpoint into this server, empty or running: all of them, or nothing.
+
+        All files are checked before anything is sent, and nobody sees the partitions before all of them are complete
+        and durable. Claims of before are unknown to the server; what they held is claimable.
+
+        Args:
+            directory: where `save_checkpoint` of this or another client put it.
+            partitions: names; default: all of the checkpoint.
+            replace: drop partitions of the same names, with their rows and claims, as the loaded ones appear.
+
+        Raises:
+            CheckpointInvalid: there is no checkpoint, or it is damaged, or of another version.
+            PartitionExists: the server has a partition of this name, and ``replace`` is false.
+            PartitionUnknown: the checkpoint has no partition of this name.
+            OverBudget: the budget of the server has no room for it.
+            ConnectionFailed: when the connection breaks during the last call, all may be loaded or nothing.
+
+        >>> saved = tq.save_checkpoint(directory, {"step": 12}, partitions=[train.name])
+        >>> tq.load_checkpoint(directory, replace=True).metadata["step"]
+        12
+        """
+        loaded = load_checkpoint(self, directory, partitions, replace=replace)
+        with self._lock:
+            self._partitions.clear()
+        return loaded
 
     # ---- Single cells --------------------------------------------------------------------------------------------
 
@@ -261,6 +356,7 @@ def connect(
     pool_size: int = POOL_SIZE,
     retry: RetryPolicy | None = None,
     idle_buffer_bytes_max: int = IDLE_BUFFER_BYTES_MAX,
+    blob_cache_bytes_max: int = CACHE_BYTES_MAX,
 ) -> Client:
     """A client of the server at ``url``. No connection is made before the first call.
 
@@ -271,6 +367,7 @@ def connect(
         pool_size: idle connections kept per server.
         retry: how often, and after which pauses, a call is tried again; see `RetryPolicy`.
         idle_buffer_bytes_max: memory kept for the next answers (bytes); it is taken only as answers of such sizes come.
+        blob_cache_bytes_max: memory for the blobs that were used last (bytes); 0 keeps none beyond their batch.
 
     >>> with transferq.connect(url) as client:
     ...     len(client.partitions()) >= 0
@@ -283,6 +380,7 @@ def connect(
         pool_size=pool_size,
         retry=retry,
         idle_buffer_bytes_max=idle_buffer_bytes_max,
+        blob_cache_bytes_max=blob_cache_bytes_max,
     )
 
 

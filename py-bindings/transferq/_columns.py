@@ -6,6 +6,7 @@
     ragged 1-D    all cells, one by one     int32 [n + 1]   -
     ragged n-D    all cells, flattened      int32 [n + 1]   int32 [n, ndim]
     text, bytes   uint8, one by one         int32 [n + 1]   -
+    blob          uint8, digests            int32 [n + 1]   -
 
 Invariants: `offsets` begin at 0, never fall and end at the size of `values`; the shape of a row multiplies to its
 length.
@@ -15,12 +16,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transferq._layouts import Dense, Json, Layout, Ragged, Scalar, Text, dtype_of, is_blob, storage_of
+from transferq._blobs import BlobSource, JoinedBlobs, digests_of
+from transferq._layouts import Blob, Dense, Json, Layout, Ragged, Scalar, Text, dtype_of, is_plain, storage_of
+from transferq._protocol import BLOB_DIGEST_SIZE
 from transferq.errors import AnswerInvalid, FieldMismatch
 
 # Inside Column the name `list` is a method.
@@ -33,7 +37,8 @@ class Column:
     Attributes:
         layout: the declared layout.
         values: stored numbers, without a copy: ``[n, *shape]`` for dense, ``[n]`` for scalar, else flat; bfloat16
-            stands as uint16, bool as uint8 in flat ragged values; uint8 for text, bytes and json.
+            stands as uint16, bool as uint8 in flat ragged values; uint8 for text, bytes and json; for blobs their
+            digests.
         offsets: int32 ``[n + 1]``, where each row begins in ``values``; None for dense and scalar.
         shapes: int32 ``[n, ndim]``, the shape of each row; None but for ragged with several dimensions.
 
@@ -46,7 +51,7 @@ class Column:
     [array([1]), array([2, 3])]
     """
 
-    __slots__ = ("layout", "offsets", "shapes", "values")
+    __slots__ = ("blobs", "layout", "offsets", "shapes", "values")
 
     def __init__(
         self,
@@ -54,11 +59,14 @@ class Column:
         values: NDArray[Any],
         offsets: NDArray[np.int32] | None = None,
         shapes: NDArray[np.int32] | None = None,
+        blobs: BlobSource | None = None,
     ) -> None:
         self.layout = layout
         self.values = values
         self.offsets = offsets
         self.shapes = shapes
+        # Where the bytes are that digests name.
+        self.blobs = blobs
 
     def __len__(self) -> int:
         return len(self.values) if self.offsets is None else len(self.offsets) - 1
@@ -74,10 +82,10 @@ class Column:
     def numpy(self) -> Any:
         """NumPy views: ``[n, *shape]`` for dense, ``[n]`` for scalar, a list of one array per row for ragged.
 
-        bool comes as bool, bfloat16 as uint16 (its bits; use ``torch()`` for numbers), text, bytes and json as an
-        object array of their values (a copy).
+        bool comes as bool, bfloat16 as uint16 (its bits; use ``torch()`` for numbers), text, bytes, json and blobs as
+        an object array of their values (a copy).
         """
-        if is_blob(self.layout):
+        if is_plain(self.layout):
             cells = np.empty(len(self), object)
             cells[:] = self.list()
             return cells
@@ -94,11 +102,11 @@ class Column:
         """Torch views: ``[n, *shape]`` for dense, ``[n]`` for scalar, a jagged nested tensor over ``values`` and
         ``offsets`` for ragged with one dimension, a list of tensors for ragged with several.
 
-        Raises FieldMismatch for text, bytes and json, which torch has no tensors for.
+        Raises FieldMismatch for text, bytes, json and blobs, which torch has no tensors for.
         """
         import torch
 
-        if is_blob(self.layout):
+        if is_plain(self.layout):
             raise FieldMismatch(f"There are no tensors of {self.layout}; use list().")
         values = torch.from_numpy(self._typed_values())
         if dtype_of(self.layout) == "bfloat16":
@@ -114,14 +122,21 @@ class Column:
         ]
 
     def arrow(self) -> Any:
-        """The ``pyarrow.Array`` of the column over the same memory; its type is the one of docs/API.md."""
+        """The ``pyarrow.Array`` of the column over the same memory; its type is the one of docs/API.md. Of blobs a
+        dictionary array, which has the bytes of each once."""
         from transferq._arrow import column_to_arrow
 
         return column_to_arrow(self)
 
     def list(self) -> Rows:
-        """Python values, one per row: numbers, nested lists, str, bytes or JSON values. Always a copy."""
-        if self.offsets is not None and is_blob(self.layout):
+        """Python values, one per row: numbers, nested lists, str, bytes or JSON values. Always a copy.
+
+        Of blobs the bytes, fetched when they are first asked for: one object for all rows of a batch that share it.
+        """
+        if isinstance(self.layout, Blob):
+            blobs = self.fetch_blobs()
+            return [blobs[digest] for digest in self.digests]
+        if self.offsets is not None and is_plain(self.layout):
             data = self.values.tobytes()
             bounds = self.offsets.tolist()
             cells = [data[start:stop] for start, stop in itertools.pairwise(bounds)]
@@ -134,6 +149,20 @@ class Column:
         rows = self.numpy()
         return rows.tolist() if isinstance(rows, np.ndarray) else [row.tolist() for row in rows]
 
+    @property
+    def digests(self) -> Rows:
+        """Of blobs: the SHA-256 of each row's bytes in hexadecimal."""
+        if not isinstance(self.layout, Blob):
+            raise FieldMismatch(f"There are no digests of {self.layout}.")
+        return digests_of(self.values)
+
+    def fetch_blobs(self) -> Mapping[str, bytes]:
+        """The bytes of each blob that the column names, by digest; what is not here yet is fetched."""
+        digests = dict.fromkeys(self.digests)
+        if self.blobs is None:
+            raise FieldMismatch("The column was made by hand: nobody knows where its blobs are.")
+        return self.blobs.fetch(digests)
+
     def slice(self, start: int, stop: int) -> Column:
         """The rows ``start <= row < stop``: views but for the offsets of ragged rows, which begin at 0 again."""
         start, stop, _ = slice(start, stop).indices(len(self))
@@ -142,7 +171,8 @@ class Column:
             return Column(self.layout, self.values[start:stop])
         first, last = int(self.offsets[start]), int(self.offsets[stop])
         shapes = None if self.shapes is None else self.shapes[start:stop]
-        return Column(self.layout, self.values[first:last], self.offsets[start : stop + 1] - first, shapes)
+        offsets = self.offsets[start : stop + 1] - first
+        return Column(self.layout, self.values[first:last], offsets, shapes, self.blobs)
 
     def take(self, rows: NDArray[np.int64]) -> Column:
         """These rows in this order, as a copy."""
@@ -153,7 +183,7 @@ class Column:
         # Element e of the result stands at the start of its row in the source plus its place within the row.
         source = np.repeat(self.offsets[:-1][rows].astype(np.int64) - offsets[:-1], lengths)
         values = self.values[source + np.arange(int(offsets[-1]))]
-        return Column(self.layout, values, offsets, None if self.shapes is None else self.shapes[rows])
+        return Column(self.layout, values, offsets, None if self.shapes is None else self.shapes[rows], self.blobs)
 
     def _typed_values(self) -> NDArray[Any]:
         return self.values.view(np.bool_) if dtype_of(self.layout) == "bool" else self.values
@@ -175,10 +205,17 @@ def join_columns(parts: list[Column]) -> Column:
     shapes = None
     if parts[0].shapes is not None:
         shapes = np.concatenate([part.shapes for part in parts if part.shapes is not None])
-    return Column(layout, values, _offsets_of(lengths), shapes)
+    sources = [(part.blobs, part.digests) for part in parts if part.blobs is not None]
+    return Column(layout, values, _offsets_of(lengths), shapes, JoinedBlobs(sources) if sources else None)
 
 
-def read_column(body: NDArray[np.uint8], layout: Layout, rows: int, buffers: list[tuple[int, int]]) -> Column:
+def read_column(
+    body: NDArray[np.uint8],
+    layout: Layout,
+    rows: int,
+    buffers: list[tuple[int, int]],
+    blobs: BlobSource | None = None,
+) -> Column:
     """The column over these buffers of an answer (validity buffers left out), checked against each other."""
     dtype = np.dtype(storage_of(layout))
     at, size = buffers[-1 if not _has_shapes(layout) else 1]
@@ -197,6 +234,10 @@ def read_column(body: NDArray[np.uint8], layout: Layout, rows: int, buffers: lis
     values = np.ndarray((last,), dtype, body[at : at + size])
     if first:
         values, offsets = values[first:], offsets - np.int32(first)
+    if isinstance(layout, Blob):
+        if (np.diff(offsets) != BLOB_DIGEST_SIZE).any():
+            raise AnswerInvalid("A digest of the answer is not of the length of a SHA-256.")
+        return Column(layout, values, offsets, None, blobs)
     if not _has_shapes(layout):
         return Column(layout, values, offsets)
     return Column(layout, values, offsets, _read_shapes(body, layout, offsets, buffers[2]))

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from transferq._arrays import Array, cell_array, cell_arrays, host_tensor, is_tensor, mismatch, stacked_array
 from transferq._arrow import column_of_arrow, is_arrow
+from transferq._blobs import BlobSource, hash_blobs
 from transferq._columns import Column
 from transferq._ipc import END_OF_STREAM, batch_message, padding_of, schema_message
-from transferq._layouts import ELEMENTS_MAX, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
+from transferq._layouts import ELEMENTS_MAX, Blob, Bytes, Dense, Json, Layout, Ragged, Scalar, Text, storage_of
+from transferq._protocol import BLOB_DIGEST_SIZE
 from transferq.errors import FieldMismatch
 
 # Rows of at least this mean size are sent from where they lie; smaller ones are joined, which is cheaper than to
@@ -37,6 +39,8 @@ class Outgoing:
     values: Sequence[Array]
     offsets: NDArray[np.int32] | None = None
     shapes: NDArray[np.int32] | None = None
+    # Where the bytes are that its digests name.
+    blobs: BlobSource | None = None
 
     def slice(self, start: int, stop: int) -> Outgoing:
         """The rows ``start <= row < stop``."""
@@ -48,12 +52,13 @@ class Outgoing:
         scattered = len(self.values) > 1
         values = self.values[start:stop] if scattered else [self.values[0][first:last]]
         shapes = None if self.shapes is None else self.shapes[start:stop]
-        return Outgoing(self.layout, stop - start, values, self.offsets[start : stop + 1] - np.int32(first), shapes)
+        offsets = self.offsets[start : stop + 1] - np.int32(first)
+        return Outgoing(self.layout, stop - start, values, offsets, shapes, self.blobs)
 
     def take(self, rows: NDArray[np.int64]) -> Outgoing:
         """These rows in this order, as a copy."""
         values = self.values[0] if len(self.values) == 1 else np.concatenate(list(self.values))
-        return outgoing_of(Column(self.layout, values, self.offsets, self.shapes).take(rows))
+        return outgoing_of(Column(self.layout, values, self.offsets, self.shapes, self.blobs).take(rows))
 
     def size(self, start: int, stop: int) -> int:
         """Bytes of these rows, metadata left out."""
@@ -142,6 +147,8 @@ def encode_column(values: Any, layout: Layout, name: str) -> Outgoing:
         if values.layout != layout:
             mismatch(name, layout, f"the column given is {values.layout}")
         return outgoing_of(values)
+    if isinstance(layout, Blob):
+        return _shared_blobs(values, name)
     if is_arrow(values):
         return outgoing_of(column_of_arrow(values, layout, name))
     if isinstance(layout, Text | Bytes | Json):
@@ -160,7 +167,8 @@ def outgoing_of(column: Column) -> Outgoing:
     """A column on its way out, over its own memory."""
     shapes = None if column.shapes is None else np.ascontiguousarray(column.shapes)
     offsets = None if column.offsets is None else np.ascontiguousarray(column.offsets)
-    return Outgoing(column.layout, len(column), [np.ascontiguousarray(column.values)], offsets, shapes)
+    values = [np.ascontiguousarray(column.values)]
+    return Outgoing(column.layout, len(column), values, offsets, shapes, column.blobs)
 
 
 def _blobs(values: Any, layout: Layout, name: str) -> Outgoing:
@@ -175,6 +183,38 @@ def _blobs(values: Any, layout: Layout, name: str) -> Outgoing:
         mismatch(name, layout, f"a cell is a {wrong}")
     array = pa.array(cells, pa.binary() if isinstance(layout, Bytes) else pa.utf8())
     return outgoing_of(column_of_arrow(array, layout, name))
+
+
+def _shared_blobs(values: Any, name: str) -> Outgoing:
+    """The digests of the values; of Arrow dictionaries each value is hashed once."""
+    if is_arrow(values):
+        values = _arrow_cells(values)
+    # The very objects are compared: a list keeps them.
+    cells = values.tolist() if isinstance(values, np.ndarray) and values.dtype == object else list(values)
+    digests, blobs = hash_blobs(cells, lambda cell: _bytes_of(cell, name))
+    offsets = np.arange(len(cells) + 1, dtype=np.int32) * np.int32(BLOB_DIGEST_SIZE)
+    return Outgoing(Blob(), len(cells), [digests], offsets, None, blobs)
+
+
+def _arrow_cells(array: Any) -> list[Any]:
+    import pyarrow as pa
+
+    if isinstance(array, pa.ChunkedArray):
+        return [cell for chunk in array.chunks for cell in _arrow_cells(chunk)]
+    if not isinstance(array, pa.DictionaryArray):
+        cells: list[Any] = array.to_pylist()
+        return cells
+    distinct = array.dictionary.to_pylist()
+    return [None if place is None else distinct[place] for place in array.indices.to_pylist()]
+
+
+def _bytes_of(cell: Any, name: str) -> bytes:
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell)
+    array = host_tensor(cell, name).numpy() if is_tensor(cell) else cell
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        mismatch(name, Blob(), f"a cell is a {type(cell).__name__}, neither bytes nor an array of uint8")
+    return array.tobytes()
 
 
 def _ragged(values: Any, layout: Ragged, name: str) -> Outgoing:

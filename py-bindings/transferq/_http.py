@@ -16,9 +16,9 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -29,6 +29,8 @@ from transferq._core import BodyHasher
 from transferq._encode import Body
 from transferq._protocol import HEADERS, TAIL_MAGIC, TAIL_SIZE
 from transferq.errors import AnswerInvalid, ChecksumMismatch, ConnectionFailed, DeadlineExceeded, FixRequest
+
+Value = TypeVar("Value")
 
 HEAD_SIZE_MAX: Final = 16 << 10
 HEAD_FIELDS_MAX: Final = 100
@@ -108,6 +110,13 @@ class Answer:
             return json.loads(self.body.tobytes())
         except ValueError as error:
             raise AnswerInvalid("The answer is not JSON.", status=self.status) from error
+
+    def value(self, name: str, kind: Callable[[Any], Value]) -> Value:
+        """The value of this name in a JSON answer."""
+        try:
+            return kind(self.json()[name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnswerInvalid(f"The answer does not say {name!r}.", status=self.status) from error
 
     def number(self, header: str, default: int = 0) -> int:
         """The number in one of our headers."""

@@ -3,7 +3,7 @@
     layout                          a cell                layout                   a cell
     Dense("float32", (28, 28))      [28, 28]              Scalar("float32")        one number
     Ragged("int64")                 [k], k varies         Text()  Bytes()  Json()  one value
-    Ragged("float32", (None, 64))   [k, 64]
+    Ragged("float32", (None, 64))   [k, 64]              Blob()                   bytes that rows share
 
 Invariants: layouts are values (frozen, hashable, picklable); a dimension is >= 1, or None in Ragged where it varies.
 """
@@ -137,7 +137,19 @@ class Json:
         return {"layout": "json"}
 
 
-Layout: TypeAlias = Dense | Ragged | Scalar | Text | Bytes | Json
+@dataclass(frozen=True)
+class Blob:
+    """Every cell is a ``bytes`` that many rows may share, as the image of a prompt with 16 generations.
+
+    It is sent, stored and fetched once; rows hold its SHA-256. A first put does not tell it from `Bytes`: declare it.
+    Values may also be arrays or tensors of uint8, which come back as their bytes.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        return {"layout": "blob"}
+
+
+Layout: TypeAlias = Dense | Ragged | Scalar | Text | Bytes | Json | Blob
 
 
 def layout_from_json(value: dict[str, Any]) -> Layout:
@@ -155,22 +167,24 @@ def layout_from_json(value: dict[str, Any]) -> Layout:
         return Bytes()
     if kind == "json":
         return Json()
+    if kind == "blob":
+        return Blob()
     raise LayoutInvalid(f"Unknown layout {kind!r}; use a client of the version of the server.")
 
 
 def storage_of(layout: Layout) -> str:
     """Name of the NumPy dtype of a column's values."""
-    return "uint8" if isinstance(layout, Text | Bytes | Json) else STORAGE[layout.dtype]
+    return "uint8" if isinstance(layout, Text | Bytes | Json | Blob) else STORAGE[layout.dtype]
 
 
 def dtype_of(layout: Layout) -> str:
-    """The dtype of a layout, empty for text, bytes and json."""
-    return "" if isinstance(layout, Text | Bytes | Json) else layout.dtype
+    """The dtype of a layout, empty for text, bytes, json and blob."""
+    return "" if isinstance(layout, Text | Bytes | Json | Blob) else layout.dtype
 
 
-def is_blob(layout: Layout) -> bool:
-    """Whether the cells are text, bytes or JSON, whose values are single bytes."""
-    return isinstance(layout, Text | Bytes | Json)
+def is_plain(layout: Layout) -> bool:
+    """Whether the cells are text, bytes, JSON or digests, whose values are single bytes."""
+    return isinstance(layout, Text | Bytes | Json | Blob)
 
 
 def _check_dimensions(shape: Sequence[int]) -> None:

@@ -1,26 +1,29 @@
-"""A partition as its users see it: put, get, claim, consume, and what can be done with the whole of it."""
+"""A partition as its users see it: put and get here; claims, tags, keys, tasks and changes in modules of their own.
+
+A method that another module makes is assigned here by its name: a function whose first argument is the partition.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from transferq import _consuming, _kv, _tags, _tasks, _watch
 from transferq._batch import Batch
-from transferq._claims import ClaimRequest, claim, consume
 from transferq._encode import encode_ids
 from transferq._layouts import Layout, layout_from_json
-from transferq._protocol import DEFAULTS, ID_END
+from transferq._protocol import DEFAULTS, ID_END, TAGS_COLUMN
 from transferq._put import Put, columns_and_ids, put
 from transferq._read import Wanted, field_names, read_ids, read_newest, read_pages
+from transferq._tags import Tags
 from transferq._transport import Request
-from transferq.errors import AnswerInvalid, Drained, FixRequest, TimedOut
+from transferq.errors import AnswerInvalid, FixRequest
 
 if TYPE_CHECKING:
     from transferq._client import Client
     from transferq._snapshots import Snapshot
 
 SCAN_ROWS_MAX = int(DEFAULTS["range_rows_max"])
-HOLD_MAX_S = 600.0
 
 
 class Partition:
@@ -76,9 +79,11 @@ class Partition:
         data: Any,
         *,
         index_ids: Any = None,
+        tags: Tags | Sequence[Tags | None] | None = None,
         if_absent: bool = False,
         ack: str | None = None,
         claim: Batch | str | None = None,
+        wait_s: float | None = 0.0,
     ) -> Put:
         """Puts fields of rows: all of a part or nothing of it. A cell that is there already is overwritten.
 
@@ -90,10 +95,14 @@ class Partition:
                 tensors, a jagged nested tensor, an Arrow list array, or one array of equal rows. text, json: list.
                 dtypes must be the declared ones; Python numbers are converted. Tensors must be on the host.
             index_ids: int64 ``[rows]``, 0 <= id < 2^53, each once; default: the ids of the table or batch.
+            tags: one dict for all rows, or a list of one (or None) per row, merged into the tags of the rows as `tag`
+                does; they are there no later than the fields.
             if_absent: refuse the part when one of its cells is there already (RowsExist).
             ack: ``"os"`` or ``"disk"``, for more than the partition's own level, never less.
             claim: a claimed batch (or its token) that this put acks in the same step: results and ack together or not
                 at all.
+            wait_s: how long new rows wait for room in the budgets and the pace of the partition (seconds); 0 does not
+                wait, None waits without an end. Rows that are there get their fields without a wait.
 
         Returns:
             LSNs, ids and ack level; see `Put`.
@@ -102,7 +111,9 @@ class Partition:
             FieldMismatch: values do not have the declared layout.
             FieldUnknown: the partition declares its fields, and not this one.
             PartitionSealed: the partition takes no new rows.
+            TagsInvalid: tags are not what `tag` takes.
             ClaimStale: the claim's lease ended; nothing was put.
+            OverBudget: there was no room for new rows within ``wait_s``; parts before this one are put.
 
         Calls over the server's limits are split by rows, each part atomic by itself.
 
@@ -110,16 +121,17 @@ class Partition:
         >>> put.rows, put.index_ids.tolist(), put.ack
         (2, [8, 9], 'os')
         """
-        columns, ids = columns_and_ids(self, data, index_ids)
+        columns, ids = columns_and_ids(self, data, index_ids, tags)
         query = {name: value for name, value in (("ack", ack), ("if_absent", "1" if if_absent else None)) if value}
         token = claim.claim if isinstance(claim, Batch) else claim
         if claim is not None and token is None:
             raise FixRequest("The batch given as claim was read, not claimed.", code="claim_unknown")
-        done = put(self, columns, ids, query=query, claim=token)
+        done = put(self, columns, ids, query=query, claim=token, wait_s=wait_s)
         if isinstance(claim, Batch):
             claim.acked_by_put()
         for name, column in columns:
-            self._fields.setdefault(name, column.layout)
+            if name != TAGS_COLUMN:
+                self._fields.setdefault(name, column.layout)
         return done
 
     def delete(self, ids: Any) -> int:
@@ -153,7 +165,8 @@ class Partition:
 
         Args:
             ids: int64 ``[rows]``.
-            fields: names of the fields to read; default: all that the partition declares.
+            fields: names of the fields to read; default: all that the partition declares. ``"tq_tags"`` among them
+                brings the tags, see `Batch.tags`; not with ``lsn``.
             wait_s: how long to wait until all rows have all the fields (seconds); 0 does not wait.
             lsn: the state to read, which a snapshot holds (see `Client.snapshot`); default: that of now. Not with
                 ``wait_s``.
@@ -207,95 +220,28 @@ class Partition:
         """
         return read_newest(self, field_names(fields), after_lsn, wait_s)
 
-    # ---- Consuming -----------------------------------------------------------------------------------------------
+    # ---- What other modules do -----------------------------------------------------------------------------------
 
-    def claim(
-        self,
-        *,
-        task: str,
-        fields: Sequence[str],
-        batch_size: int,
-        rows_min: int | None = None,
-        sampler: str = "fifo",
-        wait_s: float | None = 0.0,
-        lease_s: float = 30.0,
-        hold_max_s: float = HOLD_MAX_S,
-        auto_ack: bool = False,
-    ) -> Batch | TimedOut | Drained:
-        """Takes rows that have all the fields, and that the task has not consumed, under a lease.
+    claim = _consuming.claim
+    consume = _consuming.consume
 
-        Args:
-            task: name of the consumer group; each task gets each row once, whatever other tasks do.
-            fields: the fields that a row must have, and that come with it.
-            batch_size: rows to take, at most.
-            rows_min: rows to take, at least; default ``batch_size``. The last batch of a sealed partition may be
-                smaller.
-            sampler: ``"fifo"``, or ``"group"`` for whole groups of ``group_size`` rows.
-            wait_s: how long to wait for them (seconds); None waits without an end.
-            lease_s: how long the rows are kept from other consumers without a sign of life (seconds).
-            hold_max_s: how long the lease is renewed at most (seconds). Renewal goes on while the batch is referenced.
-            auto_ack: consume the rows as they are granted: at most once, no lease.
+    tag = _tags.tag
+    list = _tags.list_rows
+    watch = _watch.watch
 
-        Returns:
-            Batch: rows; end them with ``ack()`` or ``release()``. Several batches may be held at a time.
-            TimedOut: too few rows were ready; it says how many were ready, leased to others, or incomplete.
-            Drained: the partition is sealed, and the task has consumed all rows.
+    kv_put = _kv.kv_put
+    kv_batch_put = _kv.kv_batch_put
+    kv_get = _kv.kv_get
+    kv_batch_get = _kv.kv_batch_get
+    kv_list = _kv.kv_list
+    kv_clear = _kv.kv_clear
 
-        >>> batch = train.claim(task="look", fields=["response"], batch_size=2)
-        >>> batch.index_ids.tolist(), batch.attempts.tolist()
-        ([8, 9], [1, 1])
-        >>> batch.release()
-        """
-        request = ClaimRequest(
-            task=task,
-            fields=field_names(fields) or [],
-            rows_max=batch_size,
-            rows_min=rows_min,
-            sampler=sampler,
-            lease_s=lease_s,
-            hold_max_s=hold_max_s,
-            auto_ack=auto_ack,
-        )
-        return claim(self, request, wait_s)
-
-    def consume(
-        self,
-        *,
-        task: str,
-        fields: Sequence[str],
-        batch_size: int,
-        rows_min: int | None = None,
-        sampler: str = "fifo",
-        wait_s: float | None = None,
-        lease_s: float = 30.0,
-        hold_max_s: float = HOLD_MAX_S,
-        auto_ack: bool = False,
-    ) -> Generator[Batch, None, None]:
-        """Claims batch after batch, until the partition is sealed and drained. Arguments as for `claim`.
-
-        The lease of the batch at hand renews itself. Ask for the next one only after ``batch.ack()``: a batch that is
-        neither acked nor released by then is released, as it is when the loop is left by ``break`` or an exception.
-        ``wait_s`` bounds the wait for each batch; when it is over TimedOut is raised (default: wait without an end).
-
-        >>> train.seal() > 0
-        True
-        >>> for batch in train.consume(task="step", fields=["response"], batch_size=1):
-        ...     print(batch["response"].list())
-        ...     batch.ack()
-        [[1, 2, 3]]
-        [[4]]
-        """
-        request = ClaimRequest(
-            task=task,
-            fields=field_names(fields) or [],
-            rows_max=batch_size,
-            rows_min=rows_min,
-            sampler=sampler,
-            lease_s=lease_s,
-            hold_max_s=hold_max_s,
-            auto_ack=auto_ack,
-        )
-        return consume(self, request, wait_s)
+    leases = _tasks.leases
+    dead_letters = _tasks.dead_letters
+    requeue = _tasks.requeue
+    reset_consumption = _tasks.reset_consumption
+    advance = _tasks.advance
+    why_held = _tasks.why_held
 
     # ---- The whole partition -------------------------------------------------------------------------------------
 
@@ -308,8 +254,8 @@ class Partition:
         return self._lsn_of("DELETE", self.target)
 
     def stats(self) -> dict[str, Any]:
-        """What the server says: fields, settings, rows, bytes, LSN, rows per field; leased and consumed rows per
-        task."""
+        """What the server says: fields, settings, rows, bytes, LSN, rows per field, version, evicted rows; leased,
+        consumed, dead and skipped rows per task."""
         stats: dict[str, Any] = self.client.get_json(self.target)
         self._settings = dict(stats)
         self._fields = _layouts_of(stats)
@@ -318,8 +264,7 @@ class Partition:
     def _lsn_of(self, method: str, target: str) -> int:
         lsn = 0
         for origin in self.client.shards.current.origins:
-            answer = self.client.transport.call(origin, Request(method, target)).json()
-            lsn = max(lsn, int(answer["lsn"]))
+            lsn = max(lsn, self.client.transport.call(origin, Request(method, target)).value("lsn", int))
         return lsn
 
 

@@ -16,20 +16,25 @@ from numpy.typing import NDArray
 
 from transferq._arrow import is_arrow
 from transferq._batch import Batch
-from transferq._encode import Outgoing, encode_body, encode_column, encode_ids
-from transferq._http import Origin
+from transferq._blob_calls import upload_missing
+from transferq._encode import Body, Outgoing, encode_body, encode_column, encode_ids
+from transferq._http import Answer, Origin
 from transferq._infer import infer_layout
-from transferq._layouts import Layout
-from transferq._protocol import INDEX_COLUMN, TAIL_SIZE
+from transferq._layouts import Layout, Text
+from transferq._protocol import INDEX_COLUMN, TAGS_COLUMN, TAIL_SIZE
+from transferq._read import Wait
 from transferq._shards import Positions
+from transferq._tags import Tags, patch_texts
 from transferq._transport import Request
-from transferq.errors import AnswerInvalid, BodyTooLarge, FieldMismatch, FixRequest
+from transferq.errors import BlobMissing, BodyTooLarge, FieldMismatch, FixRequest, OverBudget
 
 if TYPE_CHECKING:
     from transferq._partition import Partition
 
 # Upper bound of the metadata of one column in a body: names, Arrow types, and paddings of its buffers.
 METADATA_SIZE_PER_COLUMN: Final = 2048
+# Before a put that was refused in spite of its wait is sent again (seconds).
+REFUSED_PAUSE_S: Final = 0.1
 
 Columns = Sequence[tuple[str, Outgoing]]
 
@@ -54,8 +59,10 @@ class Put:
     ack: str
 
 
-def columns_and_ids(partition: Partition, data: Any, index_ids: Any) -> tuple[Columns, NDArray[np.int64]]:
-    """The outgoing columns of what a user gave, and the ids of its rows."""
+def columns_and_ids(
+    partition: Partition, data: Any, index_ids: Any, tags: Tags | Sequence[Tags | None] | None
+) -> tuple[Columns, NDArray[np.int64]]:
+    """The outgoing columns of what a user gave, and the ids of its rows. Tags are a column too."""
     given = _by_name(data)
     own_ids = given.pop(INDEX_COLUMN, None)
     if index_ids is None:
@@ -65,6 +72,8 @@ def columns_and_ids(partition: Partition, data: Any, index_ids: Any) -> tuple[Co
     ids = encode_ids(index_ids)
     if not given:
         raise FieldMismatch("A put needs at least one field.")
+    if tags is not None:
+        given[TAGS_COLUMN] = patch_texts(tags, len(ids))
     layouts = _layouts(partition, given)
     columns = [(name, encode_column(values, layouts[name], name)) for name, values in given.items()]
     wrong = next(((name, column.rows) for name, column in columns if column.rows != len(ids)), None)
@@ -88,9 +97,10 @@ def _by_name(data: Any) -> dict[str, Any]:
 def _layouts(partition: Partition, given: Mapping[str, Any]) -> dict[str, Layout]:
     """The layout of each field: the declared one, else what an open partition will take from this put."""
     declared = partition.fields
-    if any(name not in declared for name in given):
+    if any(name not in declared for name in given if name != TAGS_COLUMN):
         # Another process may have declared more since.
         declared = partition.refresh().fields
+    declared = {**declared, TAGS_COLUMN: Text()}
     return {name: declared.get(name) or infer_layout(values, name) for name, values in given.items()}
 
 
@@ -101,11 +111,19 @@ def put(
     *,
     query: Mapping[str, str],
     claim: str | None,
+    wait_s: float | None,
 ) -> Put:
-    """Puts all rows, part by part."""
+    """Puts all rows, part by part; the parts share the wait."""
+    wait = Wait(wait_s)
     limits = partition.client.limits()
     lsns: list[int] = []
     acks: list[str] = []
+
+    def share_blobs(origin: Origin, mine: Columns) -> None:
+        named = [(column.values[0], column.blobs) for _, column in mine if column.blobs is not None]
+        if named:
+            wait_ms = wait.next_ms(limits["wait_ms_max"])
+            upload_missing(partition.client, origin, partition.target, named, wait_ms)
 
     def on_node(origin: Origin, positions: Positions) -> None:
         if claim is not None and positions is not None and len(positions) < len(ids):
@@ -117,21 +135,44 @@ def put(
         ranges = list(
             _ranges(theirs, rows_max=limits["put_rows_max"], size_max=limits["put_body_bytes_max"] - TAIL_SIZE)
         )
+        share_blobs(origin, theirs)
         for start, stop in ranges:
             body = encode_body(mine[start:stop], [(name, column.slice(start, stop)) for name, column in theirs])
             last = {"claim": claim} if claim is not None and stop == len(mine) else {}
-            target = f"{partition.target}/rows"
-            parameters = urlencode({**query, **last})
-            request = Request("POST", f"{target}?{parameters}" if parameters else target, body)
-            answer = partition.client.transport.call(origin, request).json()
             try:
-                lsns.append(int(answer["lsn"]))
-                acks.append(str(answer["ack"]))
-            except (KeyError, TypeError, ValueError) as error:
-                raise AnswerInvalid("The answer to a put has no LSN.") from error
+                answer = _send(partition, origin, body, {**query, **last}, wait)
+            except BlobMissing:
+                # It was released since: nobody named it for too long.
+                share_blobs(origin, theirs)
+                answer = _send(partition, origin, body, {**query, **last}, wait)
+            lsns.append(answer.value("lsn", int))
+            acks.append(answer.value("ack", str))
 
     partition.client.shards.on_nodes(ids, partition.group_size, on_node)
     return Put(max(lsns), tuple(lsns), ids, len(ids), acks[-1])
+
+
+def _send(partition: Partition, origin: Origin, body: Body, query: Mapping[str, str], wait: Wait) -> Answer:
+    """One part, which waits for room in the budgets; nothing of it is there when it raises OverBudget."""
+    client = partition.client
+    while True:
+        wait_ms = wait.next_ms(client.limits()["wait_ms_max"])
+        parameters = urlencode({**query, "wait_ms": wait_ms} if wait_ms > 0 else query)
+        target = f"{partition.target}/rows"
+        request = Request("POST", f"{target}?{parameters}" if parameters else target, body)
+        try:
+            return client.transport.call(origin, request, wait_s=wait_ms / 1000)
+        except OverBudget as error:
+            if wait.left_s() <= 0 or _never_fits(error):
+                raise
+        # The server did not wait to the end, where as many puts wait as it can hold.
+        client.transport.pause(min(REFUSED_PAUSE_S, wait.left_s()))
+
+
+def _never_fits(error: OverBudget) -> bool:
+    """Whether the put alone is larger than the whole budget; a pace lets all rows in, one day."""
+    asked, limit = error.details.get("asked"), error.details.get("limit")
+    return error.details.get("budget") != "pace" and isinstance(asked, int) and isinstance(limit, int) and asked > limit
 
 
 def _ranges(columns: Columns, *, rows_max: int, size_max: int) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferq._batch import Batch, Part
+from transferq._blob_calls import FetchedBlobs
 from transferq._http import Answer, Origin
 from transferq._protocol import HEADERS, OUTCOMES
 from transferq._shards import Positions
@@ -42,38 +43,68 @@ def field_names(fields: Sequence[str] | None) -> list[str] | None:
 
 
 class Wait:
-    """What remains of a wait that may take several requests."""
+    """What remains of a wait that may take several requests.
+
+    Attributes:
+        asked: whether there is a wait, and not only a look.
+        final: whether its end is the end of the whole wait, of which it may be a part.
+    """
 
     def __init__(self, wait_s: float | None) -> None:
-        self.asked: Final = wait_s is None or wait_s > 0
-        self._ends_at = math.inf if wait_s is None else time.monotonic() + wait_s
+        self.asked = wait_s is None or wait_s > 0
+        self.final = True
+        self._began_at = time.monotonic()
+        self._ends_at = math.inf if wait_s is None else self._began_at + wait_s
+
+    def part(self, part_s: float) -> Wait:
+        """The next part of it, of this length at most."""
+        left_s = self.left_s()
+        part = Wait(min(part_s, left_s))
+        part.asked = self.asked
+        part.final = left_s <= part_s
+        part._began_at = self._began_at
+        return part
 
     def left_s(self) -> float:
         """Seconds left, 0 at the end; infinite for a wait without an end."""
         return max(0.0, self._ends_at - time.monotonic())
+
+    def waited_s(self) -> float:
+        """Seconds since the whole wait began."""
+        return time.monotonic() - self._began_at
+
+    def next_ms(self, wait_ms_max: int) -> int:
+        """How long the next request may wait. One that is over when it is sent still ends as a wait does, not as a
+        look without one."""
+        return max(int(self.asked), math.ceil(min(self.left_s() * 1000, wait_ms_max)))
 
 
 def ask(
     partition: Partition, origin: Origin, verb: str, body: dict[str, Any], wait: Wait
 ) -> Answer | TimedOut | Drained:
     """Asks until there are rows, the wait is over or the partition is drained; errors are raised."""
-    wait_ms_max = partition.client.limits()["wait_ms_max"]
     while True:
-        left_s = wait.left_s()
-        # A wait that is over when it is sent still ends as a wait does, not as a look without one.
-        wait_ms = max(int(wait.asked), math.ceil(min(left_s * 1000, wait_ms_max)))
-        encoded = json.dumps({**body, "wait_ms": wait_ms}, separators=(",", ":")).encode()
-        request = Request("POST", f"{partition.target}/{verb}", encoded, reads=True)
-        answer = partition.client.transport.call(origin, request, wait_s=wait_ms / 1000)
-        outcome = answer.headers.get(HEADERS["outcome"])
-        if outcome == OUTCOMES["rows"]:
-            return answer
-        if outcome == OUTCOMES["drained"]:
-            return Drained(details=_counts(answer))
-        if outcome != OUTCOMES["timed_out"]:
-            raise AnswerInvalid(f"The answer has the outcome {outcome!r}.", status=answer.status)
-        if wait.left_s() <= 0:
-            return TimedOut(details=_counts(answer))
+        outcome = ask_once(partition, origin, verb, body, wait)
+        if not isinstance(outcome, TimedOut) or wait.left_s() <= 0:
+            return outcome
+
+
+def ask_once(
+    partition: Partition, origin: Origin, verb: str, body: dict[str, Any], wait: Wait
+) -> Answer | TimedOut | Drained:
+    """One request, which takes what is left of the wait, or as much of it as the server allows."""
+    wait_ms = wait.next_ms(partition.client.limits()["wait_ms_max"])
+    encoded = json.dumps({**body, "wait_ms": wait_ms}, separators=(",", ":")).encode()
+    request = Request("POST", f"{partition.target}/{verb}", encoded, reads=True)
+    answer = partition.client.transport.call(origin, request, wait_s=wait_ms / 1000)
+    outcome = answer.headers.get(HEADERS["outcome"])
+    if outcome == OUTCOMES["rows"]:
+        return answer
+    if outcome == OUTCOMES["drained"]:
+        return Drained(details=_counts(answer))
+    if outcome != OUTCOMES["timed_out"]:
+        raise AnswerInvalid(f"The answer has the outcome {outcome!r}.", status=answer.status)
+    return TimedOut(details=_counts(answer))
 
 
 def _counts(answer: Answer) -> dict[str, Any]:
@@ -124,7 +155,7 @@ def read_ids(partition: Partition, ids: NDArray[np.int64], wanted: Wanted, wait_
             if len(some) <= 1:
                 raise
         else:
-            yield _checked(Part(answer), len(some))
+            yield _checked(part_of(partition, origin, answer), len(some))
             return
         middle = len(some) // 2
         yield from pieces(origin, some[:middle])
@@ -135,6 +166,11 @@ def read_ids(partition: Partition, ids: NDArray[np.int64], wanted: Wanted, wait_
     placed = [positions for positions, _ in results if positions is not None]
     order = np.argsort(np.concatenate(placed), kind="stable") if placed else None
     return Batch(parts, order=order)
+
+
+def part_of(partition: Partition, origin: Origin, answer: Answer) -> Part:
+    """The rows of an answer, which know where the blobs are that they name."""
+    return Part(answer, FetchedBlobs(partition.client, origin, partition.target))
 
 
 def _checked(part: Part, rows: int) -> Part:
@@ -158,7 +194,7 @@ def read_pages(partition: Partition, start: int, end: int, wanted: Wanted, rows_
                     raise
                 rows //= 2
                 continue
-            part = Part(answer)
+            part = part_of(partition, origin, answer)
             if len(part):
                 yield Batch([part])
             at = answer.number("next") if HEADERS["next"] in answer.headers else None
@@ -172,7 +208,8 @@ def read_newest(partition: Partition, fields: list[str] | None, after_lsn: int, 
     origins = partition.client.shards.current.origins
     wait = Wait(wait_s)
     if len(origins) == 1:
-        return Batch([Part(_rows_or_raise(ask(partition, origins[0], "rows:read", body, wait)))])
+        answer = _rows_or_raise(ask(partition, origins[0], "rows:read", body, wait))
+        return Batch([part_of(partition, origins[0], answer)])
     while True:
         slice_s = min(wait_slice_s(len(origins)), wait.left_s())
         found = [part for origin in origins if (part := _newest_of(partition, origin, body, slice_s)) is not None]
@@ -187,7 +224,7 @@ def _newest_of(partition: Partition, origin: Origin, body: dict[str, Any], wait_
         answer = ask(partition, origin, "rows:read", body, Wait(wait_s))
     except RowsMissing:
         return None
-    return Part(answer) if isinstance(answer, Answer) else None
+    return part_of(partition, origin, answer) if isinstance(answer, Answer) else None
 
 
 def wait_slice_s(nodes: int) -> float:

@@ -35,6 +35,8 @@ from transferq.errors import (
 
 # The shard map handles this one: it asks again elsewhere.
 WRONG_NODE: Final = "wrong_node"
+# Puts say themselves how long they wait for room.
+OVER_BUDGET: Final = "over_budget"
 STATUSES_TO_RETRY: Final = (429, 503)
 
 
@@ -64,7 +66,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Request:
-    """One call of a route. A dict becomes a JSON body, a Body an Arrow body with its checksum."""
+    """One call of a route. Bytes are a JSON body, or what `media` says; a Body is an Arrow body with its checksum."""
 
     method: str
     target: str
@@ -73,6 +75,7 @@ class Request:
     reads: bool = False
     # That of an earlier call, to ask for what it did; else the call gets one of its own.
     request_id: str = ""
+    media: str = MEDIA_TYPES["json"]
 
 
 class Transport:
@@ -147,17 +150,18 @@ class Transport:
             last = attempt >= self._retry.attempts_max or not deadline.allows(pause_s)
             if last or not _is_worth_retrying(error):
                 raise error
-            if self._pause(pause_s):
-                raise ClientClosed() from error
+            self.pause(pause_s)
         raise ClientClosed()
 
-    def _pause(self, pause_s: float) -> bool:
-        """Waits before the next attempt, less long when the call is cancelled; whether the client was closed."""
+    def pause(self, pause_s: float) -> None:
+        """Waits before the next attempt, less long when the call is cancelled; raises ClientClosed."""
         cancellation = current_cancellation()
         if cancellation is None:
-            return self._closed.wait(pause_s)
-        cancellation.wait(pause_s)
-        return self._closed.is_set()
+            self._closed.wait(pause_s)
+        else:
+            cancellation.wait(pause_s)
+        if self._closed.is_set():
+            raise ClientClosed()
 
     def _head(self, origin: Origin, request: Request, request_id: str) -> bytes:
         body = request.body
@@ -171,8 +175,8 @@ class Transport:
         if isinstance(body, Body):
             size = body.size + TAIL_SIZE
             lines.append(f"content-type: {MEDIA_TYPES['arrow']}\r\ncontent-length: {size}\r\n")
-        elif body:
-            lines.append(f"content-type: {MEDIA_TYPES['json']}\r\ncontent-length: {len(body)}\r\n")
+        elif body or request.media != MEDIA_TYPES["json"]:
+            lines.append(f"content-type: {request.media}\r\ncontent-length: {len(body)}\r\n")
         elif request.method in ("POST", "PUT"):
             lines.append("content-length: 0\r\n")
         lines.append("\r\n")
@@ -237,7 +241,7 @@ def _is_cancelled() -> bool:
 
 
 def _is_worth_retrying(error: TransferQueueError) -> bool:
-    if error.code == WRONG_NODE:
+    if error.code in (WRONG_NODE, OVER_BUDGET):
         return False
     return error.kind == "retry" or error.status in STATUSES_TO_RETRY
 

@@ -5,11 +5,13 @@
     │   ├── ConnectionFailed  DeadlineExceeded  AnswerInvalid  ChecksumMismatch
     ├── FixRequest        kind fix_request    it can never work as it is
     │   ├── PartitionUnknown  PartitionConflict  FieldUnknown  FieldMismatch  LayoutInvalid  RowsExist
+    │   ├── TagsInvalid  FilterInvalid  KeyCollision  TaskUnknown  BlobMissing
+    │   ├── PartitionExists  CheckpointInvalid
     │   ├── BodyTooLarge  AnswerTooLarge  Unauthorized  ClientClosed
     ├── WaitForOthers     kind wait           rows or space must come first
-    │   ├── RowsMissing  TimedOut  DiskFull  MemoryFull
+    │   ├── RowsMissing (KeysMissing)  TimedOut  OverBudget  DiskFull  MemoryFull
     └── GiveUp            kind give_up        what was asked for is gone
-        ├── PartitionSealed  ClaimUnknown  ClaimStale  DataCorrupt  LsnUnknown  Drained
+        ├── PartitionSealed  ClaimUnknown  ClaimStale  BatchUnknown  DataCorrupt  LsnUnknown  Drained
 
 Invariants: every code is in the catalogue of the wire contract or in CLIENT_ERRORS below; a class has the kind of
 its code.
@@ -27,6 +29,8 @@ CLIENT_ERRORS: Final[dict[str, tuple[str, str]]] = {
     "deadline_exceeded": ("retry", "The call did not end within timeout_s."),
     "answer_invalid": ("retry", "The answer is not what this version of the protocol allows."),
     "client_closed": ("fix_request", "The client is closed; connect again."),
+    "checkpoint_invalid": ("fix_request", "The directory holds no whole checkpoint of a version that is read here."),
+    "keys_missing": ("wait", "Some keys have no row, or one that lacks some of the fields."),
     "timed_out": ("wait", "The rows were not there within wait_s."),
     "drained": ("give_up", "The partition is sealed and no more rows come."),
 }
@@ -131,6 +135,14 @@ class PartitionConflict(FixRequest, code="partition_conflict"):
     """The partition exists with other settings that cannot be changed."""
 
 
+class PartitionExists(FixRequest, code="partition_exists"):
+    """A load brings a partition of a name that is there; nothing was loaded."""
+
+
+class CheckpointInvalid(FixRequest, code="checkpoint_invalid"):
+    """The directory holds no checkpoint, a damaged one, or one of another version."""
+
+
 class FieldUnknown(FixRequest, code="field_unknown"):
     """The partition does not declare this field."""
 
@@ -145,6 +157,26 @@ class LayoutInvalid(FixRequest, code="layout_invalid"):
 
 class RowsExist(FixRequest, code="rows_exist"):
     """Some of the cells are there already, and the put asked for ``if_absent``."""
+
+
+class TagsInvalid(FixRequest, code="tags_invalid"):
+    """Tags are small JSON objects with names of letters, digits, ``_`` and ``-``; declared numbers are numbers."""
+
+
+class FilterInvalid(FixRequest, code="filter_invalid"):
+    """The filter of ``where`` is not understood; ``details`` say at which character."""
+
+
+class KeyCollision(FixRequest, code="key_collision"):
+    """Two keys have the same hash; one of them needs another name."""
+
+
+class BlobMissing(FixRequest, code="blob_missing"):
+    """Rows name a blob that the partition does not have, or has no more. ``details``: ``digests``, ``count``."""
+
+
+class TaskUnknown(FixRequest, code="task_unknown"):
+    """No task of this name was declared, and none has claimed."""
 
 
 class BodyTooLarge(FixRequest, code="body_too_large"):
@@ -163,13 +195,21 @@ class RowsMissing(WaitForOthers, code="rows_missing"):
     """Some rows are not there, or lack some of the fields. ``details``: ``missing`` (first ids), ``missing_count``."""
 
 
+class KeysMissing(RowsMissing, code="keys_missing"):
+    """Some keys have no row, or one that lacks some of the fields. ``details``: ``missing`` (first keys),
+    ``missing_count``."""
+
+
 class TimedOut(WaitForOthers, code="timed_out"):
     """A wait ended before the rows were there. Raised by reads, returned by ``Partition.claim``.
 
     Attributes:
         ready: rows that the task could have had, fewer than it asked for (claims).
         leased: rows of the task that other consumers hold (claims).
-        incomplete: rows that still lack some of the fields (claims).
+        incomplete: rows that still lack some of the fields, or siblings of their group (claims).
+        dead: dead letters of the task (claims).
+        stale: rows that are too old for the version window (claims with ``window``).
+        filtered: rows that the filter leaves out (claims with ``where``).
         missing: rows that are not there or lack some of the fields (reads).
     """
 
@@ -186,12 +226,29 @@ class TimedOut(WaitForOthers, code="timed_out"):
         return self._count("incomplete")
 
     @property
+    def dead(self) -> int:
+        return self._count("dead")
+
+    @property
+    def stale(self) -> int:
+        return self._count("stale")
+
+    @property
+    def filtered(self) -> int:
+        return self._count("filtered")
+
+    @property
     def missing(self) -> int:
         return self._count("missing")
 
     def _count(self, name: str) -> int:
         value = self.details.get(name, 0)
         return len(value) if isinstance(value, list) else int(value)
+
+
+class OverBudget(WaitForOthers, code="over_budget"):
+    """A budget, or the pace, had no room for new rows within ``wait_s``. ``details``: ``budget``, ``limit``, ``used``,
+    ``asked``."""
 
 
 class DiskFull(WaitForOthers, code="disk_full"):
@@ -212,6 +269,10 @@ class ClaimUnknown(GiveUp, code="claim_unknown"):
 
 class ClaimStale(GiveUp, code="claim_stale"):
     """The lease ended and rows of the claim went to another consumer: drop the results."""
+
+
+class BatchUnknown(GiveUp, code="batch_unknown"):
+    """The shared batch was drawn too long ago to be remembered: ask for a later number."""
 
 
 class DataCorrupt(GiveUp, code="data_corrupt"):

@@ -105,6 +105,8 @@ def check_hash(vectors: dict[str, Any]) -> int:
         checked += same(f"body of {case['length']}", got, case["checksum"])
         blocks = [hex_of(block) for block in memoryview(hasher.blocks).cast("Q")] if hasher.blocks else []
         checked += same(f"blocks of {case['length']}", blocks, case["blocks"])
+    for case in vectors["keys"]:
+        checked += same(f"id of key {case['key']}", core.xxh64(case["key"].encode()) & (2**53 - 1), case["id"])
     return checked
 
 

@@ -19,8 +19,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import fake_claims
+import fake_tasks
 import pyarrow as pa
 import xxhash
+from fake_partition import FakePartition, Refused, storage
 from fake_snapshots import FakeSnapshots
 from transferq._arrow_fields import arrow_field, layout_of_field
 from transferq._layouts import layout_from_json
@@ -33,45 +36,6 @@ def checksum_of(body: bytes) -> bytes:
     blocks = [body[at : at + (1 << 20)] for at in range(0, len(body), 1 << 20)]
     hashes = b"".join(struct.pack("<Q", xxhash.xxh64_intdigest(block)) for block in blocks)
     return struct.pack("<Q", xxhash.xxh64_intdigest(hashes))
-
-
-class Refused(Exception):
-    def __init__(self, code: str, **details: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.details = details
-
-
-def storage(array: Any) -> Any:
-    return array.storage if isinstance(array, pa.ExtensionArray) else array
-
-
-class FakePartition:
-    def __init__(self, name: str, settings: dict[str, Any]) -> None:
-        self.name = name
-        self.fields: dict[str, dict[str, Any]] = {}
-        self.group_size = settings.get("group_size", 1)
-        self.ack = settings.get("ack", "os")
-        self.open = settings.get("open", "fields" not in settings)
-        self.sealed = False
-        self.lsn = 0
-        # id -> field -> (one-row array, LSN)
-        self.rows: dict[int, dict[str, tuple[Any, int]]] = {}
-        # task -> id -> (state, attempt, token, deadline)
-        self.tasks: dict[str, dict[int, tuple[str, int, str, float]]] = {}
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "fields": self.fields,
-            "group_size": self.group_size,
-            "ack": self.ack,
-            "open": self.open,
-            "sealed": self.sealed,
-            "rows": len(self.rows),
-            "lsn": self.lsn,
-            "tasks": {},
-        }
 
 
 class FakeStore:
@@ -90,6 +54,8 @@ class FakeStore:
         self.changed = threading.Condition()
         self.lsns = itertools.count(1)
         self.tokens = itertools.count(1)
+        # Puts that were refused since a budget was full, and how long each was asked to wait.
+        self.waits_for_room: list[int] = []
 
     # ---- Routes --------------------------------------------------------------------------------------------------
 
@@ -124,7 +90,7 @@ class FakeStore:
             return {"partitions": [partition.describe() for partition in self.partitions.values()]}
         if parts[1] == "claims":
             token, _, verb = parts[2].partition(":")
-            return self.end_claim(token, verb, body)
+            return fake_claims.end(self, token, verb, body)
         if parts[1] == "snapshots":
             return self.snapshot(parts[2] if len(parts) == 3 else "", json.loads(body or b"{}"))
         name, _, verb = parts[2].partition(":")
@@ -134,16 +100,26 @@ class FakeStore:
             raise Refused("partition_unknown")
         partition = self.partitions[name]
         if len(parts) == 3:
-            if method == "GET":
-                return partition.describe()
-            if method == "DELETE":
-                del self.partitions[name]
-            else:
-                partition.sealed = True
-            return {"lsn": next(self.lsns)}
-        actions = {"rows": self.put, "rows:read": self.read, "rows:delete": self.delete, "claims": self.claim}
+            return self.of_partition(partition, method, verb, query, body)
+        if len(parts) > 4 or parts[3] not in ROWS_ACTIONS:
+            return fake_tasks.act(self, partition, parts[3:], query, body)
         argument = body if parts[3] == "rows" else json.loads(body)
-        return actions[parts[3]](partition, query, argument)
+        return ROWS_ACTIONS[parts[3]](self, partition, query, argument)
+
+    def of_partition(
+        self, partition: FakePartition, method: str, verb: str, query: dict[str, str], body: bytes
+    ) -> dict[str, Any]:
+        if verb == "watch":
+            return fake_tasks.watch(self, partition, query)
+        if verb == "advance":
+            return fake_tasks.advance(self, partition, json.loads(body))
+        if method == "GET":
+            return partition.describe()
+        if method == "DELETE":
+            del self.partitions[partition.name]
+        else:
+            partition.sealed = True
+        return {"lsn": next(self.lsns)}
 
     def declare(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
         created = name not in self.partitions
@@ -151,6 +127,7 @@ class FakeStore:
         for field, layout in settings.get("fields", {}).items():
             if partition.fields.setdefault(field, layout) != layout:
                 raise Refused("partition_conflict", field=field)
+        partition.declare(settings)
         return {**partition.describe(), "created": created}
 
     def check_owner(self, partition: FakePartition, ids: list[int]) -> None:
@@ -170,7 +147,7 @@ class FakeStore:
         if len(set(ids)) != len(ids):
             raise Refused("ids_duplicate")
         self.check_owner(partition, ids)
-        names = [field.name for field in batch.schema if field.name != "index_id"]
+        names = [field.name for field in batch.schema if field.name not in ("index_id", "tq_tags")]
         for name in names:
             layout = layout_of_field(batch.schema.field(name)).to_json()
             if name not in partition.fields and not partition.open:
@@ -181,9 +158,14 @@ class FakeStore:
             raise Refused("rows_exist")
         if partition.sealed and any(row not in partition.rows for row in ids):
             raise Refused("partition_sealed")
+        self.wait_for_room(partition, ids, int(query.get("wait_ms", "0")))
+        if "tq_tags" in batch.schema.names:
+            for row, text in zip(ids, batch.column("tq_tags").to_pylist(), strict=True):
+                partition.merge(row, json.loads(text or "{}"))
         if "claim" in query:
-            self.end_claim(query["claim"], "ack", b"")
+            fake_claims.end(self, query["claim"], "ack", b"")
         lsn = partition.lsn = next(self.lsns)
+        partition.note("put", ids, fields=names)
         for name in names:
             cells = storage(batch.column(name))
             for at, row in enumerate(ids):
@@ -192,8 +174,20 @@ class FakeStore:
             partition.rows.setdefault(row, {})
         return {"lsn": lsn, "rows": len(ids), "ack": query.get("ack", partition.ack)}
 
+    def wait_for_room(self, partition: FakePartition, ids: list[int], wait_ms: int) -> None:
+        rows_max = partition.settings.get("rows_max")
+        for last in self.wait(wait_ms):
+            new = sum(row not in partition.rows for row in ids)
+            if rows_max is None or new == 0 or len(partition.rows) + new <= rows_max:
+                return
+            if last or new > rows_max:
+                self.waits_for_room.append(wait_ms)
+                raise Refused("over_budget", budget="rows_max", limit=rows_max, used=len(partition.rows), asked=new)
+
     def delete(self, partition: FakePartition, _: Any, request: dict[str, Any]) -> dict[str, Any]:
         deleted = [partition.rows.pop(row, None) for row in request["ids"]]
+        for row in request["ids"]:
+            partition.tags.pop(row, None)
         return {"lsn": next(self.lsns), "deleted": sum(row is not None for row in deleted)}
 
     # ---- Reads and claims ----------------------------------------------------------------------------------------
@@ -222,6 +216,7 @@ class FakeStore:
             if partition is None:
                 raise Refused("lsn_unknown", lsn=request["lsn"])
         fields = request.get("fields", list(partition.fields))
+        named, fields = fields, [name for name in fields if name != "tq_tags"]
         unknown = [name for name in fields if name not in partition.fields]
         if unknown:
             raise Refused("field_unknown", field=unknown[0])
@@ -230,7 +225,7 @@ class FakeStore:
             complete = {row for row, cells in partition.rows.items() if all(name in cells for name in fields)}
             ids, after, missing = self.select(partition, request, fields, complete)
             if not missing:
-                return self.answer(partition, ids, fields, {} if after is None else {"tq-next": str(after)})
+                return self.answer(partition, ids, named, {} if after is None else {"tq-next": str(after)})
             if partition.sealed:
                 return 200, {"tq-outcome": "drained"}, b'{"outcome":"drained"}'
             if last:
@@ -272,6 +267,10 @@ class FakeStore:
             described.append(pa.field("tq_attempt", pa.int32(), nullable=False))
         lsn = 0
         for name in fields:
+            if name == "tq_tags":
+                columns.append(pa.array([json.dumps(partition.tags.get(row, {})) for row in ids], pa.utf8()))
+                described.append(pa.field(name, pa.utf8(), nullable=False))
+                continue
             field = arrow_field(name, layout_from_json(partition.fields[name]))
             cells = [partition.rows[row][name] for row in ids]
             lsn = max([lsn, *(at for _, at in cells)])
@@ -288,69 +287,15 @@ class FakeStore:
         found = {"tq-outcome": "rows", "tq-rows": str(len(ids)), "tq-lsn": str(lsn), "tq-tail": "xxh64", **headers}
         return 200, found, body + b"TQXXH64\n" + checksum_of(body)
 
-    def claim(self, partition: FakePartition, _: Any, request: dict[str, Any]) -> Any:
-        fields, task = request["fields"], partition.tasks.setdefault(request["task"], {})
-        rows_max = request["rows_max"]
-        rows_min = request.get("rows_min", rows_max)
-        group = partition.group_size if request.get("sampler") == "group" else 1
-        for last in self.wait(request.get("wait_ms", 0)):
-            now = time.monotonic()
-            free, leased, incomplete = [], 0, 0
-            for row, cells in partition.rows.items():
-                state, attempt, _token, deadline = task.get(row, ("unclaimed", 0, "", 0.0))
-                if state == "consumed":
-                    continue
-                if state == "leased" and deadline > now:
-                    leased += 1
-                elif all(name in cells for name in fields):
-                    free.append((row, attempt + 1))
-                else:
-                    incomplete += 1
-            if group > 1:
-                whole = [row // group for row, _ in free]
-                free = [entry for entry in free if whole.count(entry[0] // group) == group]
-            taken = free[: rows_max - rows_max % group]
-            if taken and (len(taken) >= rows_min or partition.sealed):
-                return self.grant(partition, request, taken)
-            if partition.sealed and not leased and not free and not incomplete:
-                return 200, {"tq-outcome": "drained"}, b'{"outcome":"drained"}'
-            if last:
-                counts = {"outcome": "timed_out", "ready": len(free), "leased": leased, "incomplete": incomplete}
-                return 200, {"tq-outcome": "timed_out"}, json.dumps(counts).encode()
-        raise AssertionError
 
-    def grant(self, partition: FakePartition, request: dict[str, Any], taken: list[tuple[int, int]]) -> Any:
-        token = f"c{next(self.tokens)}"
-        ids = [row for row, _ in taken]
-        lease_ms = request["lease_ms"]
-        state = "consumed" if request.get("auto_ack") else "leased"
-        for row, attempt in taken:
-            entry = (state, attempt, token, time.monotonic() + lease_ms / 1000)
-            partition.tasks[request["task"]][row] = entry
-        self.claims[token] = (partition, request["task"], ids)
-        headers = {"tq-claim": token, "tq-lease-ms": str(lease_ms)}
-        return self.answer(partition, ids, request["fields"], headers, [attempt for _, attempt in taken])
-
-    def end_claim(self, token: str, verb: str, body: bytes) -> dict[str, Any]:
-        if token not in self.claims:
-            raise Refused("claim_unknown")
-        partition, task, ids = self.claims[token]
-        states = partition.tasks[task]
-        if any(states[row][2] != token for row in ids):
-            raise Refused("claim_stale")
-        for row in ids:
-            _, attempt, _, deadline = states[row]
-            if verb == "renew":
-                lease_ms = json.loads(body)["lease_ms"]
-                states[row] = ("leased", attempt, token, time.monotonic() + lease_ms / 1000)
-            else:
-                states[row] = ("consumed" if verb == "ack" else "unclaimed", attempt, token, deadline)
-        if verb == "renew":
-            self.renewals.append(token)
-            return {"lease_ms": lease_ms}
-        if verb == "release":
-            del self.claims[token]
-        return {"lsn": next(self.lsns)}
+ROWS_ACTIONS = {
+    "rows": FakeStore.put,
+    "rows:read": FakeStore.read,
+    "rows:delete": FakeStore.delete,
+    "claims": fake_claims.claim,
+    "rows:tag": fake_tasks.tag,
+    "rows:list": fake_tasks.list_rows,
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 import transferq
 from fake_server import FakeStore, serve
 from rows import FIELDS, check_rows, put_rows
-from transferq import Client
+from transferq import Client, SharedBatch, Task
 from transferq._core import core
 from transferq._shards import Shards
 
@@ -81,3 +81,62 @@ def test_a_moved_shard_is_followed(cluster: tuple[Client, list[FakeStore]], monk
     assert len(reads) == 2
     check_rows(partition.get(range(50)), range(50))
     assert stores[0].partitions["p"].rows
+
+
+def test_the_queue_of_several_nodes_is_one_queue(cluster: tuple[Client, list[FakeStore]]) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS, numbers=["n"], tasks={"once": Task(max_attempts=1)})
+    put_rows(partition, range(60))
+    changes = partition.watch(wait_s=0.3)
+    partition.tag(range(60), [{"n": row} for row in range(60)])
+    tagged = sorted(row for change in changes for row in change.ids)
+    assert tagged == list(range(60))
+    listing = partition.list(where="n >= 30")
+    assert sorted(listing.index_ids.tolist()) == list(range(30, 60))
+    assert listing.numbers["n"].tolist() == listing.index_ids.tolist()
+    assert sorted(partition.list(range(70)).index_ids.tolist()) == list(range(60))
+    assert len(partition.list(rows_max=25)) == 25
+    put = partition.kv_batch_put([f"key-{number}" for number in range(20)], {"x": range(20), "r": [[]] * 20})
+    assert len(put.lsns) == 3
+    assert partition.kv_batch_get(["key-7", "key-3"])["x"].list() == [7, 3]
+    assert partition.kv_clear() == 20
+    assert partition.advance(2) == max(store.partitions["p"].lsn for store in stores)
+    with pytest.raises(transferq.FixRequest, match="now on"):
+        partition.watch(after_lsn=1)
+
+
+def test_claims_are_of_one_node(cluster: tuple[Client, list[FakeStore]]) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS, tasks={"once": Task(max_attempts=1)})
+    put_rows(partition, range(60))
+    mine = list(stores[1].partitions["p"].rows)[:3]
+    batch = partition.claim(task="once", fields=["x"], ids=mine)
+    assert isinstance(batch, transferq.Batch)
+    assert batch.index_ids.tolist() == mine
+    with pytest.raises(transferq.FixRequest, match="one node"):
+        partition.claim(task="once", fields=["x"], ids=range(60))
+    assert [lease["ids"] for lease in partition.leases()] == [mine]
+    batch.release()
+    assert partition.dead_letters("once") == dict.fromkeys(mine, 1)
+    assert partition.requeue("once", range(60)) == 3
+    partial = partition.claim(task="t", fields=["x"], batch_size=50, wait_s=1.2, partial=True)
+    assert isinstance(partial, transferq.Batch)
+    assert partial.partial
+    partial.release()
+    assert partition.reset_consumption("t") == len(partial)
+
+
+def test_each_number_of_a_shared_batch_is_of_one_node(cluster: tuple[Client, list[FakeStore]]) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS)
+    put_rows(partition, range(60))
+    partition.seal()
+    shared = SharedBatch("job", part=0, parts=1)
+    seen: dict[int, list[int]] = {}
+    for batch in partition.consume(task="t", fields=["x"], batch_size=4, batch=shared):
+        assert batch.batch_number is not None
+        seen[batch.batch_number] = batch.index_ids.tolist()
+        batch.ack()
+    assert sorted(row for rows in seen.values() for row in rows) == list(range(60))
+    for number, rows in seen.items():
+        assert set(rows) <= set(stores[number % 3].partitions["p"].rows)

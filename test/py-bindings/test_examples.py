@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.name for example in EXAMPLES])
-def test_example(example: doctest.DocTest, server: Server, real: Client) -> None:
+def test_example(example: doctest.DocTest, server: Server, real: Client, tmp_path: Path) -> None:
     """Each has two rows, 8 and 9, in a partition of its own."""
     train = real.partition(example.name[-100:], fields={"response": Ragged("int64")})
     put = train.put({"response": [np.array([1, 2, 3]), np.array([4])]}, index_ids=[8, 9])
@@ -33,6 +34,7 @@ def test_example(example: doctest.DocTest, server: Server, real: Client) -> None
         tq=real,
         train=train,
         put=put,
+        directory=tmp_path,
     )
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     written: list[str] = []

@@ -20,6 +20,6 @@ from transferq.aio._batch import Batch
 from transferq.aio._client import Client, connect
 from transferq.aio._partition import Partition
 from transferq.aio._snapshots import Snapshot, SnapshotOpening
-from transferq.aio._steps import Batches, Pages
+from transferq.aio._steps import Batches, Changes, Pages
 
-__all__ = ["Batch", "Batches", "Client", "Pages", "Partition", "Snapshot", "SnapshotOpening", "connect"]
+__all__ = ["Batch", "Batches", "Changes", "Client", "Pages", "Partition", "Snapshot", "SnapshotOpening", "connect"]

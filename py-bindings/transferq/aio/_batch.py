@@ -46,6 +46,21 @@ class Batch:
         """Token of the claim that the rows are held under; None for rows that were read."""
         return self.sync.claim
 
+    @property
+    def partial(self) -> bool:
+        """Whether a claim gave fewer rows than it asked for, as ``partial`` or ``linger_s`` allowed."""
+        return self.sync.partial
+
+    @property
+    def batch_number(self) -> int | None:
+        """Number of the shared batch that the rows are of; None for other rows."""
+        return self.sync.batch_number
+
+    @property
+    def row_keys(self) -> list[str] | None:
+        """The key of each row, for rows that were read by key; else None."""
+        return self.sync.row_keys
+
     def __getitem__(self, name: str) -> Column:
         return self.sync[name]
 
@@ -76,6 +91,11 @@ class Batch:
         return self.sync.attempts
 
     @property
+    def tags(self) -> list[dict[str, Any]]:
+        """The tags of each row, numbers included, for rows that came by key, or with ``"tq_tags"`` among the fields."""
+        return self.sync.tags
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the columns."""
         return self.sync.nbytes
@@ -83,6 +103,11 @@ class Batch:
     def arrow(self) -> Any:
         """A ``pyarrow.RecordBatch`` of ``index_id`` and the fields, over the same memory."""
         return self.sync.arrow()
+
+    @twin(transferq.Batch.fetch_blobs)
+    async def fetch_blobs(self) -> None:
+        """As `transferq.Batch.fetch_blobs`. Afterwards ``list()`` of a column of blobs does not block."""
+        await self._threads.run(self.sync.fetch_blobs)
 
     # ---- Claims --------------------------------------------------------------------------------------------------
 

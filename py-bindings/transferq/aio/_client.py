@@ -5,13 +5,17 @@ Invariants: nothing of a client belongs to an event loop; making one opens no so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import transferq
+from transferq._blob_calls import CACHE_BYTES_MAX
+from transferq._checkpoint_files import Checkpoint
 from transferq._client import IDLE_BUFFER_BYTES_MAX, POOL_SIZE, SNAPSHOT_LEASE_S, TIMEOUT_S
 from transferq._layouts import Layout
+from transferq._policies import Nothing, Pace, Retention, Task
 from transferq._transport import RetryPolicy
 from transferq.aio._docs import twin
 from transferq.aio._partition import Partition
@@ -24,10 +28,10 @@ class Client:
     """As `transferq.Client`, with coroutines; made by `connect`, or over a sync client: ``aio.Client(tq)``.
 
     It belongs to no event loop: several may use it, at once or one after the other, and threads too. Sockets, encoding
-    and renewals are the business of its threads: at most 256 for calls that wait (claims, and reads with ``wait_s``),
-    32 for others, and 8 for acks and releases, each there only while there is work. Calls beyond that queue, in the
-    order of their coming; of those that wait, one whose ``wait_s`` ends in the queue looks once and has its outcome.
-    ``timeout_s`` counts from when a thread takes the call.
+    and renewals are the business of its threads: at most 256 for calls that wait (claims, watches, and what has a
+    ``wait_s``), 32 for others, and 8 for acks and releases, each there only while there is work. Calls beyond that
+    queue, in the order of their coming; of those that wait, one whose ``wait_s`` ends in the queue looks once and has
+    its outcome. ``timeout_s`` counts from when a thread takes the call.
 
     A call that is cancelled returns at once; its connection is closed, so that the server does no more for it.
 
@@ -81,10 +85,30 @@ class Client:
         group_size: int | None = None,
         ack: str | None = None,
         open: bool | None = None,  # noqa: A002 - the word of the wire
+        tasks: Mapping[str, Task] | Iterable[str] | None = None,
+        release: str | None = None,
+        numbers: Iterable[str] | None = None,
+        rows_max: int | Nothing | None = None,
+        bytes_max: int | Nothing | None = None,
+        pace: Pace | Nothing | None = None,
+        retention: Retention | Nothing | None = None,
     ) -> Partition:
         """As `transferq.Client.partition`."""
         found = await self.threads.run(
-            lambda: self.sync.partition(name, fields, group_size=group_size, ack=ack, open=open)
+            lambda: self.sync.partition(
+                name,
+                fields,
+                group_size=group_size,
+                ack=ack,
+                open=open,
+                tasks=tasks,
+                release=release,
+                numbers=numbers,
+                rows_max=rows_max,
+                bytes_max=bytes_max,
+                pace=pace,
+                retention=retention,
+            )
         )
         return Partition(self, found)
 
@@ -109,6 +133,26 @@ class Client:
             lambda: self.sync.snapshot(lease_s), leaving="finish", undo=transferq.Snapshot.close
         )
         return Snapshot(self, opened)
+
+    # ---- Checkpoints ---------------------------------------------------------------------------------------------
+
+    @twin(transferq.Client.save_checkpoint)
+    async def save_checkpoint(
+        self, directory: str | os.PathLike[str], metadata: Any = None, partitions: Iterable[str] | None = None
+    ) -> Checkpoint:
+        """As `transferq.Client.save_checkpoint`. Cancelled, the directory has the old checkpoint or the new one."""
+        return await self.threads.run(lambda: self.sync.save_checkpoint(directory, metadata, partitions))
+
+    @twin(transferq.Client.load_checkpoint)
+    async def load_checkpoint(
+        self,
+        directory: str | os.PathLike[str],
+        partitions: Iterable[str] | None = None,
+        *,
+        replace: bool = False,
+    ) -> Checkpoint:
+        """As `transferq.Client.load_checkpoint`. Cancelled, all is loaded or nothing."""
+        return await self.threads.run(lambda: self.sync.load_checkpoint(directory, partitions, replace=replace))
 
     # ---- Single cells --------------------------------------------------------------------------------------------
 
@@ -143,6 +187,7 @@ def connect(
     pool_size: int = POOL_SIZE,
     retry: RetryPolicy | None = None,
     idle_buffer_bytes_max: int = IDLE_BUFFER_BYTES_MAX,
+    blob_cache_bytes_max: int = CACHE_BYTES_MAX,
 ) -> Client:
     """As `transferq.connect`, for ``async with``; it needs no event loop yet."""
     return Client(
@@ -153,5 +198,6 @@ def connect(
             pool_size=pool_size,
             retry=retry,
             idle_buffer_bytes_max=idle_buffer_bytes_max,
+            blob_cache_bytes_max=blob_cache_bytes_max,
         )
     )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import transferq
+from transferq._kv import RAISE
 from transferq._layouts import Layout
-from transferq._partition import HOLD_MAX_S, SCAN_ROWS_MAX
+from transferq._partition import SCAN_ROWS_MAX
 from transferq._protocol import ID_END
 from transferq._put import Put
+from transferq._tags import Listing, Tags
+from transferq._tasks import Leases
+from transferq._watch import Watcher
+from transferq.aio import _consuming
 from transferq.aio._batch import Batch
 from transferq.aio._docs import twin
 from transferq.aio._snapshots import Snapshot, sync_lsn
-from transferq.aio._steps import Batches, Pages
-from transferq.errors import Drained, TimedOut
+from transferq.aio._steps import Changes, Pages
 
 if TYPE_CHECKING:
     from transferq.aio._client import Client
@@ -69,9 +73,11 @@ class Partition:
         data: Any,
         *,
         index_ids: Any = None,
+        tags: Tags | Sequence[Tags | None] | None = None,
         if_absent: bool = False,
         ack: str | None = None,
         claim: Batch | str | None = None,
+        wait_s: float | None = 0.0,
     ) -> Put:
         """As `transferq.Partition.put`. Values are read and encoded while the coroutine waits: do not change them.
 
@@ -82,9 +88,13 @@ class Partition:
         """
         data = data.sync if isinstance(data, Batch) else data
         acked = claim.sync if isinstance(claim, Batch) else claim
-        return await self._threads.run(
-            lambda: self.sync.put(data, index_ids=index_ids, if_absent=if_absent, ack=ack, claim=acked)
-        )
+
+        def put(left_s: float | None) -> Put:
+            return self.sync.put(
+                data, index_ids=index_ids, tags=tags, if_absent=if_absent, ack=ack, claim=acked, wait_s=left_s
+            )
+
+        return await self._threads.run_waiting(put, wait_s)
 
     @twin(transferq.Partition.delete)
     async def delete(self, ids: Any) -> int:
@@ -131,77 +141,138 @@ class Partition:
 
     # ---- Consuming -----------------------------------------------------------------------------------------------
 
-    @twin(transferq.Partition.claim)
-    async def claim(
+    claim = _consuming.claim
+    consume = _consuming.consume
+
+    # ---- Tags, and what changed ----------------------------------------------------------------------------------
+
+    @twin(transferq.Partition.tag)
+    async def tag(self, ids: Any, tags: Tags | Sequence[Tags]) -> int:
+        """As `transferq.Partition.tag`. Cancelled, it may be done or not; to merge the same again is safe."""
+        return await self._threads.run(lambda: self.sync.tag(ids, tags))
+
+    @twin(transferq.Partition.list)
+    async def list(
         self,
+        ids: Any = None,
         *,
-        task: str,
-        fields: Sequence[str],
-        batch_size: int,
-        rows_min: int | None = None,
-        sampler: str = "fifo",
+        where: str | None = None,
+        task: str | None = None,
+        fields: Sequence[str] | None = None,
+        rows_max: int | None = None,
+    ) -> Listing:
+        """As `transferq.Partition.list`."""
+        return await self._threads.run(
+            lambda: self.sync.list(ids, where=where, task=task, fields=fields, rows_max=rows_max)
+        )
+
+    @twin(transferq.Partition.watch)
+    def watch(self, *, after_lsn: int | None = None, wait_s: float | None = None) -> Changes:
+        """As `transferq.Partition.watch`, for ``async for``; see `Changes` for when it begins.
+
+        A step that is cancelled loses no change.
+        """
+        return Changes(self._threads, Watcher(self.sync, after_lsn, wait_s))
+
+    # ---- Rows by keys --------------------------------------------------------------------------------------------
+
+    @twin(transferq.Partition.kv_put)
+    async def kv_put(
+        self,
+        key: str,
+        values: Mapping[str, Any],
+        *,
+        tags: Tags | None = None,
+        if_absent: bool = False,
+        ack: str | None = None,
         wait_s: float | None = 0.0,
-        lease_s: float = 30.0,
-        hold_max_s: float = HOLD_MAX_S,
-        auto_ack: bool = False,
-    ) -> Batch | TimedOut | Drained:
-        """As `transferq.Partition.claim`. Renewal needs no event loop: rows stay leased while a step blocks it.
-
-        Cancelled, it returns at once, the server stops waiting for it, and rows that it was granted meanwhile are
-        released (attempts count on), on a thread of the client. Those of ``auto_ack`` are consumed.
-        """
-
-        def claim(left_s: float | None) -> transferq.Batch | TimedOut | Drained:
-            return self.sync.claim(
-                task=task,
-                fields=fields,
-                batch_size=batch_size,
-                rows_min=rows_min,
-                sampler=sampler,
-                wait_s=left_s,
-                lease_s=lease_s,
-                hold_max_s=hold_max_s,
-                auto_ack=auto_ack,
-            )
-
-        # Rows that the same program has just let go of are there again, as they are in a sync one.
-        outcome = await self._threads.run_waiting(
-            claim, wait_s, leaving="settle", undo=_abandon, after=self._threads.left()
+    ) -> Put:
+        """As `transferq.Partition.kv_put`. Cancelled, it may be done or not, as `put`."""
+        return await self._threads.run_waiting(
+            lambda left_s: self.sync.kv_put(key, values, tags=tags, if_absent=if_absent, ack=ack, wait_s=left_s),
+            wait_s,
         )
-        return Batch(self._threads, outcome) if isinstance(outcome, transferq.Batch) else outcome
 
-    @twin(transferq.Partition.consume)
-    def consume(
+    @twin(transferq.Partition.kv_batch_put)
+    async def kv_batch_put(
         self,
+        keys: Sequence[str],
+        data: Any,
         *,
-        task: str,
-        fields: Sequence[str],
-        batch_size: int,
-        rows_min: int | None = None,
-        sampler: str = "fifo",
-        wait_s: float | None = None,
-        lease_s: float = 30.0,
-        hold_max_s: float = HOLD_MAX_S,
-        auto_ack: bool = False,
-    ) -> Batches:
-        """As `transferq.Partition.consume`, for ``async for``; see `Batches` for what happens when a loop is left.
-
-        A step that was cancelled, or raised an error, may be asked for again.
-        """
-        return Batches(
-            self._threads,
-            lambda: self.claim(
-                task=task,
-                fields=fields,
-                batch_size=batch_size,
-                rows_min=rows_min,
-                sampler=sampler,
-                wait_s=wait_s,
-                lease_s=lease_s,
-                hold_max_s=hold_max_s,
-                auto_ack=auto_ack,
-            ),
+        tags: Tags | Sequence[Tags | None] | None = None,
+        if_absent: bool = False,
+        ack: str | None = None,
+        wait_s: float | None = 0.0,
+    ) -> Put:
+        """As `transferq.Partition.kv_batch_put`. Cancelled, it may be done or not, as `put`."""
+        return await self._threads.run_waiting(
+            lambda left_s: self.sync.kv_batch_put(keys, data, tags=tags, if_absent=if_absent, ack=ack, wait_s=left_s),
+            wait_s,
         )
+
+    @twin(transferq.Partition.kv_get)
+    async def kv_get(self, key: str, *, fields: Sequence[str] | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+        """As `transferq.Partition.kv_get`."""
+        return await self._threads.run_waiting(
+            lambda left_s: self.sync.kv_get(key, fields=fields, wait_s=left_s or 0.0), wait_s
+        )
+
+    @twin(transferq.Partition.kv_batch_get)
+    async def kv_batch_get(
+        self,
+        keys: Sequence[str],
+        *,
+        fields: Sequence[str] | None = None,
+        missing: str = RAISE,
+        wait_s: float = 0.0,
+    ) -> Batch:
+        """As `transferq.Partition.kv_batch_get`."""
+        found = await self._threads.run_waiting(
+            lambda left_s: self.sync.kv_batch_get(keys, fields=fields, missing=missing, wait_s=left_s or 0.0), wait_s
+        )
+        return Batch(self._threads, found)
+
+    @twin(transferq.Partition.kv_list)
+    async def kv_list(self, *, where: str | None = None) -> dict[str, dict[str, Any]]:
+        """As `transferq.Partition.kv_list`."""
+        return await self._threads.run(lambda: self.sync.kv_list(where=where))
+
+    @twin(transferq.Partition.kv_clear)
+    async def kv_clear(self, keys: Sequence[str] | None = None) -> int:
+        """As `transferq.Partition.kv_clear`. Cancelled, rows may be deleted or not; to clear them again is safe."""
+        return await self._threads.run(lambda: self.sync.kv_clear(keys))
+
+    # ---- Tasks ---------------------------------------------------------------------------------------------------
+
+    @twin(transferq.Partition.leases)
+    async def leases(self) -> Leases:
+        """As `transferq.Partition.leases`."""
+        return await self._threads.run(self.sync.leases)
+
+    @twin(transferq.Partition.dead_letters)
+    async def dead_letters(self, task: str, *, rows_max: int | None = None) -> dict[int, int]:
+        """As `transferq.Partition.dead_letters`."""
+        return await self._threads.run(lambda: self.sync.dead_letters(task, rows_max=rows_max))
+
+    @twin(transferq.Partition.requeue)
+    async def requeue(self, task: str, ids: Any = None) -> int:
+        """As `transferq.Partition.requeue`. Cancelled, it may be done or not; to requeue them again is safe."""
+        return await self._threads.run(lambda: self.sync.requeue(task, ids))
+
+    @twin(transferq.Partition.reset_consumption)
+    async def reset_consumption(self, task: str) -> int:
+        """As `transferq.Partition.reset_consumption`. Cancelled, it may be done or not."""
+        return await self._threads.run(lambda: self.sync.reset_consumption(task))
+
+    @twin(transferq.Partition.advance)
+    async def advance(self, version: int) -> int:
+        """As `transferq.Partition.advance`. Cancelled, it may be done or not; to publish the same again is safe."""
+        return await self._threads.run(lambda: self.sync.advance(version))
+
+    @twin(transferq.Partition.why_held)
+    async def why_held(self, index_id: int) -> dict[str, Any]:
+        """As `transferq.Partition.why_held`."""
+        return await self._threads.run(lambda: self.sync.why_held(index_id))
 
     # ---- The whole partition -------------------------------------------------------------------------------------
 
@@ -219,8 +290,3 @@ class Partition:
     async def stats(self) -> dict[str, Any]:
         """As `transferq.Partition.stats`."""
         return await self._threads.run(self.sync.stats)
-
-
-def _abandon(outcome: transferq.Batch | TimedOut | Drained) -> None:
-    if isinstance(outcome, transferq.Batch):
-        outcome.abandon()

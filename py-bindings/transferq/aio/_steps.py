@@ -1,4 +1,4 @@
-"""Asynchronous iterations over batches: `consume` and `scan`.
+"""Asynchronous iterations: `consume` and `scan` over batches, `watch` over changes.
 
 They are classes and no asynchronous generators, which nobody closes when a loop is left by ``break`` or an exception:
 these let go of what they hold as soon as nothing refers to them any more.
@@ -12,20 +12,24 @@ from __future__ import annotations
 import contextlib
 import functools
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import transferq
+from transferq._watch import Change, Watcher
 from transferq.aio._batch import Batch, abandon
 from transferq.aio._calls import Call
 from transferq.aio._threads import Threads
-from transferq.errors import Drained, TimedOut, TransferQueueError
+from transferq.errors import TransferQueueError
 
-Steps = TypeVar("Steps", bound="_Steps")
+Item = TypeVar("Item")
+Asked = TypeVar("Asked")
+Steps = TypeVar("Steps", bound="_Steps[Any]")
 
 
-class _Steps(ABC, AsyncIterator[Batch]):
+class _Steps(ABC, AsyncIterator[Item]):
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._stepping = False
@@ -34,19 +38,19 @@ class _Steps(ABC, AsyncIterator[Batch]):
     def __aiter__(self: Steps) -> Steps:
         return self
 
-    async def __anext__(self) -> Batch:
+    async def __anext__(self) -> Item:
         self._check_idle()
         if self._ended:
             raise StopAsyncIteration
         self._stepping = True
         try:
-            batch = await self._step()
+            item = await self._step()
         finally:
             self._stepping = False
-        if batch is None:
+        if item is None:
             self._ended = True
             raise StopAsyncIteration
-        return batch
+        return item
 
     async def __aenter__(self: Steps) -> Steps:
         return self
@@ -67,15 +71,15 @@ class _Steps(ABC, AsyncIterator[Batch]):
             raise RuntimeError("One task at a time iterates; give each task an iterator of its own.")
 
     @abstractmethod
-    async def _step(self) -> Batch | None:
-        """The next batch; None at the end."""
+    async def _step(self) -> Item | None:
+        """The next item; None at the end."""
 
     @abstractmethod
     async def _let_go(self) -> None:
         """Gives back what is held for the iteration."""
 
 
-class Batches(_Steps):
+class Batches(_Steps[Batch]):
     """Claims batch after batch; made by `Partition.consume`. For one task at a time.
 
     The batch at hand is released when the next one is asked for, unless it was acked or released by then, and when
@@ -84,20 +88,15 @@ class Batches(_Steps):
     ``async with train.consume(...) as batches``.
     """
 
-    def __init__(self, threads: Threads, claim: Callable[[], Awaitable[Batch | TimedOut | Drained]]) -> None:
+    def __init__(self, threads: Threads, claim: Callable[[], Awaitable[Batch | None]]) -> None:
         super().__init__(threads)
         self._claim = claim
         self._hand: Batch | None = None
 
     async def _step(self) -> Batch | None:
         await self._let_go()
-        outcome = await self._claim()
-        if isinstance(outcome, Drained):
-            return None
-        if isinstance(outcome, TimedOut):
-            raise outcome
-        self._hand = outcome
-        return outcome
+        self._hand = await self._claim()
+        return self._hand
 
     async def _let_go(self) -> None:
         hand, self._hand = self._hand, None
@@ -111,30 +110,63 @@ class Batches(_Steps):
             self._threads.soon(abandon(self._hand))
 
 
-class Pages(_Steps):
+class _Asked(_Steps[Item], Generic[Item, Asked]):
+    """Steps that ask the server for several items at a time. What was asked for is not lost with the step."""
+
+    def __init__(self, threads: Threads) -> None:
+        super().__init__(threads)
+        # The step after one that was cancelled waits for the same call.
+        self._call: Call[Asked] | None = None
+
+    async def _ask(self, work: Callable[[], Asked], *, lane: str) -> Asked:
+        if self._call is None:
+            self._call = self._threads.start(work, lane=lane)
+        try:
+            found = await self._threads.outcome_of(self._call, leaves=False)
+        except Exception:
+            self._call = None
+            raise
+        self._call = None
+        return found
+
+    async def _let_go(self) -> None:
+        if self._call is not None:
+            self._threads.leave(self._call)
+
+    def __del__(self) -> None:
+        if self._call is not None:
+            self._threads.soon(functools.partial(self._threads.leave, self._call))
+
+
+class Pages(_Asked[Batch, "transferq.Batch | None"]):
     """The rows of a range of ids, page by page; made by `Partition.scan`. For one task at a time."""
 
     def __init__(self, threads: Threads, pages: Iterator[transferq.Batch]) -> None:
         super().__init__(threads)
         self._pages = pages
-        # The page that was asked for: the step after one that was cancelled waits for it too.
-        self._next: Call[transferq.Batch | None] | None = None
 
     async def _step(self) -> Batch | None:
-        if self._next is None:
-            self._next = self._threads.start(lambda: next(self._pages, None))
-        try:
-            page = await self._threads.outcome_of(self._next, leaves=False)
-        except Exception:
-            self._next = None
-            raise
-        self._next = None
+        page = await self._ask(lambda: next(self._pages, None), lane="acts")
         return None if page is None else Batch(self._threads, page)
 
-    async def _let_go(self) -> None:
-        if self._next is not None:
-            self._threads.leave(self._next)
 
-    def __del__(self) -> None:
-        if self._next is not None:
-            self._threads.soon(functools.partial(self._threads.leave, self._next))
+class Changes(_Asked[Change, "list[Change]"]):
+    """The changes of a partition; made by `Partition.watch`. For one task at a time.
+
+    The watch begins with the first step, or before it where it is used as a context:
+    ``async with train.watch() as changes``.
+    """
+
+    def __init__(self, threads: Threads, watcher: Watcher) -> None:
+        super().__init__(threads)
+        self._watcher = watcher
+        self._changes: deque[Change] = deque()
+
+    async def __aenter__(self) -> Changes:
+        await self._threads.run(self._watcher.begin)
+        return self
+
+    async def _step(self) -> Change | None:
+        if not self._changes:
+            self._changes.extend(await self._ask(self._watcher.changes, lane="waits"))
+        return self._changes.popleft() if self._changes else None

@@ -32,10 +32,17 @@ class Call:
     digests: dict[str, list[int]]
     byte_count: int
     claim: Call | None  # the claim that this call acks
+    version: int | None  # what this call advances to
     end: str = "unknown"
+    asked_at: float = math.inf  # when the store was asked, at the earliest: a loader asks before it is waited for
     ended_at: float = math.inf
     attempts: list[int] = field(default_factory=list)
     finish: Call | None = None  # the call that acks this claim
+
+    @property
+    def is_prompt_put(self) -> bool:
+        """Whether it brings new rows to train on; such a put waits for the pace."""
+        return self.op == "put" and self.partition == "train" and self.claim is None
 
     @property
     def latency_ms(self) -> float:
@@ -80,8 +87,11 @@ class WorkerCalls:
             digests=line.get("digests", {}),
             byte_count=line.get("bytes", 0),
             claim=claim,
+            version=line.get("version"),
+            asked_at=line["at"],
         )
-        if claim is not None:
+        # A trainer that goes on from a checkpoint acks what its former life may have acked already.
+        if claim is not None and (claim.finish is None or claim.finish.end != "ok"):
             claim.finish = call
         self.calls[line["call"]] = call
 
@@ -91,5 +101,6 @@ class WorkerCalls:
         call.ids = line.get("ids", call.ids)
         call.digests = line.get("digests", call.digests)
         call.byte_count = line.get("bytes", call.byte_count)
+        call.asked_at = line.get("asked_at", call.asked_at)
         call.attempts = line.get("attempts", [])
         return call

@@ -18,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transferq import Ragged
+from transferq.demo.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from transferq import Batch
+    from transferq.torch import TensorBatch
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,20 @@ def rows_of(batch: Batch, fields: Iterable[str]) -> Rows:
     return rows
 
 
+def rows_of_tensors(batch: TensorBatch, fields: Iterable[str]) -> Rows:
+    """The columns of a batch of tensors; those of several dimensions are copied."""
+    rows = Rows()
+    for field in fields:
+        cells = batch[field]
+        if isinstance(cells, list):
+            rows[field] = Jagged.of_rows([cell.numpy() for cell in cells])
+        elif cells.is_nested:
+            rows[field] = Jagged(cells.values().numpy(), cells.offsets().numpy().astype(np.int64))
+        else:
+            rows[field] = cells.numpy()
+    return rows
+
+
 def as_put(column: Column) -> NDArray[Any] | list[NDArray[Any]]:
     """The column as a put takes it: one array, or one view per ragged row."""
     return np.split(column.values, column.offsets[1:-1]) if isinstance(column, Jagged) else column
@@ -93,3 +109,11 @@ def row_digests(column: Column) -> list[int]:
     offsets = column.offsets if isinstance(column, Jagged) else np.arange(len(column) + 1)
     bounds = (offsets * (values.nbytes // len(values))).tolist()
     return [zlib.crc32(data[start:end]) for start, end in pairwise(bounds)]
+
+
+def evidence_of(ids: Sequence[int], rows: Rows, versions: Sequence[int] | None = None) -> dict[str, Any]:
+    """What a history says of rows that were written or read, and of their tag `version` if they came with it."""
+    digests = {field: row_digests(column) for field, column in rows.items()}
+    if versions is not None:
+        digests[VERSION] = list(versions)
+    return {"ids": list(ids), "digests": digests, "bytes": sum(map(byte_count, rows.values()))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from transferq.demo.progress import TASKS
+from transferq.demo.schema import TASKS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,10 +50,11 @@ class Display:
 
 
 def _line(progress: Progress, settings: Settings) -> str:
-    consumed = "  ".join(f"{task} {progress.rows_consumed[task]}" for task in TASKS)
+    consumed = "  ".join(f"{task} {progress.done(task)}" for task in TASKS)
     return (
         f"{progress.elapsed_s:6.1f} s  version {progress.version}/{settings.steps}  {_learning(progress)}  "
-        f"rows {progress.rows_produced}  {consumed}  {progress.bytes_per_s() / MB:.1f} MB/s{_kills(progress)}"
+        f"rows {progress.rows_produced}  {consumed}  "
+        f"skipped {progress.rows_skipped}  {progress.bytes_per_s() / MB:.1f} MB/s{_kills(progress)}"
     )
 
 
@@ -65,14 +66,15 @@ def _table(progress: Progress, settings: Settings) -> Group:
 
     table = Table(box=None, padding=(0, 2))
     table.add_column("task")
-    table.add_column("rows consumed", justify="right")
+    table.add_column("rows done", justify="right")
     table.add_column("", width=BAR_WIDTH)
     for task in TASKS:
-        rows = progress.rows_consumed[task]
+        rows = progress.done(task)
         table.add_row(task, f"{rows:,}", ProgressBar(total=settings.row_count, completed=rows, width=BAR_WIDTH))
     head = (
         f"version {progress.version} of {settings.steps}   {_learning(progress)}   {progress.rows_produced:,} rows "
-        f"produced   {progress.bytes_per_s() / MB:.1f} MB/s   {progress.elapsed_s:.0f} s{_kills(progress)}"
+        f"produced   {progress.rows_skipped:,} skipped   {progress.bytes_per_s() / MB:.1f} MB/s   "
+        f"{progress.elapsed_s:.0f} s{_kills(progress)}"
     )
     return Group(Text(head), table)
 

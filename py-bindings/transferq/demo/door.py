@@ -1,7 +1,8 @@
 """A worker's door to one partition: every call goes through it and leaves its two lines in the worker's history.
 
     claims()   parked waits for the rows of a task, one claim at a time, until the partition is sealed and drained
-    finish()   put-with-ack: results in and claim acked as one event; without results a plain ack
+    finish()   put-with-ack: results in, tagged with their version, and claim acked as one event
+    advance()  the version that the window and the pace of the partition go by
     newest()   the newest row, when it is newer than the last one that was seen here
 
 Invariant: a call is noted before it is made, so a call without an answer line has an unknown outcome, never none.
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transferq import ClaimStale, ClaimUnknown, WaitForOthers
-from transferq.demo.columns import Rows, as_put, byte_count, row_digests, rows_of
+from transferq.demo.columns import Rows, as_put, evidence_of, rows_of
+from transferq.demo.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,27 +75,24 @@ class Door:
                 self._history.answer(call, "drained")
                 return
             held = Held(call, batch, rows_of(batch, fields))
-            self._history.answer(call, "ok", attempts=batch.attempts.tolist(), **_evidence(held.ids, held.rows))
+            self._history.answer(call, "ok", attempts=batch.attempts.tolist(), **evidence_of(held.ids, held.rows))
             yield held
 
-    def put(self, rows: Rows, ids: Sequence[int]) -> None:
-        """Put new rows."""
-        call = self._history.invoke("put", partition=self._partition.name, **_evidence(ids, rows))
-        self._partition.put(_values(rows), index_ids=ids)
+    def put(self, rows: Rows, ids: Sequence[int], *, wait_s: float = 0.0) -> None:
+        """Put new rows; where the partition has a pace, after at most `wait_s`."""
+        call = self._history.invoke("put", partition=self._partition.name, **evidence_of(ids, rows))
+        self._partition.put(_values(rows), index_ids=ids, wait_s=wait_s)
         self._history.answer(call, "ok")
 
-    def finish(self, held: Held, results: Rows | None = None) -> bool:
-        """End a claim, with its results if it has any; False when the lease was lost, then nothing was written."""
-        name = self._partition.name
-        if results is None:
-            call = self._history.invoke("ack", partition=name, acks=held.call)
-        else:
-            call = self._history.invoke("put", partition=name, acks=held.call, **_evidence(held.ids, results))
+    def finish(self, held: Held, results: Rows, *, version: int | None = None) -> bool:
+        """End a claim with its results, tagged with the version that made them; False when the lease was lost, then
+        nothing was written."""
+        versions = None if version is None else [version] * len(held.ids)
+        evidence = evidence_of(held.ids, results, versions)
+        call = self._history.invoke("put", partition=self._partition.name, acks=held.call, **evidence)
+        tags = None if version is None else {VERSION: version}
         try:
-            if results is None:
-                held.batch.ack()
-            else:
-                self._partition.put(_values(results), index_ids=held.ids, claim=held.batch)
+            self._partition.put(_values(results), index_ids=held.ids, tags=tags, claim=held.batch)
         except (ClaimStale, ClaimUnknown):
             self._history.answer(call, "refused")
             return False
@@ -110,7 +109,7 @@ class Door:
             return None
         self._newest_lsn = batch.lsn
         rows = rows_of(batch, fields)
-        self._history.answer(call, "ok", **_evidence(batch.index_ids.tolist(), rows))
+        self._history.answer(call, "ok", **evidence_of(batch.index_ids.tolist(), rows))
         return rows
 
     def newest_within(self, fields: Sequence[str], *, silence_s_max: float) -> Rows:
@@ -131,8 +130,18 @@ class Door:
             self._history.answer(call, "nothing")
             raise StoreSilentError(f"row {row_id} of {self._partition.name} did not come") from error
         rows = rows_of(batch, fields)
-        self._history.answer(call, "ok", **_evidence([row_id], rows))
+        self._history.answer(call, "ok", **evidence_of([row_id], rows))
         return rows
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Delete rows that nobody needs any more."""
+        self._partition.delete(ids)
+
+    def advance(self, version: int) -> None:
+        """Say which version of the policy is trained now."""
+        call = self._history.invoke("advance", partition=self._partition.name, version=version)
+        self._partition.advance(version)
+        self._history.answer(call, "ok")
 
     def seal(self) -> None:
         """Say that no more rows come."""
@@ -141,12 +150,3 @@ class Door:
 
 def _values(rows: Rows) -> dict[str, object]:
     return {field: as_put(column) for field, column in rows.items()}
-
-
-def _evidence(ids: Sequence[int], rows: Rows) -> dict[str, object]:
-    """What a history says of rows that were written or read."""
-    return {
-        "ids": list(ids),
-        "digests": {field: row_digests(column) for field, column in rows.items()},
-        "bytes": sum(map(byte_count, rows.values())),
-    }

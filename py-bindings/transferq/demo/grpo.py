@@ -11,7 +11,7 @@ supervised term anywhere: the loss sees tokens that the policy sampled and their
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -56,6 +56,18 @@ class Learner:
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=LEARNING_RATE)
         end_share = LEARNING_RATE_END / LEARNING_RATE
         self._schedule = torch.optim.lr_scheduler.LinearLR(self._optimizer, 1.0, end_share, total_iters=steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"policy": self.policy, "optimizer": self._optimizer, "schedule": self._schedule}
 
     def update(self, samples: Samples) -> UpdateFacts:
         """One gradient step on one batch of whole groups."""

@@ -4,10 +4,12 @@
     {"at":T,"call":4,"end":"ok","ids":[..],"attempts":[..],"digests":{field:[..]},"bytes":N}     after
     {"at":T,"call":5,"op":"put","partition":"train","acks":4,"ids":[..],"digests":{..},"bytes":N}
     {"at":T,"call":5,"end":"ok"}                     end: ok, refused, drained, or no line at all: outcome unknown
+    {"at":T,"call":9,"end":"ok","asked_at":T,...}    a claim that was asked for before it was waited for
     {"at":T,"fact":"step","version":3,...}           something worth showing that is not a call
 
 `at` is the monotonic clock, which all processes of one host share. A line is one write to the operating system, so
-`kill -9` of the worker keeps all lines before it and at most tears the last one.
+`kill -9` of the worker keeps all lines before it and at most tears the last one. The digest of a row's version, which
+is a tag, is that number.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ class History:
     """Appends the calls of one worker to its file."""
 
     def __init__(self, path: Path) -> None:
+        self.folder = path.parent
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._calls = 0
+        tail = Tail(path)
+        # A worker that is started again under its name counts on; a line that its former life tore is cut off.
+        self._calls = max((line["call"] for line in tail.lines() if "call" in line), default=0)
+        os.ftruncate(self._file, tail.offset)
 
     def invoke(self, op: str, **about: Any) -> int:
         """Note that a call begins; returns its number."""
@@ -57,13 +63,13 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self.offset = 0
 
     def lines(self) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as file:
-            file.seek(self._offset)
+            file.seek(self.offset)
             data = file.read()
         whole = data.rfind(b"\n") + 1
-        self._offset += whole
+        self.offset += whole
         for line in data[:whole].splitlines():
             yield json.loads(line)

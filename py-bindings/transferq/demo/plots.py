@@ -33,9 +33,11 @@ def draw_plots(progress: Progress, out: Path) -> dict[str, Path]:
 def _accuracy(progress: Progress) -> Any:
     from matplotlib import pyplot
 
-    figure, (learning, age) = pyplot.subplots(
-        2, 1, figsize=(8, 5.2), sharex=True, height_ratios=[3, 1], layout="constrained"
-    )
+    figure = pyplot.figure(figsize=(10, 5.2), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], width_ratios=[5, 1])
+    learning = figure.add_subplot(grid[0, 0])
+    age = figure.add_subplot(grid[1, 0], sharex=learning)
+    _ages(figure.add_subplot(grid[:, 1]), progress)
     versions = [step.version for step in progress.steps]
     rewards = [step.reward for step in progress.steps]
     learning.plot(versions, rewards, color=GREY, lw=1, label="mean reward of the batch")
@@ -50,6 +52,7 @@ def _accuracy(progress: Progress) -> Any:
     age.set(xlabel="trainer step = policy version", ylabel="staleness\n(versions)", ylim=(0, oldest * 1.5 + 1))
     age.set_xlim(0, last_version * 1.07)
     age.legend(loc="upper right", frameon=False, ncols=2)
+    learning.tick_params(labelbottom=False)
     for axes in (learning, age):
         axes.grid(alpha=0.3)
         for version, _ in progress.kills:
@@ -59,6 +62,21 @@ def _accuracy(progress: Progress) -> Any:
             f"kill -9 {name}", (version, 0.03), (3, 0), textcoords="offset points", color=RED, rotation=90, fontsize=8
         )
     return figure
+
+
+def _ages(axes: Any, progress: Progress) -> None:
+    """How many samples were how old when they were trained on, and how many were too old."""
+    staleness = sorted(progress.staleness.items())
+    rows_in_all = sum(rows for _, rows in staleness) + progress.rows_skipped
+    bars = [(str(age), rows, ORANGE) for age, rows in staleness] + [("skipped", progress.rows_skipped, GREY)]
+    names, counts, colors = zip(*bars, strict=True)
+    shares = [100 * rows / rows_in_all for rows in counts]
+    axes.barh(range(len(bars)), shares, color=colors)
+    axes.bar_label(axes.containers[0], fmt="%.1f", padding=3, fontsize=8)
+    axes.set_yticks(range(len(bars)), names)
+    axes.set(xlabel="% of samples", title="Staleness")
+    axes.invert_yaxis()
+    axes.margins(x=0.3)
 
 
 def _stages(calls: list[Call]) -> Any:
@@ -75,7 +93,10 @@ def _stages(calls: list[Call]) -> Any:
         sizes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
     sizes.set(title="Bytes through the store (MB)")
     sizes.margins(x=0.12)
-    for op, color, shift, label in (("put", BLUE, -0.15, "put"), ("claim", ORANGE, 0.15, "claim, waiting included")):
+    for op, color, shift, label in (
+        ("put", BLUE, -0.15, "put, waiting for the pace included"),
+        ("claim", ORANGE, 0.15, "claim, waiting included"),
+    ):
         for y, each in zip(heights, by_stage.values(), strict=True):
             durations = latencies_ms(each, op)
             if durations:

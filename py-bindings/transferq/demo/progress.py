@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from transferq.demo.calls import Call, WorkerCalls
+from transferq.demo.schema import LAST_TASK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RATE_WINDOW_S: Final = 3.0
-TASKS: Final = ("rollout", "reference", "reward", "actor_update")
+
+
+def mean_of(staleness: Counter[int]) -> float:
+    """The mean age of rows that are counted by age."""
+    return sum(age * rows for age, rows in staleness.items()) / staleness.total()
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,16 @@ class Step:
 
     version: int
     reward: float
-    staleness_mean: float
-    staleness_max: int
+    staleness: Counter[int]  # rows by how many versions old they were
     at: float
+
+    @property
+    def staleness_mean(self) -> float:
+        return mean_of(self.staleness)
+
+    @property
+    def staleness_max(self) -> int:
+        return max(self.staleness)
 
 
 class Progress:
@@ -40,6 +52,8 @@ class Progress:
         self.began_at = time.monotonic()
         self.rows_produced = 0
         self.rows_consumed: Counter[str] = Counter()
+        self.rows_skipped = 0
+        self.rows_stored_max = 0
         self.byte_count = 0
         self.steps: list[Step] = []
         self.accuracies: list[tuple[int, float]] = []
@@ -56,6 +70,15 @@ class Progress:
     @property
     def calls(self) -> list[Call]:
         return [call for worker in self._workers.values() for call in worker.calls.values()]
+
+    @property
+    def staleness(self) -> Counter[int]:
+        """Trained rows by how many versions old they were, of all steps."""
+        return sum((step.staleness for step in self.steps), Counter())
+
+    def done(self, task: str) -> int:
+        """Rows that the task consumed, those it skipped included."""
+        return self.rows_consumed[task] + (self.rows_skipped if task == LAST_TASK else 0)
 
     def holds_claim(self, worker: str) -> bool:
         return worker in self._workers and self._workers[worker].holds_claim()
@@ -83,14 +106,18 @@ class Progress:
             return
         self.byte_count += call.byte_count
         self._recent.append((call.ended_at, call.byte_count))
-        if call.claim is not None:
+        if call.claim is not None and call.claim.finish is call:
             self.rows_consumed[call.task] += len(call.ids)
-        elif call.op == "put" and call.partition == "train":
+        elif call.is_prompt_put:
             self.rows_produced += len(call.ids)
 
     def _take_fact(self, line: dict[str, Any]) -> None:
-        if line["fact"] == "step":
-            fields = {name: line[name] for name in ("version", "reward", "staleness_mean", "staleness_max", "at")}
-            self.steps.append(Step(**fields))
+        # A trainer that goes on from a checkpoint tells its last step again.
+        if line["fact"] == "step" and line["version"] > self.version:
+            staleness = Counter({int(age): rows for age, rows in line["staleness"].items()})
+            self.steps.append(Step(line["version"], line["reward"], staleness, line["at"]))
         elif line["fact"] == "accuracy":
             self.accuracies.append((line["version"], line["accuracy"]))
+        elif line["fact"] == "store":
+            self.rows_skipped = line["skipped"]
+            self.rows_stored_max = max(self.rows_stored_max, line["rows"])

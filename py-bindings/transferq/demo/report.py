@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from transferq.demo.histories import judge
+from transferq.demo.progress import mean_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,9 @@ class Report:
     seed: int
     steps: int
     samples: int
+    skipped: int
     lost: int
+    too_old: int
     duplicated: int
     corrupt: int
     redelivered: int
@@ -37,8 +39,10 @@ class Report:
     accuracy_after: float
     accuracy_goal: float
     reward_after: float
+    staleness: dict[int, int]
     staleness_mean: float
     staleness_max: int
+    rows_stored_max: int
     seconds: float
     bytes_through_store: int
     put_p50_ms: float
@@ -54,27 +58,33 @@ class Report:
 def make_report(settings: Settings, progress: Progress) -> Report:
     """The report of a run that has drained."""
     calls = progress.calls
-    verdict = judge(calls)
+    verdict = judge(calls, max_staleness=settings.max_staleness, skipped_told=progress.rows_skipped)
+    staleness = progress.staleness
     accuracy_after = progress.accuracies[-1][1]
-    puts, waits = latencies_ms(calls, "put"), latencies_ms(calls, "claim")
+    puts = latencies_ms([call for call in calls if not call.is_prompt_put], "put")
+    waits = latencies_ms(calls, "claim")
     return Report(
         seed=settings.seed,
-        steps=settings.steps,
+        steps=progress.version,
         **asdict(verdict),
         kills=[name for _, name in progress.kills],
         accuracy_before=round(progress.accuracies[0][1], 4),
         accuracy_after=round(accuracy_after, 4),
         accuracy_goal=settings.accuracy_goal,
         reward_after=round(progress.steps[-1].reward, 4),
-        staleness_mean=round(statistics.fmean(step.staleness_mean for step in progress.steps), 2),
-        staleness_max=max(step.staleness_max for step in progress.steps),
+        staleness=dict(sorted(staleness.items())),
+        staleness_mean=round(mean_of(staleness), 2),
+        staleness_max=max(staleness),
+        rows_stored_max=progress.rows_stored_max,
         seconds=round(progress.elapsed_s, 1),
         bytes_through_store=progress.byte_count,
         put_p50_ms=quantile(puts, 0.5),
         put_p99_ms=quantile(puts, 0.99),
         claim_wait_p50_ms=quantile(waits, 0.5),
         claim_wait_p99_ms=quantile(waits, 0.99),
-        ok=verdict.clean and verdict.samples == settings.row_count and accuracy_after >= settings.accuracy_goal,
+        ok=verdict.clean
+        and verdict.samples + verdict.skipped == settings.row_count
+        and accuracy_after >= settings.accuracy_goal,
     )
 
 
@@ -106,12 +116,20 @@ def _summary(report: Report) -> dict[str, str]:
     return {
         "held-out digit accuracy": f"{report.accuracy_before:.3f} -> {report.accuracy_after:.3f}",
         "samples trained on": f"{report.samples:,} in {report.steps} steps",
+        "skipped, too old to be drawn": f"{report.skipped:,}",
         "lost / duplicated / corrupt": f"{report.lost} / {report.duplicated} / {report.corrupt}",
+        "drawn outside the window": f"{report.too_old}",
         "redelivered after a kill": f"{report.redelivered}",
         "killed": ", ".join(report.kills) or "nobody",
-        "staleness in versions": f"mean {report.staleness_mean}, max {report.staleness_max}",
+        "versions old when trained on": _shares(report.staleness),
+        "rows in the store at a time": f"at most {report.rows_stored_max:,}, as seen every few steps",
         "time": f"{report.seconds} s",
         "bytes through the store": f"{report.bytes_through_store / 1e6:,.1f} MB",
-        "put": f"p50 {report.put_p50_ms} ms, p99 {report.put_p99_ms} ms",
+        "put of results": f"p50 {report.put_p50_ms} ms, p99 {report.put_p99_ms} ms",
         "claim, waiting included": f"p50 {report.claim_wait_p50_ms} ms, p99 {report.claim_wait_p99_ms} ms",
     }
+
+
+def _shares(staleness: dict[int, int]) -> str:
+    rows_in_all = sum(staleness.values())
+    return ", ".join(f"{age}: {rows / rows_in_all:.1%}" for age, rows in staleness.items())

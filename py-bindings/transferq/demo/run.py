@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.1
 OURS: Final = ("data", "history", "logs")
+OUR_FILES: Final = ("checkpoint.pt", "checkpoint.new")
 
 
 def run_demo(settings: Settings, *, out: Path, console: Console) -> Report:
@@ -83,7 +84,9 @@ def _watch(settings: Settings, progress: Progress, crew: Crew, server: Server, c
 
 
 def _prepare(out: Path) -> None:
-    """Empty folders of our own; whatever else lies under `out` stays."""
+    """Empty folders and no files of our own; whatever else lies under `out` stays."""
     for name in OURS:
         shutil.rmtree(out / name, ignore_errors=True)
         (out / name).mkdir(parents=True)
+    for name in OUR_FILES:
+        (out / name).unlink(missing_ok=True)

@@ -44,12 +44,13 @@ LEFT_BEHIND: Final = ("_columns", "index_ids", "attempts", "_buffer", "_held")
 @dataclass(frozen=True)
 class Origin:
     """Where a batch comes from: its claim, when that was asked for (monotonic seconds, the same clock for all processes
-    of a machine), and which batch of which worker it is."""
+    of a machine), which batch of which worker it is, and the number of the shared batch that it is a part of."""
 
     claim: str
     claimed_at: float
     worker: int
     number: int
+    shared: int | None = None
 
 
 class TensorBatch:
@@ -64,7 +65,8 @@ class TensorBatch:
         index_ids: int64 ``[n]``, the ids of the rows.
         attempts: int32 ``[n]``, how often each row was claimed for the task, this time included.
         group_size: rows of one prompt; siblings have the same ``index_ids // group_size``.
-        partial: whether these are fewer rows than the loader's ``batch_size``, as at the end of a sealed partition.
+        partial: whether these are fewer rows than the loader's ``batch_size``, or than its part of a shared batch, as
+            at the end of a sealed partition.
         origin: the claim, and how it came here.
     """
 
@@ -106,6 +108,11 @@ class TensorBatch:
     def claim(self) -> str:
         """Token of the claim that the rows are held under."""
         return self.origin.claim
+
+    @property
+    def batch_number(self) -> int | None:
+        """Number of the shared batch that the rows are of; None for other rows."""
+        return self.origin.shared
 
     @property
     def nbytes(self) -> int:

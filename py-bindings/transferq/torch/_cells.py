@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from transferq._columns import Column
-from transferq._layouts import Ragged, Scalar, is_blob
+from transferq._layouts import Ragged, Scalar, is_plain
 from transferq.errors import FieldMismatch
 
 # A cache line: no tensor shares one with another, and every dtype is aligned.
@@ -55,7 +55,7 @@ Columns: TypeAlias = dict[str, Cells]
 
 def cells_of(column: Column) -> Cells:
     """The cells of a received column, as views of the bytes received."""
-    if is_blob(column.layout):
+    if is_plain(column.layout):
         return column.list()
     if column.offsets is None:
         tensor: Tensor = column.torch()

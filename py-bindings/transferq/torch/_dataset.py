@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -10,7 +11,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 import transferq
 from transferq._batch import Batch
+from transferq._consuming import LEASE_S
 from transferq._partition import Partition
+from transferq._policies import Group, SharedBatch, Tokens, Window
 from transferq._read import field_names
 from transferq.errors import Drained, FixRequest, TimedOut
 from transferq.torch._batches import TensorBatch
@@ -27,11 +30,15 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         partition: the partition; or its name, with ``url``. It must exist.
         url: the server, where ``partition`` is a name; default: as for `transferq.connect`.
         task: name of the consumer group; each task gets each row once, over all loaders and workers.
-        fields: the fields that a row must have, and that come with it.
+        fields: the fields that a row must have, and that come with it; ``"tq_tags"`` brings its tags as dicts.
         batch_size: rows of a batch, at most (the global batch, where micro-batches are made of it).
         rows_min: rows of a batch, at least; default ``batch_size``. The last batches of a sealed partition may be
             smaller; see `TensorBatch.partial`.
-        sampler: ``"fifo"``, or ``"group"`` for whole groups of ``group_size`` rows.
+        sampler: ``"fifo"``, ``"group"`` for whole groups, or another; with it go ``by``, ``seed``, ``where``,
+            ``tokens``, ``window``, ``group``, ``partial`` and ``linger_s``, all as for `Partition.claim`.
+        batch: which part of which shared batches, so that all ranks see the same steps; see
+            `transferq.SharedBatch`. Batches come in the order of their numbers, from its own on, with any number of
+            workers; a number that stays empty is passed over by all ranks. ``batch_size`` counts the rows of all parts.
         lease_s: how long rows are kept from others without a sign of life of this process or its worker (seconds). It
             is also how long a trainer that died may take to come back before others get the rows of its checkpoint.
         hold_max_s: how long a lease is renewed at most (seconds); None: as long as the process lives that holds it.
@@ -61,7 +68,16 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         batch_size: int,
         rows_min: int | None = None,
         sampler: str = "fifo",
-        lease_s: float = 30.0,
+        by: str | None = None,
+        seed: int | None = None,
+        where: str | None = None,
+        tokens: Tokens | None = None,
+        window: Window | None = None,
+        group: Group | None = None,
+        batch: SharedBatch | None = None,
+        partial: bool = False,
+        linger_s: float | None = None,
+        lease_s: float = LEASE_S,
         hold_max_s: float | None = None,
         wait_s: float | None = None,
         transform: Transform | None = None,
@@ -75,7 +91,20 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         self.fields = field_names(fields) or []
         self.batch_size = batch_size
         self.rows_min = rows_min
-        self.sampler = sampler
+        self.batch = batch
+        words = {
+            "sampler": sampler,
+            "by": by,
+            "seed": seed,
+            "where": where,
+            "tokens": tokens,
+            "window": window,
+            "group": group,
+            "partial": partial,
+            "linger_s": linger_s,
+        }
+        # A claim of the user's own needs to know only the words that are used.
+        self._words = {name: word for name, word in words.items() if word is not None and word is not False}
         self.lease_s = lease_s
         self.hold_max_s = math.inf if hold_max_s is None else hold_max_s
         self.wait_s = wait_s
@@ -95,16 +124,25 @@ class StreamingDataset(IterableDataset[TensorBatch]):
 
         yield from StreamingDataLoader(self, ack="hand")
 
-    def claim(self, *, wait_s: float, rows_min: int | None) -> Batch | TimedOut | Drained:
-        """One claim, which waits for at most ``wait_s`` (seconds)."""
+    @property
+    def part_size(self) -> int:
+        """Rows of a batch of this process, at most."""
+        return self.batch_size if self.batch is None else self.batch_size // self.batch.parts
+
+    def claim(self, *, wait_s: float, rows_min: int | None, number: int | None) -> Batch | TimedOut | Drained:
+        """One claim, which waits for at most ``wait_s`` (seconds); where batches are shared, of that of this number."""
+        shared: dict[str, Any] = {}
+        if self.batch is not None and number is not None:
+            shared["batch"] = dataclasses.replace(self.batch, number=number)
         return self._claim(
             self.partition,
             task=self.task,
             fields=self.fields,
             batch_size=self.batch_size,
             rows_min=self.rows_min if rows_min is None else rows_min,
-            sampler=self.sampler,
             wait_s=wait_s,
             lease_s=self.lease_s,
             hold_max_s=self.hold_max_s,
+            **self._words,
+            **shared,
         )

@@ -6,7 +6,8 @@
 
 A state, as `state_dict` of a loader gives it (JSON):
 
-    {"version": 1, "partition", "task", "steps", "claims": [{"claim", "ids"}, ...], "trained": [id, ...]}
+    {"version": 1, "partition", "task", "steps", "claims": [{"claim", "ids"}, ...], "trained": [id, ...],
+     "batch_number": number of the next shared batch, if batches are shared}
 
 Invariants: the rows of a state's claims, and its trained rows, are in the history of the checkpoint that holds the
 state, so whoever goes on from there neither trains them nor leaves them unconsumed; a row is in at most one held claim.
@@ -88,6 +89,8 @@ class Ledger:
         # Rows that were trained, but could not be acked.
         self._trained: set[int] = set()
         self.steps = 0
+        # Of the next shared batch; None where batches are not shared.
+        self.batch_number = None if dataset.batch is None else dataset.batch.number
 
     # ---- Rows ----------------------------------------------------------------------------------------------------
 
@@ -139,6 +142,8 @@ class Ledger:
         with self._lock:
             held.given = True
             self.steps += 1
+            if batch.batch_number is not None:
+                self.batch_number = batch.batch_number + 1
 
     @property
     def held_rows(self) -> int:
@@ -215,6 +220,7 @@ class Ledger:
                 "steps": self.steps,
                 "claims": [{"claim": held.lease.token, "ids": list(held.ids)} for held in given],
                 "trained": sorted(trained),
+                **({} if self.batch_number is None else {"batch_number": self.batch_number}),
             }
 
     def commit(self, state: Mapping[str, Any]) -> Settled:
@@ -238,6 +244,8 @@ class Ledger:
         with self._lock:
             self.steps = int(state["steps"])
             self._trained |= set(state["trained"])
+            if self.batch_number is not None:
+                self.batch_number = int(state.get("batch_number", self.batch_number))
         return settled
 
     def _of_state(self, entry: Mapping[str, Any]) -> Held:

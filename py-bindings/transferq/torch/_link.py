@@ -1,12 +1,15 @@
-"""What a loader tells its workers: a few numbers in shared memory that the loader writes and the workers read.
+"""What a loader and its workers tell each other: a few numbers in shared memory. The workers write the turn, the loader
+all others.
 
     stopping        1: the iteration is over
     waiting_since   when the trainer began to wait for the batch that it waits for (monotonic ns); 0: it does not wait
     held_rows       rows that the trainer holds, un-acked, while it waits
+    turn            number of the shared batch that is to be claimed next, by the worker whose number it is
     received[w]     how many batches of worker w the trainer was given
 
-Invariants: a batch counts as received from before the trainer gets it, and by then the loader renews its lease; so what
-a worker does not find received was never seen by a trainer, and is the worker's to renew or to release.
+Invariants: the turn only rises, and is passed on by the worker that has it; a batch counts as received from before the
+trainer gets it, and by then the loader renews its lease; so what a worker does not find received was never seen by a
+trainer, and is the worker's to renew or to release.
 """
 
 from __future__ import annotations
@@ -19,14 +22,17 @@ import torch
 STOPPING: Final = 0
 WAITING_SINCE: Final = 1
 HELD_ROWS: Final = 2
-RECEIVED: Final = 3
+TURN: Final = 3
+RECEIVED: Final = 4
 
 
 class Link:
     """One per iteration. Aligned numbers of 64 bits are read and written whole."""
 
-    def __init__(self, num_workers: int) -> None:
-        self._numbers = torch.zeros(RECEIVED + max(num_workers, 1), dtype=torch.int64)
+    def __init__(self, num_workers: int, *, turn: int = 0) -> None:
+        self.workers = max(num_workers, 1)
+        self._numbers = torch.zeros(RECEIVED + self.workers, dtype=torch.int64)
+        self._numbers[TURN] = turn
         if num_workers > 0:
             self._numbers.share_memory_()  # type: ignore[no-untyped-call]
 
@@ -60,6 +66,13 @@ class Link:
     def held_rows(self) -> int:
         """0 as long as the trainer does not wait: it may ack them then."""
         return int(self._numbers[HELD_ROWS]) if self.waiting_since else 0
+
+    @property
+    def turn(self) -> int:
+        return int(self._numbers[TURN])
+
+    def pass_turn(self) -> None:
+        self._numbers[TURN] += 1
 
     def received(self, worker: int) -> int:
         return int(self._numbers[RECEIVED + worker])

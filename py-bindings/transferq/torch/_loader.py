@@ -21,7 +21,7 @@ from transferq.torch._batches import MicroBatch, TensorBatch
 from transferq.torch._dataset import StreamingDataset
 from transferq.torch._ledger import Ledger, Settled
 from transferq.torch._link import Link
-from transferq.torch._source import Item, Late, Source
+from transferq.torch._source import Item, Late, Passed, Source
 
 ACKS: Final = ("auto", "checkpoint", "hand")
 
@@ -194,7 +194,10 @@ class Stream(Iterator[TensorBatch]):
         self._ledger = ledger
         self._split = split
         self._ack = ack
-        self._link = Link(workers)
+        # Shared batches come in order: the number of the next one, and what came before its turn.
+        self._number = ledger.batch_number
+        self._early: dict[int | None, TensorBatch | Passed] = {}
+        self._link = Link(workers, turn=self._number or 0)
         self._parts: Iterator[MicroBatch] = iter(())
         self._items: Iterator[Item] | None = None
         self._items = batches(self._link)
@@ -246,7 +249,8 @@ class Stream(Iterator[TensorBatch]):
     def _next_item(self) -> TensorBatch | None:
         if self._items is None:
             raise StopIteration
-        item = next(self._items)
+        early = self._early.pop(self._number, None)
+        item: Item = next(self._items) if early is None else early
         if isinstance(item, Late):
             # One of an earlier wait says nothing about this one.
             if item.since == self._link.waiting_since:
@@ -254,6 +258,14 @@ class Stream(Iterator[TensorBatch]):
             return None
         if isinstance(item, TransferQueueError):
             raise item
+        number = item.number if isinstance(item, Passed) else item.batch_number
+        if number is not None:
+            if number != self._number:
+                self._early[number] = item
+                return None
+            self._number = number + 1
+        if isinstance(item, Passed):
+            return None
         return self._ledger.take(item, self._link, again=self._ack == "hand")
 
 

@@ -25,6 +25,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from transferq._batch import Batch
+from transferq._protocol import TAGS_COLUMN
 from transferq._renewals import Lease
 from transferq.errors import Drained, TimedOut, TransferQueueError
 from transferq.torch._batches import Origin, TensorBatch
@@ -38,6 +39,9 @@ PARENT_CHECK_S: Final = 1.0
 # How long the release of claims may take in all when a worker ends (seconds); their leases end by themselves anyway.
 RELEASE_WITHIN_S: Final = 2.0
 HANDOVER_CHECK_S: Final = 0.01
+# Each time-out of a shared batch uses up a number, so these are longer waits (seconds).
+SHARED_WAIT_S: Final = 4.0
+TURN_CHECK_S: Final = 0.002
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,14 @@ class Late:
     error: TimedOut
 
 
-Item: TypeAlias = "TensorBatch | Late | TransferQueueError"
+@dataclass(frozen=True)
+class Passed:
+    """The shared batch of this number stayed empty, for this part of it."""
+
+    number: int
+
+
+Item: TypeAlias = "TensorBatch | Late | Passed | TransferQueueError"
 
 
 class Source(IterableDataset[Item]):
@@ -114,7 +125,10 @@ class Unreceived:
 
 
 class Reader:
-    """Claims batch after batch until nothing more comes or the loader stops."""
+    """Claims batch after batch until nothing more comes or the loader stops.
+
+    Of shared batches the workers claim the numbers in turn: claims are in order, and what follows them is not.
+    """
 
     def __init__(self, dataset: StreamingDataset, link: Link, worker: int, *, shares_memory: bool) -> None:
         self._dataset = dataset
@@ -134,13 +148,16 @@ class Reader:
 
     def _items(self) -> Iterator[Item]:
         rows_min: int | None = None
-        while not self._link.stopping:
+        while self._has_turn():
+            number = None if self._dataset.batch is None else self._link.turn
             claimed_at = time.monotonic()
             try:
-                outcome = self._dataset.claim(wait_s=self._wait_s(), rows_min=rows_min)
+                outcome = self._dataset.claim(wait_s=self._wait_s(), rows_min=rows_min, number=number)
             except TransferQueueError as error:
                 yield error
                 return
+            if number is not None:
+                self._link.pass_turn()
             rows_min = None
             if isinstance(outcome, Drained):
                 return
@@ -150,6 +167,8 @@ class Reader:
                 # Its memory is that of the next answer.
                 del outcome
                 continue
+            if number is not None:
+                yield Passed(number)
             since = self._link.waiting_since
             if self._is_late(since):
                 yield Late(since, outcome)
@@ -158,9 +177,18 @@ class Reader:
                     return
                 rows_min = 1
 
+    def _has_turn(self) -> bool:
+        """Waits until it may claim; False when the loader stops."""
+        while not self._link.stopping:
+            if self._dataset.batch is None or self._link.turn % self._link.workers == self._worker:
+                return True
+            time.sleep(TURN_CHECK_S)
+        return False
+
     def _wait_s(self) -> float:
         wait_s = self._dataset.wait_s
-        return WAIT_S if wait_s is None else min(WAIT_S, wait_s)
+        longest = WAIT_S if self._dataset.batch is None else SHARED_WAIT_S
+        return longest if wait_s is None else min(longest, wait_s)
 
     def _is_late(self, since: int) -> bool:
         wait_s = self._dataset.wait_s
@@ -172,7 +200,7 @@ class Reader:
             raise TypeError("The dataset's claim returned rows without a lease.")
         number = self.unreceived.add(lease)
         try:
-            made = self._tensors(batch, Origin(batch.claim, claimed_at, self._worker, number))
+            made = self._tensors(batch, Origin(batch.claim, claimed_at, self._worker, number, batch.batch_number))
             return made.packed(shared_buffer) if self._shares_memory else made
         except BaseException:
             # The user's transform: its error comes to the trainer after the batches before it, which stay leased.
@@ -182,12 +210,14 @@ class Reader:
 
     def _tensors(self, batch: Batch, origin: Origin) -> TensorBatch:
         columns = share_offsets({name: cells_of(batch[name]) for name in batch})
+        if TAGS_COLUMN in self._dataset.fields:
+            columns[TAGS_COLUMN] = batch.tags
         made = TensorBatch(
             columns,
             torch.from_numpy(batch.index_ids),
             torch.from_numpy(batch.attempts),
             group_size=self._dataset.partition.group_size,
-            partial=len(batch) < self._dataset.batch_size,
+            partial=len(batch) < self._dataset.part_size,
             origin=origin,
         )
         transform = self._dataset.transform
@@ -220,7 +250,11 @@ class Stall:
 
     def seen(self, counts: TimedOut) -> bool:
         """Whether the wait that ended with these counts was a stall."""
-        held_rows = self._link.held_rows
+        if "leased" not in counts.details:
+            # What others were told about a shared batch says nothing about now.
+            return False
+        # The other parts of shared batches are as large, and those who train on them hold as many.
+        held_rows = self._link.held_rows * (1 if self._dataset.batch is None else self._dataset.batch.parts)
         if held_rows == 0 or counts.incomplete > 0 or counts.leased == 0 or not self._is_sealed():
             self.over()
             return False

@@ -21,15 +21,18 @@ def story(folder, *lines):
         line = {"at": float(at), "call": int(number)}
         words = dict(word.split("=") for word in rest)
         if op in ("ok", "refused"):
+            line |= {"asked_at": float(words["asked"])} if "asked" in words else {}
             line["end"] = op
         else:
             line |= {"op": op, "partition": "train"}
-        line |= {name: int(words[name]) for name in ("acks", "lease_s") if name in words}
+        line |= {name: int(words[name]) for name in ("acks", "version") if name in words}
         if "task" in words:
             line |= {"task": words["task"], "lease_s": LEASE_S}
         if "rows" in words:
             line["ids"] = [int(row) for row in words["rows"].split(",")]
             line["digests"] = {"prompt": [int(words.get("digest", 7))] * len(line["ids"])}
+        if "tag" in words:
+            line["digests"] = {"version": [int(words["tag"])] * len(line["ids"])}
         if "attempt" in words:
             line["attempts"] = [int(words["attempt"])] * len(line["ids"])
         files.setdefault(worker, []).append(json.dumps(line))
@@ -46,6 +49,18 @@ def story(folder, *lines):
 PUT = ("prompts 0 1 put rows=1", "prompts 1 1 ok")
 CLAIM = ("a 2 1 claim task=actor_update", "a 3 1 ok rows=1 attempt=1")
 ACK = ("a 4 2 ack acks=1", "a 5 2 ok")
+
+
+# A sample of version 3, and the trainer's version at 5; the window is of 2 versions.
+TAGGED = (*PUT, "r 1 1 claim task=rollout", "r 1 1 ok rows=1 attempt=1", "r 1 2 put acks=1 rows=1 tag=3", "r 1 2 ok")
+
+
+def advanced(version):
+    return (f"t 4 1 advance version={version}", "t 5 1 ok")
+
+
+def trained(words):
+    return ("a 6 1 claim task=actor_update", f"a 7 1 ok rows=1 attempt=1 {words}", "a 8 2 ack acks=1", "a 9 2 ok")
 
 
 def again(at, attempt, worker="b"):
@@ -85,6 +100,14 @@ STORIES = {
         (*PUT, *CLAIM, *again(30, 1), "b 32 2 ack acks=1", "b 33 2 ok"),
         {"duplicated": 1},
     ),
+    "acked again from a checkpoint": ((*PUT, *CLAIM, *ACK, "a 40 3 ack acks=1", "a 41 3 ok"), {}),
+    "skipped, since it was too old": ((*TAGGED, *advanced(6)), {"skipped": 1, "samples": 0}),
+    "skipped although it was not": ((*TAGGED, *advanced(5)), {"lost": 1, "samples": 0}),
+    "too old in the end, but lost": ((*TAGGED, *advanced(6)), {"lost": 1, "samples": 0}),
+    "drawn in the window": ((*TAGGED, *advanced(5), *trained("tag=3")), {}),
+    "drawn when it was too old": ((*TAGGED, *advanced(6), *trained("tag=3")), {"too_old": 1}),
+    "drawn ahead, before it was too old": ((*TAGGED, *advanced(6), *trained("tag=3 asked=4.5")), {}),
+    "another tag than was put": ((*TAGGED, *trained("tag=4")), {"corrupt": 1}),
     "other bytes than were put": ((*PUT, CLAIM[0], CLAIM[1] + " digest=8", *ACK), {"corrupt": 1}),
     "bytes of a refused put": (
         (*PUT, *CLAIM, "a 4 2 put acks=1 rows=1 digest=8", "a 5 2 refused", *again(20, 2), "b 22 2 ack acks=1",
@@ -101,8 +124,10 @@ STORIES = {
 @pytest.mark.parametrize("name", STORIES)
 def test_verdict_of_a_story(tmp_path, name):
     lines, expected = STORIES[name]
-    verdict = judge(story(tmp_path, *lines))
-    none = dict.fromkeys(("lost", "duplicated", "corrupt", "redelivered", "refused", "unknown"), 0)
+    verdict = judge(story(tmp_path, *lines), max_staleness=2, skipped_told=1 if "skipped" in name else 0)
+    none = dict.fromkeys(
+        ("skipped", "lost", "too_old", "duplicated", "corrupt", "redelivered", "refused", "unknown"), 0
+    )
     assert vars(verdict) == {"samples": 1, **none, **expected}
 
 
@@ -136,3 +161,17 @@ def test_a_worker_holds_a_claim_until_it_begins_to_ack(tmp_path):
 def test_quantiles():
     ordered = [float(value) for value in range(1, 101)]
     assert (quantile(ordered, 0.5), quantile(ordered, 0.99), quantile([], 0.5)) == (51.0, 100.0, 0.0)
+
+
+def test_a_worker_that_is_started_again_counts_on(tmp_path):
+    path = tmp_path / "worker.jsonl"
+    history = History(path)
+    claim = history.invoke("claim", partition="train", task="actor_update", lease_s=8)
+    history.answer(claim, "ok", ids=[1], attempts=[1], digests={}, bytes=0)
+    with path.open("ab") as file:
+        file.write(b'{"at":1,"call":2,"op":"ack","acks":1')
+    again = History(path)
+    assert again.invoke("ack", partition="train", acks=claim) == 2
+    seen = WorkerCalls(path)
+    seen.read()
+    assert seen.calls[1].finish is seen.calls[2]

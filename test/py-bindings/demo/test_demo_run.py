@@ -89,9 +89,7 @@ def test_a_stage_ends_when_its_parent_is_gone(tmp_path):
 
 
 def test_report_plots_and_progress_of_a_run(tmp_path):
-    histories = tmp_path / "history"
-    histories.mkdir()
-    progress, errors = run_stages(FakeStore(), histories)
+    progress, errors = run_stages(FakeStore(), tmp_path)
     assert errors == []
     progress.note_kill("server")
     text = io.StringIO()
@@ -107,7 +105,17 @@ def test_report_plots_and_progress_of_a_run(tmp_path):
     assert "0 / 0 / 0" in text.getvalue()
     report.save(tmp_path / "report.json")
     saved = json.loads((tmp_path / "report.json").read_text())
-    assert {"samples", "lost", "duplicated", "accuracy_before", "accuracy_after", "seconds"} <= saved.keys()
+    assert {
+        "samples",
+        "skipped",
+        "staleness",
+        "lost",
+        "too_old",
+        "duplicated",
+        "accuracy_before",
+        "accuracy_after",
+        "seconds",
+    } <= saved.keys()
     assert {"bytes_through_store", "put_p50_ms", "claim_wait_p50_ms"} <= saved.keys()
 
 

@@ -1,7 +1,6 @@
-"""The prompt source: writes strips and their labels, 8 rows per group, in step with the trainer; then seals.
+"""The prompt source: writes strips and their labels, 8 rows per group; then seals.
 
-Backpressure: it follows the trainer's version and never writes for more than `versions_ahead` beyond it, which bounds
-the rows in flight and, with them, how old a sample can be when it is trained on.
+Backpressure is the store's: the partition has a pace, so each put waits until the trainer's version is near enough.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from transferq.demo.columns import Jagged, Rows
 from transferq.demo.data import load_split, strip_of_group
-from transferq.demo.schema import train_door, weights_door
+from transferq.demo.schema import train_door
 from transferq.demo.settings import GROUP_SIZE
 
 if TYPE_CHECKING:
@@ -21,16 +20,13 @@ if TYPE_CHECKING:
 
 def run(store: Client, settings: Settings, history: History) -> None:
     digits, _ = load_split(settings.seed)
-    train, weights = train_door(store, history), weights_door(store, history)
-    version = -1
+    train = train_door(store, settings, history)
     for step in range(settings.steps):
-        while step > version + settings.versions_ahead:
-            newest = weights.newest_within(["version"], silence_s_max=settings.silence_s_max)
-            version = int(newest.array("version")[0])
         groups = range(step * settings.groups_per_step, (step + 1) * settings.groups_per_step)
         strips = [strip for group in groups for strip in [strip_of_group(digits, settings.seed, group)] * GROUP_SIZE]
         prompts = Jagged.of_rows([strip.pixels for strip in strips])
         labels = Jagged.of_rows([strip.labels for strip in strips])
         first_id = step * settings.rows_per_step
-        train.put(Rows(prompt=prompts, label=labels), range(first_id, first_id + len(strips)))
+        ids = range(first_id, first_id + len(strips))
+        train.put(Rows(prompt=prompts, label=labels), ids, wait_s=settings.silence_s_max)
     train.seal()

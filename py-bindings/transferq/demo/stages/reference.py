@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(store: Client, settings: Settings, history: History) -> None:
-    train, weights = train_door(store, history), weights_door(store, history)
+    train, weights = train_door(store, settings, history), weights_door(store, history)
     policy = Policy()
     untrained = weights.row(0, ["parameters"], silence_s_max=settings.silence_s_max)
     load_parameters(policy, torch.from_numpy(untrained.jagged("parameters").values))

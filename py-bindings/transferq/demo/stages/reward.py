@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(store: Client, settings: Settings, history: History) -> None:
-    train = train_door(store, history)
+    train = train_door(store, settings, history)
     for held in train.claims(
         "reward",
         ["label", "response"],

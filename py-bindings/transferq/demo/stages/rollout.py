@@ -1,6 +1,6 @@
 """A rollout worker: answers prompts with the newest policy that the trainer has published.
 
-It claims groups whole, so that all siblings of a group come from one policy version.
+It claims groups whole, so that all siblings of a group come from one policy version, and tags them with that version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PUBLISHED = ["parameters", "version"]
 
 
 def run(store: Client, settings: Settings, history: History) -> None:
-    train, weights = train_door(store, history), weights_door(store, history)
+    train, weights = train_door(store, settings, history), weights_door(store, history)
     policy = Policy()
     version = _load(policy, weights.newest_within(PUBLISHED, silence_s_max=settings.silence_s_max))
     for held in train.claims(
@@ -45,9 +45,8 @@ def run(store: Client, settings: Settings, history: History) -> None:
         results = Rows(
             response=prompt.like(written.tokens.numpy()),
             old_logp=prompt.like(written.logp.numpy()),
-            version=np.full(len(held.ids), version, np.int64),
         )
-        train.finish(held, results)
+        train.finish(held, results, version=version)
 
 
 def _load(policy: Policy, published: Rows) -> int:

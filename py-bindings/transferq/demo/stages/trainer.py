@@ -1,67 +1,116 @@
-"""The trainer: one GRPO step per batch of whole groups, then the ack, then the new policy version into the store.
+"""The trainer: one GRPO step per batch of whole groups, then its checkpoint, then the new policy version for all.
 
-    claim -> update -> ack -> publish version + 1 -> (each few steps) held-out accuracy
+    batch -> update -> checkpoint -> commit -> publish version + 1 -> advance -> (each few steps) held-out accuracy
 
-The version counts the batches that were acked. A batch whose ack is refused, since its lease was lost, comes again in a
-later claim; its update stands, and is published with the next version.
+The version counts the steps. `advance` moves the window of this task and lets the prompts go on. A trainer that was
+killed goes on from its checkpoint: it commits and publishes that version once more, which changes nothing if it was
+done before.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from transferq.demo import checkpoint
+from transferq.demo.checkpoint import Checkpoint
 from transferq.demo.columns import Jagged, Rows
 from transferq.demo.data import load_split, strips_of_all
 from transferq.demo.grpo import Learner, Samples
+from transferq.demo.intake import Intake
 from transferq.demo.policy import Policy, Strips, new_policy, parameter_vector, sample
-from transferq.demo.schema import TRAINED_FIELDS, train_door, weights_door
+from transferq.demo.schema import train_door, train_partition, weights_door
 
 if TYPE_CHECKING:
     from transferq import Client
-    from transferq.demo.door import Door
     from transferq.demo.history import History
+    from transferq.demo.intake import Taken
     from transferq.demo.settings import Settings
+    from transferq.torch import TensorBatch
 
 
 def run(store: Client, settings: Settings, history: History) -> None:
-    train, weights = train_door(store, history), weights_door(store, history)
-    examination = Examination(settings.seed)
-    policy = new_policy(settings.seed)
-    learner = Learner(policy, steps=settings.steps)
-    version = 0
-    _publish(weights, policy, version)
-    history.fact("accuracy", version=version, accuracy=examination.accuracy(policy))
-    for held in train.claims(
-        "actor_update",
-        TRAINED_FIELDS,
-        rows_max=settings.rows_per_step,
-        rows_min=settings.rows_per_step,
-        sampler="group",
-        settings=settings,
-    ):
-        facts = learner.update(_samples(held.rows))
-        if not train.finish(held):
-            continue
-        staleness = version - held.rows.array("version")
-        version += 1
-        _publish(weights, policy, version)
-        history.fact(
-            "step",
-            version=version,
-            reward=float(held.rows.jagged("reward").values.mean()),
-            staleness_mean=float(staleness.mean()),
-            staleness_max=int(staleness.max()),
-            loss=facts.loss,
-            kl=facts.kl,
-            clipped_share=facts.clipped_share,
-        )
-        if version % settings.evaluate_every == 0:
-            history.fact("accuracy", version=version, accuracy=examination.accuracy(policy))
-    if version % settings.evaluate_every != 0:
-        history.fact("accuracy", version=version, accuracy=examination.accuracy(policy))
+    trainer = Trainer(store, settings, history)
+    trainer.start()
+    for taken in trainer.intake.batches():
+        trainer.step(taken)
+    trainer.finish()
+
+
+class Trainer:
+    """The policy that learns, its version, and what tells the others."""
+
+    def __init__(self, store: Client, settings: Settings, history: History) -> None:
+        self._settings = settings
+        self._history = history
+        self._file = history.folder.parent / "checkpoint.pt"
+        self._train, self._weights = train_door(store, settings, history), weights_door(store, history)
+        self._examination = Examination(settings.seed)
+        self._policy = new_policy(settings.seed)
+        self._learner = Learner(self._policy, steps=settings.steps)
+        self._version = 0
+        self.intake = Intake(train_partition(store, settings), settings, history)
+
+    def start(self) -> None:
+        """From the checkpoint where there is one, else from an untrained policy."""
+        found = checkpoint.load(self._file)
+        if found is None:
+            self._publish()
+            self._examine()
+            return
+        self._version = found["version"]
+        self._learner.load_state_dict(found["learner"])
+        self._history.fact("step", **found["step"])
+        self.intake.resume(found["intake"])
+        self._publish()
+
+    def step(self, taken: Taken) -> None:
+        """One update, saved, committed and published. What was learned stands, whatever became of the claim."""
+        facts = self._learner.update(_samples(taken.batch))
+        staleness = Counter(self._version - version for version in taken.versions)
+        self._version += 1
+        step = {
+            "version": self._version,
+            "reward": taken.batch["reward"].values().mean().item(),
+            "staleness": {str(age): rows for age, rows in sorted(staleness.items())},
+            "loss": facts.loss,
+            "kl": facts.kl,
+            "clipped_share": facts.clipped_share,
+        }
+        state = self.intake.state(taken)
+        saved = Checkpoint(version=self._version, learner=self._learner.state_dict(), intake=state, step=step)
+        checkpoint.save(saved, self._file)
+        self._history.fact("step", **step)
+        self.intake.commit(state)
+        self._publish()
+        if self._version % self._settings.evaluate_every == 0:
+            self._examine()
+
+    def finish(self) -> None:
+        """After the last step."""
+        if self._version % self._settings.evaluate_every != 0:
+            self._examine()
+        self._note_store()
+
+    def _publish(self) -> None:
+        """The parameters first: who sees the version can have them."""
+        version = self._version
+        parameters = Jagged.of_rows([parameter_vector(self._policy).numpy()])
+        self._weights.put(Rows(parameters=parameters, version=np.array([version], np.int64)), [version])
+        # Version 0 stays, for the reference worker.
+        if version > 1:
+            self._weights.delete([version - 1])
+        self._train.advance(version)
+
+    def _examine(self) -> None:
+        self._history.fact("accuracy", version=self._version, accuracy=self._examination.accuracy(self._policy))
+        self._note_store()
+
+    def _note_store(self) -> None:
+        self._history.fact("store", **self.intake.store_facts())
 
 
 class Examination:
@@ -79,13 +128,7 @@ class Examination:
         return float((tokens == self._labels).float().mean())
 
 
-def _samples(rows: Rows) -> Samples:
-    return Samples(
-        Strips.of(rows.jagged("prompt")),
-        *(torch.from_numpy(rows.jagged(name).values) for name in ("response", "old_logp", "ref_logp", "advantage")),
-    )
-
-
-def _publish(weights: Door, policy: Policy, version: int) -> None:
-    parameters = Jagged.of_rows([parameter_vector(policy).numpy()])
-    weights.put(Rows(parameters=parameters, version=np.array([version], np.int64)), [version])
+def _samples(batch: TensorBatch) -> Samples:
+    """The tensors of the batch as they came: views of shared memory."""
+    strips = Strips(torch.cat(batch["prompt"]), batch["response"].offsets())
+    return Samples(strips, *(batch[name].values() for name in ("response", "old_logp", "ref_logp", "advantage")))

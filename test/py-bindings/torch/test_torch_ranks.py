@@ -1,0 +1,126 @@
+"""Shared batches and the other words of a claim, through the loader: all ranks see the same steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import transferq
+from transferq import Partition, SharedBatch, Tokens
+from transferq.torch import StreamingDataLoader, StreamingDataset
+from transferq.torch import _source as source_module
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+Numbered = Callable[..., Partition]
+PATIENCE_S = 20.0
+TAGGED = ["x", "tq_tags"]
+
+
+def loader_of(partition: Partition, workers: int, *, ack: str = "auto", **words: Any) -> StreamingDataLoader:
+    dataset = StreamingDataset(partition, **{"task": "t", "fields": ["x"], "batch_size": 8, **words})
+    context = "fork" if workers else None
+    return StreamingDataLoader(dataset, num_workers=workers, ack=ack, multiprocessing_context=context)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_ranks_see_the_same_steps(numbered: Numbered, workers: int) -> None:
+    """Two parts, each of them trained by two processes together."""
+    partition = numbered(40)
+    shared = [SharedBatch("job", part=part, parts=2) for part in (0, 0, 1, 1)]
+    loaders = [loader_of(partition, workers, batch=batch) for batch in shared]
+    streams = [iter(loader) for loader in loaders]
+    together = [threading.Barrier(2), threading.Barrier(2)]
+
+    def train(rank: int) -> list[tuple[int | None, list[int]]]:
+        steps = []
+        for batch in streams[rank]:
+            steps.append((batch.batch_number, batch["x"].tolist()))
+            together[rank // 2].wait(PATIENCE_S)
+        return steps
+
+    with ThreadPoolExecutor(4) as pool:
+        steps = list(pool.map(train, range(4)))
+    assert steps[0] == steps[1]
+    assert steps[2] == steps[3]
+    assert [number for number, _ in steps[0]] == [number for number, _ in steps[2]] == list(range(5))
+    assert all(len(rows) == 4 for rank in steps for _, rows in rank)
+    assert sorted(row for rank in (steps[0], steps[2]) for _, rows in rank for row in rows) == list(range(40))
+    assert all(loader.drained() for loader in loaders)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_rank_goes_on_with_the_number_of_its_checkpoint(
+    numbered: Numbered, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "SHARED_WAIT_S", 0.3)
+    partition = numbered(40)
+    first = loader_of(partition, workers, ack="checkpoint", batch=SharedBatch("job"))
+    stream = iter(first)
+    next(stream), next(stream)
+    state = first.state_dict()
+    lost = next(stream)["x"].tolist()
+    assert state["batch_number"] == 2
+    # As after a crash, for the server: the prefetched batches are released, the others are held.
+    first.close()
+    again = loader_of(partition, workers, ack="checkpoint", batch=SharedBatch("job"))
+    assert again.load_state_dict(state).acked == 2
+    steps = [(batch.batch_number, batch["x"].tolist()) for batch in again]
+    assert steps[0] == (2, lost)
+    assert [number for number, _ in steps] == [2, 3, 4]
+    assert again.steps == 5
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_numbers_that_stay_empty_are_passed_over(
+    numbered: Numbered, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "SHARED_WAIT_S", 0.05)
+    partition = numbered(0, sealed=False)
+    stream = iter(loader_of(partition, workers, batch=SharedBatch("job", number=7)))
+
+    def put_late() -> None:
+        partition.put({"x": list(range(16))}, index_ids=range(16))
+        partition.seal()
+
+    timer = threading.Timer(0.4, put_late)
+    timer.start()
+    batches = list(stream)
+    timer.join()
+    numbers = [batch.batch_number for batch in batches]
+    assert numbers[0] is not None
+    assert numbers[0] > 8
+    assert numbers == [numbers[0], numbers[0] + 1]
+    assert sorted(row for batch in batches for row in batch["x"].tolist()) == list(range(16))
+
+
+def test_a_wait_for_a_shared_batch_ends(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "SHARED_WAIT_S", 0.05)
+    partition = numbered(0, sealed=False)
+    stream = iter(loader_of(partition, 0, batch=SharedBatch("job"), wait_s=0.2))
+    with pytest.raises(transferq.TimedOut):
+        next(stream)
+    partition.put({"x": list(range(8))}, index_ids=range(8))
+    assert len(next(stream)) == 8
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_words_of_a_claim_reach_the_server(numbered: Numbered, workers: int) -> None:
+    partition = numbered(20, sealed=False)
+    client = partition.client
+    client.partition(partition.name, numbers=["length"])
+    partition.tag(range(20), [{"length": row % 5 + 1, "use": row % 2} for row in range(20)])
+    loader = loader_of(partition, workers, rows_min=1, where="use == 1", tokens=Tokens(6), wait_s=1.0, fields=TAGGED)
+    seen: list[int] = []
+
+    def train() -> None:
+        for batch in loader:
+            assert batch["tq_tags"] == [{"length": row % 5 + 1, "use": 1} for row in batch["x"].tolist()]
+            assert sum(tags["length"] for tags in batch["tq_tags"]) <= 6
+            seen.extend(batch["x"].tolist())
+
+    with pytest.raises(transferq.TimedOut):
+        train()
+    assert sorted(seen) == list(range(1, 20, 2))
