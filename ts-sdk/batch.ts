@@ -1,11 +1,21 @@
 /** Batches: the rows of an answer, as Arrow IPC bytes, as typed columns and as a table of `apache-arrow`. */
-import { ATTEMPT_COLUMN } from '@transfer-queue/core/protocol';
+import { ATTEMPT_COLUMN, TAGS_COLUMN } from '@transfer-queue/core/protocol';
 import { tableFromIPC, type Table } from 'apache-arrow';
-import type { Column } from './column.ts';
-import { joinColumns } from './column.ts';
+import { digestsOf, joinedSource, type BlobSource } from './blobs.ts';
+import { joinColumns, type Column, type Json } from './column.ts';
 import { decodeAnswer, type Rows } from './decode.ts';
 import { encodeRows, pickRows } from './encode.ts';
-import { catalogueError } from './errors.ts';
+import { catalogueError, clientError } from './errors.ts';
+
+interface BatchParts {
+  readonly lsn: number;
+  readonly bytes?: Uint8Array;
+  /** The tags of the rows, as JSON text. */
+  readonly tags?: Column;
+  readonly rowKeys?: readonly string[];
+  /** Where the blobs are that the rows name. */
+  readonly blobs?: BlobSource;
+}
 
 /**
  * Some rows with some of their fields. It can be put again as it is.
@@ -25,14 +35,22 @@ export class Batch implements Rows {
   readonly columns: ReadonlyMap<string, Column>;
   /** The highest LSN among the cells of the batch. */
   readonly lsn: number;
+  /** The key of each row, for rows that were read by key; else undefined. */
+  readonly rowKeys: readonly string[] | undefined;
+  readonly #tags: Column | undefined;
+  /** @internal Where the blobs are that the rows name. */
+  readonly blobSource: BlobSource | undefined;
   #bytes: Uint8Array | undefined;
   #table: Table | undefined;
 
-  constructor(rows: Rows, { lsn, bytes }: { lsn: number; bytes?: Uint8Array }) {
+  constructor(rows: Rows, { lsn, bytes, tags, rowKeys, blobs }: BatchParts) {
     this.ids = rows.ids;
     this.columns = rows.columns;
     this.lsn = lsn;
+    this.rowKeys = rowKeys;
+    this.#tags = tags;
     this.#bytes = bytes;
+    this.blobSource = blobs;
   }
 
   /** The number of rows. */
@@ -45,9 +63,39 @@ export class Batch implements Rows {
     return [...this.columns.keys()];
   }
 
-  /** The batch as one Arrow IPC stream: `index_id`, then the fields. What came over the wire, where it came as one. */
+  /**
+   * The tags of each row, declared numbers included. Throws `input_invalid` unless `tq_tags` was among the fields asked
+   * for.
+   *
+   * @example
+   * ```ts
+   * await train.tag([7], { status: 'judged' });
+   * const batch = await train.get([7], { fields: ['reward', 'tq_tags'] });
+   * batch.tags; // [{ status: 'judged' }]
+   * ```
+   */
+  get tags(): readonly Readonly<Record<string, Json>>[] {
+    if (this.#tags === undefined)
+      throw clientError('input_invalid', `The rows came without tags: ask for ${TAGS_COLUMN} among the fields.`);
+    return Array.from(this.#tags, (text) => JSON.parse(text as string) as Readonly<Record<string, Json>>);
+  }
+
+  /** @internal The same rows, which were asked for by these keys. */
+  withKeys(rowKeys: readonly string[]): Batch {
+    return new Batch(this, { lsn: this.lsn, bytes: this.#bytes, tags: this.#tags, rowKeys, blobs: this.blobSource });
+  }
+
+  /** @internal The columns, with that of the tags. */
+  get columnsWithTags(): ReadonlyMap<string, Column> {
+    return this.#tags === undefined ? this.columns : new Map([...this.columns, [TAGS_COLUMN, this.#tags]]);
+  }
+
+  /**
+   * The batch as one Arrow IPC stream: `index_id`, then the fields, and `tq_tags` where it was asked for. What
+   * came over the wire, where it came as one.
+   */
   get bytes(): Uint8Array {
-    this.#bytes ??= joinedBytes(encodeRows(this));
+    this.#bytes ??= joinedBytes(encodeRows({ ids: this.ids, columns: this.columnsWithTags }));
     return this.#bytes;
   }
 
@@ -57,6 +105,27 @@ export class Batch implements Rows {
     if (column === undefined)
       throw catalogueError('field_unknown', `The batch has no field ${field}; it has ${this.fields.join(', ')}.`);
     return column;
+  }
+
+  /**
+   * The bytes of a field of layout blob, one per row; rows that share a blob get the same object. Each is fetched once.
+   * Throws FixRequestError (`blob_missing`).
+   *
+   * @example
+   * ```ts
+   * const photos = await tq.partition('photos', { fields: { image: blob() }, groupSize: 2 });
+   * const image = Uint8Array.of(1, 2, 3);
+   * await photos.put({ image: [image, image] }, { ids: [0, 1] }); // sent and stored once
+   * const [first, second] = await (await photos.get([0, 1])).blobs('image');
+   * first === second; // true
+   * ```
+   */
+  async blobs(field: string): Promise<Uint8Array[]> {
+    const digests = digestsOf(this.column(field));
+    if (this.blobSource === undefined && digests.length > 0)
+      throw clientError('input_invalid', 'Nobody knows where the blobs of these rows are: they were not read.');
+    const found = await this.blobSource?.(new Set(digests));
+    return digests.map((digest) => found!.get(digest)!);
   }
 
   /** The batch as a table of `apache-arrow`, over the same bytes. */
@@ -88,27 +157,38 @@ export function mergeParts(parts: readonly Part[], count: number): Batch {
   if (parts.length === 1) return first.batch;
   const lsn = Math.max(...parts.map((part) => part.batch.lsn));
   const columns = new Map<string, Column>();
-  for (const [name, { layout }] of first.batch.columns) {
-    columns.set(
-      name,
-      joinColumns(
-        parts.map((part) => part.batch.column(name)),
-        layout,
-      ),
-    );
+  const sources = parts.map((part) => part.batch.columnsWithTags);
+  for (const [name, { layout }] of sources[0]) {
+    const cells = sources.map((source) => source.get(name));
+    if (!cells.every((column) => column !== undefined))
+      throw clientError('answer_invalid', `Not all nodes have answered with field ${name}.`);
+    columns.set(name, joinColumns(cells, layout));
   }
   const ids = parts.flatMap((part) => part.batch.ids);
   const order = new Uint32Array(count);
   let row = 0;
   for (const { positions } of parts) for (let i = 0; i < positions.length; i++) order[positions[i]] = row++;
-  return new Batch(pickRows({ ids, columns }, order), { lsn });
+  const { rows, tags } = splitColumns(pickRows({ ids, columns }, order));
+  return new Batch(rows, { lsn, tags, blobs: joinedSource(parts.map(({ batch }) => batch.blobSource)) });
 }
 
-/** The rows of an answer, and the attempts of a claim's rows, which are no field. */
-export function readRows(bytes: Uint8Array): { rows: Rows; attempts: Int32Array } {
-  const { ids, columns } = decodeAnswer(bytes);
+/** The rows of an answer, and what is no field of theirs: their tags, and the attempts of a claim's rows. */
+export interface AnswerRows {
+  readonly rows: Rows;
+  readonly attempts: Int32Array;
+  readonly tags: Column | undefined;
+}
+
+export function readRows(bytes: Uint8Array): AnswerRows {
+  return splitColumns(decodeAnswer(bytes));
+}
+
+function splitColumns({ ids, columns }: Rows): AnswerRows {
   const attempts = columns.get(ATTEMPT_COLUMN)?.values as Int32Array | undefined;
-  if (attempts === undefined) return { rows: { ids, columns }, attempts: new Int32Array(0) };
-  const fields = new Map([...columns].filter(([name]) => name !== ATTEMPT_COLUMN));
-  return { rows: { ids, columns: fields }, attempts };
+  const tags = columns.get(TAGS_COLUMN);
+  const isPlain = attempts === undefined && tags === undefined;
+  const fields = isPlain
+    ? columns
+    : new Map([...columns].filter(([name]) => name !== ATTEMPT_COLUMN && name !== TAGS_COLUMN));
+  return { rows: { ids, columns: fields }, attempts: attempts ?? new Int32Array(0), tags };
 }

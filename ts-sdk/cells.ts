@@ -6,6 +6,7 @@
  *   dense      Float32Array(rows x elements) | one cell per row
  *   ragged     one cell per row
  *   text       string[]          bytes   Uint8Array[]          json   any JSON values
+ *   blob       Uint8Array[], of which a put makes a column of digests (blobs.ts)
  *   any        a Column, such as one of a batch
  *
  *   one cell   a typed array, row-major | { data, shape } | nested arrays of numbers
@@ -14,18 +15,18 @@
  * plain numbers are converted, and refused where they do not fit; a cell's shape is what the layout says it is.
  */
 import { describeLayout, elementsOf, sameLayout, type Dtype, type FieldLayout } from '@transfer-queue/core/layout';
-import { Column, arrayOf, strideOf, type Values } from './column.ts';
+import { Column, arrayOf, strideOf, type Cell, type Matrix, type Values } from './column.ts';
 import { catalogueError } from './errors.ts';
 import { bfloat16Bits, float16Bits } from './halves.ts';
 
-/** One matrix: its elements, row-major, and its shape. */
-export interface Matrix {
-  readonly data: Values;
-  readonly shape: readonly number[];
-}
-
 /** Numbers in arrays in arrays: the shape is that of the nesting. */
 export type Nested = number | bigint | boolean | readonly Nested[];
+
+/**
+ * One cell: elements and shape; a typed array for one dimension; nested numbers; or the value of a scalar, text or
+ * JSON.
+ */
+export type MatrixInput = Matrix | Nested | Cell;
 
 /** What may stand for the cells of one field. */
 export type ColumnInput = Column | Values | readonly unknown[];
@@ -95,6 +96,8 @@ function newColumn(name: string, input: Values | readonly unknown[], layout: Fie
         layout,
         bytesOfCell: (cell) => (cell instanceof Uint8Array ? cell : undefined),
       });
+    case 'blob':
+      return mismatch(name, 'is blob: give one Uint8Array per row, or a column of digests');
     case 'scalar':
       return scalarColumn(name, input, layout);
     case 'dense':

@@ -1,13 +1,17 @@
 /** The client: one address, one token, one pool of connections; partitions and single matrices by name. */
 import { NAME_PATTERN, type Limits } from '@transfer-queue/core/protocol';
-import type { Cell } from './column.ts';
-import type { Matrix, Nested } from './cells.ts';
+import { BLOB_CACHE_BYTES_MAX } from './blob_cache.ts';
+import type { MatrixInput } from './cells.ts';
+import type { Checkpoint, LoadCheckpointOptions, SaveCheckpointOptions } from './checkpoints.ts';
+import type { Cell, Matrix } from './column.ts';
 import { catalogueError, clientError } from './errors.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
-import { Partition, parseStats, sumStats, type PartitionSettings, type PartitionStats } from './partition.ts';
+import { Partition } from './partition.ts';
+import { declarationJson, type PartitionSettings } from './policies.ts';
 import type { PutOptions, PutResult } from './put.ts';
 import { openSnapshot, type Snapshot, type SnapshotOptions } from './snapshot.ts';
 import { retryDefaults, systemRuntime, type RetryPolicy, type Runtime } from './retry.ts';
+import { parseStats, sumStats, type PartitionStats } from './stats.ts';
 import { Wire } from './wire.ts';
 
 const PARTITION_NAME = new RegExp(NAME_PATTERN);
@@ -32,18 +36,14 @@ export interface ConnectOptions {
   readonly checksums?: boolean;
   /** How often, and after which pauses, a call is tried again. */
   readonly retry?: Partial<RetryPolicy>;
+  /** Memory for the blobs that were used last, in bytes; 0 keeps none. Default 256 MiB. */
+  readonly blobCacheBytesMax?: number;
 }
 
 export interface MatrixOptions {
   /** The name of the partition. */
   readonly partition: string;
 }
-
-/**
- * One matrix: elements and shape; a typed array for one dimension; nested numbers; or the value of a scalar, text or
- * JSON.
- */
-export type MatrixInput = Matrix | Nested | Cell;
 
 /**
  * Makes a client of the server at a URL, given alone or among the options. No connection is opened before the first
@@ -85,14 +85,15 @@ export class Client {
         connectionsMax: options.connectionsMax ?? 64,
         checksums: options.checksums ?? true,
         retry: { ...retryDefaults, ...options.retry },
+        blobCacheBytesMax: options.blobCacheBytesMax ?? BLOB_CACHE_BYTES_MAX,
       },
       runtime,
     );
   }
 
   /**
-   * Declares a partition, or attaches to one. With settings it is created, or fields are added to it; the same settings
-   * again change nothing. With the name alone it must exist.
+   * Declares a partition, or attaches to one. With settings it is created, or they are added to it or changed; the same
+   * settings again change nothing. With the name alone it must exist.
    *
    * Throws FixRequestError (`partition_unknown`, `partition_conflict`, `layout_invalid`, `name_invalid`).
    *
@@ -100,6 +101,9 @@ export class Client {
    * ```ts
    * const fields = { image: dense('float32', [28, 28]), response: ragged('int64') };
    * const train = await tq.partition('train', { fields, groupSize: 8 });
+   * const queue = { tasks: ['reward', 'actor'], release: 'consumed', rowsMax: 65_536 } as const;
+   * const rollouts = await tq.partition('rollouts', queue);
+   * (await rollouts.stats()).rowsMax; // 65536
    * ```
    */
   async partition(name: string, settings?: PartitionSettings & CallOptions): Promise<Partition> {
@@ -108,8 +112,8 @@ export class Client {
       await handle.stats();
       return handle;
     }
-    const { fields, open, groupSize, ack, signal } = settings;
-    const json = { fields, open, group_size: groupSize, ack };
+    const { signal, ...declared } = settings;
+    const json = declarationJson(declared);
     const answers = await this.#wire.sendToAll({ route: 'declare', names: { partition: name }, json, signal });
     handle.learn(sumStats(answers.map(parseStats)));
     return handle;
@@ -146,6 +150,47 @@ export class Client {
   }
 
   /**
+   * Saves partitions into a directory: rows, tags, settings, and what each task has consumed, as of one moment, while
+   * producers and consumers go on. Rows that are leased are unclaimed in the checkpoint. One that is in the directory
+   * already stays whole until the new one takes its place; one save at a time. Needs Node.js.
+   *
+   * Throws FixRequestError (`partition_unknown`) and WaitForOthersError (`disk_full`, `too_many_snapshots`).
+   *
+   * @example
+   * ```ts
+   * const saved = await tq.saveCheckpoint(directory, { metadata: { step: 12 }, partitions: ['train'] });
+   * saved.metadata; // { step: 12 }
+   * ```
+   */
+  async saveCheckpoint(directory: string, options: SaveCheckpointOptions = {}): Promise<Checkpoint> {
+    const { saveCheckpoint } = await import('./checkpoints.ts');
+    return saveCheckpoint(this.#wire, directory, options);
+  }
+
+  /**
+   * Brings the partitions of a checkpoint into this server, empty or running: all of them, or nothing. All files are
+   * checked before anything is sent, and nobody sees the partitions before all of them are complete and durable. Claims
+   * of before are unknown to the server; what they held is claimable. When the connection breaks during the last call,
+   * all may be loaded or nothing. Needs Node.js.
+   *
+   * Throws FixRequestError (`checkpoint_invalid`, `partition_exists`, `partition_unknown`) and WaitForOthersError
+   * (`over_budget`, `disk_full`, `memory_full`).
+   *
+   * @example
+   * ```ts
+   * await tq.saveCheckpoint(directory, { metadata: { step: 12 }, partitions: ['train'] });
+   * const loaded = await tq.loadCheckpoint(directory, { replace: true });
+   * loaded.metadata; // { step: 12 }
+   * ```
+   */
+  async loadCheckpoint(directory: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
+    const { loadCheckpoint } = await import('./checkpoints.ts');
+    const loaded = await loadCheckpoint(this.#wire, directory, options);
+    this.#handles.clear();
+    return loaded;
+  }
+
+  /**
    * Writes one matrix: the cell of row `id` and `field`.
    *
    * @example
@@ -176,10 +221,7 @@ export class Client {
   async readMatrix(id: number, field: string, options: MatrixOptions & WaitOptions): Promise<Matrix | Cell> {
     const { partition, ...rest } = options;
     const batch = await this.#handle(partition).get([id], { ...rest, fields: [field] });
-    const column = batch.column(field);
-    const isMatrix = column.layout.layout === 'dense' || column.layout.layout === 'ragged';
-    const cell = column.row(0);
-    return isMatrix ? ({ data: cell, shape: column.shape(0) } as Matrix) : cell;
+    return batch.column(field).matrix(0);
   }
 
   /** The limits of the server, as they are now: bytes, rows and milliseconds. */

@@ -6,6 +6,7 @@
  *   dense [d0,d1..]   rows x d0 x d1 .. elements
  *   ragged            all cells in a row             rows + 1         n-D only: rows x ndim
  *   text bytes json   UTF-8 or bytes in a row        rows + 1
+ *   blob              digests in a row               rows + 1
  *
  * Invariants: cell i is values[offsets[i] .. offsets[i + 1]) (offsets need not begin at 0); nothing here copies
  * values but `takeRows` and `joinColumns`, so a column of an answer stays a view of the answer.
@@ -32,9 +33,15 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 /**
  * One cell. Dense and ragged: a view of its elements, row-major. Scalar: a number, a bigint (64-bit integers) or a
- * boolean. text: a string; bytes: a view; json: the parsed value.
+ * boolean. text: a string; bytes: a view; json: the parsed value; blob: its SHA-256.
  */
 export type Cell = Values | bigint | Json;
+
+/** One matrix: its elements, row-major, and its shape. */
+export interface Matrix {
+  readonly data: Values;
+  readonly shape: readonly number[];
+}
 
 const arrays = {
   float16: Uint16Array,
@@ -134,6 +141,13 @@ export class Column {
     if (shapes === undefined) return [this.#elements(index).length];
     const ndim = layout.shape?.length ?? 1;
     return [...shapes.subarray(index * ndim, (index + 1) * ndim)];
+  }
+
+  /** Cell `index` as `readMatrix` gives it: elements and shape of dense and ragged fields, otherwise the value. */
+  matrix(index: number): Matrix | Cell {
+    const cell = this.row(index);
+    const isMatrix = this.layout.layout === 'dense' || this.layout.layout === 'ragged';
+    return isMatrix ? { data: cell as Values, shape: this.shape(index) } : cell;
   }
 
   /** All cells, one after the other. */

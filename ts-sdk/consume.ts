@@ -2,65 +2,76 @@
  * Consuming: claim after claim, as an async iterator.
  *
  * Invariants: a batch is acked by its user, or released when the next one is asked for or the iterator ends, however it
- * ends; `return()` ends a wait that is under way; the iterator is done when the partition is sealed and drained.
+ * ends; `return()` ends a wait that is under way; the iterator is done when the partition is sealed and drained. The
+ * numbers of shared batches count on; one that stays empty is so for all who share it, and is passed over.
  */
-import type { ClaimOptions, ClaimResult, ClaimedBatch } from './claim.ts';
+import { claim, type ClaimResult } from './claim.ts';
+import type { ClaimOptions } from './claim_request.ts';
+import type { ClaimedBatch } from './claimed_batch.ts';
+import { endable, unlessEnded, type Endable } from './endable.ts';
 import { clientError } from './errors.ts';
+import type { Target } from './target.ts';
 
 /** What to consume: as for a claim, but `waitMs` bounds the wait for each batch, and is Infinity by default. */
-export type ConsumeOptions = ClaimOptions;
+export type ConsumeOptions = Omit<ClaimOptions, 'ids' | 'batchSize'> & Required<Pick<ClaimOptions, 'batchSize'>>;
 
 /** Claimed batches, one after the other. */
-export type Consumer = AsyncGenerator<ClaimedBatch, void, undefined>;
+export type Consumer = Endable<ClaimedBatch>;
 
-type Claimer = (options: ClaimOptions) => Promise<ClaimResult>;
-
-export function consume(claimer: Claimer, options: ConsumeOptions): Consumer {
-  const ended = new AbortController();
-  const signal = options.signal === undefined ? ended.signal : AbortSignal.any([options.signal, ended.signal]);
-  const batches = claimBatches(claimer, { waitMs: Infinity, ...options, signal }, ended.signal);
-  return {
-    next: () => batches.next(),
-    return: () => {
-      ended.abort(); // A generator that is within a wait would not hear of its return before that ends.
-      return batches.return();
-    },
-    throw: (error: unknown) => {
-      ended.abort();
-      return batches.throw(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    async [Symbol.asyncDispose]() {
-      await this.return();
-    },
-  };
+export function consume(target: Target, options: ConsumeOptions): Consumer {
+  return endable(options.signal, (signal, ended) =>
+    claimBatches(new Claims(target, { waitMs: Infinity, ...options, signal }), ended),
+  );
 }
 
-async function* claimBatches(claimer: Claimer, options: ClaimOptions, ended: AbortSignal): Consumer {
+async function* claimBatches(claims: Claims, ended: AbortSignal): Consumer {
   for (;;) {
-    const result = await nextClaim(claimer, options, ended);
-    if (result.outcome === 'drained') return;
-    if (result.outcome === 'timed_out') {
-      const { ready, leased, incomplete } = result;
-      throw clientError('timed_out', undefined, { details: { ready, leased, incomplete } });
-    }
+    const batch = await unlessEnded(ended, claims.next());
+    if (batch === undefined) return;
     try {
-      yield result.batch;
+      yield batch;
     } finally {
       // Where this fails the lease ends by itself, and an error on its way out must not be replaced.
-      await result.batch.release().catch(() => undefined);
+      await batch.release().catch(() => undefined);
     }
   }
 }
 
-/** The end of a wait that `return` asked for is no error. */
-async function nextClaim(claimer: Claimer, options: ClaimOptions, ended: AbortSignal): Promise<ClaimResult> {
-  try {
-    return await claimer(options);
-  } catch (error) {
-    if (ended.aborted) return { outcome: 'drained' };
-    throw error;
+/** One claim after the other, of the same words. */
+class Claims {
+  readonly #target: Target;
+  #options: ClaimOptions;
+
+  constructor(target: Target, options: ClaimOptions) {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** The next batch; undefined when the partition is drained. Throws `timed_out`. */
+  async next(): Promise<ClaimedBatch | undefined> {
+    const { runtime } = this.#target.wire;
+    const { waitMs = 0, signal } = this.#options;
+    const endMs = runtime.nowMs() + waitMs;
+    for (let drained = 0; ;) {
+      const result = await this.#claim(Math.max(0, endMs - runtime.nowMs()));
+      if (result.outcome === 'rows') return result.batch;
+      const isShared = this.#options.batch !== undefined;
+      if (result.outcome === 'drained') {
+        // Each number of a shared batch asks one node, the next number the next one.
+        drained++;
+        if (!isShared || drained === (await this.#target.wire.shards(signal)).nodes.length) return undefined;
+      } else if (!isShared || runtime.nowMs() >= endMs) {
+        const { outcome, ...details } = result;
+        throw clientError(outcome, undefined, { details });
+      }
+    }
+  }
+
+  async #claim(waitMs: number): Promise<ClaimResult> {
+    const options = this.#options;
+    const result = await claim(this.#target, { ...options, waitMs });
+    const { batch } = options;
+    if (batch !== undefined) this.#options = { ...options, batch: { ...batch, number: (batch.number ?? 0) + 1 } };
+    return result;
   }
 }

@@ -22,9 +22,14 @@ export const clientErrors = {
     kind: 'retry',
     message: 'The answer is not what the protocol says; is this a Transfer-Queue server?',
   },
+  keys_missing: { kind: 'wait', message: 'Some keys have no row, or one that lacks some of the fields.' },
   timed_out: { kind: 'wait', message: 'The rows were not there before the wait ended.' },
   drained: { kind: 'give_up', message: 'The partition is sealed and will never hold these rows.' },
   client_closed: { kind: 'fix_request', message: 'The client is closed.' },
+  checkpoint_invalid: {
+    kind: 'fix_request',
+    message: 'The directory holds no whole checkpoint of a version that is read here.',
+  },
   input_invalid: { kind: 'fix_request', message: 'The arguments of the call do not fit.' },
 } as const satisfies Record<string, { readonly kind: ErrorKind; readonly message: string }>;
 

@@ -36,6 +36,14 @@ export function json(): FieldLayout {
   return { layout: 'json' };
 }
 
+/**
+ * Every cell is a string of bytes that many rows may share, as the image of a prompt with 16 generations: it is sent
+ * and stored once, and rows hold its SHA-256. `Batch.blobs` gives the bytes.
+ */
+export function blob(): FieldLayout {
+  return { layout: 'blob' };
+}
+
 /** Throws `layout_invalid` with what is wrong. */
 export function checkedLayout(value: unknown): FieldLayout {
   const layout = parseLayout(value);

@@ -4,16 +4,19 @@
  * Invariants: the parts of a node go out in the order of the rows; the claim of a put is acked with the last part of
  * the node that granted it, when all other parts are in; each part has its own request id and its own deadline.
  */
-import { INDEX_COLUMN, TAIL_SIZE, type AckLevel, type Limits } from '@transfer-queue/core/protocol';
+import { INDEX_COLUMN, TAGS_COLUMN, TAIL_SIZE, type AckLevel, type Limits } from '@transfer-queue/core/protocol';
 import { walkStream } from '@transfer-queue/core/arrow';
 import type { FieldLayout } from '@transfer-queue/core/layout';
 import { isArrowTable } from './arrow.ts';
+import { nameBlobs, uploadMissing } from './blobs.ts';
 import { arrowBody, type RequestBody } from './body.ts';
-import { ClaimedBatch } from './claim.ts';
+import { ClaimedBatch } from './claimed_batch.ts';
 import { isRows, pickRows, putBodies, toRows, type Ids, type PutData } from './encode.ts';
-import { clientError } from './errors.ts';
+import { TransferQueueError, clientError } from './errors.ts';
 import type { CallOptions } from './options.ts';
-import type { Target } from './read.ts';
+import { withTags, type TagPatches } from './tags.ts';
+import type { Target } from './target.ts';
+import type { Call } from './wire.ts';
 
 export interface PutOptions extends CallOptions {
   /** The ids of the rows. Needed unless the data has a column `index_id`. */
@@ -24,6 +27,16 @@ export interface PutOptions extends CallOptions {
   readonly ack?: AckLevel;
   /** A claim that this put acks: results in and rows consumed, as one event. */
   readonly claim?: ClaimedBatch | string;
+  /**
+   * One object for all rows, or one for each, merged into the tags of the rows as `tag` does; they are there no later
+   * than the fields.
+   */
+  readonly tags?: TagPatches;
+  /**
+   * How long new rows wait for room in the budgets and the pace of the partition, in milliseconds. Default 0: not at
+   * all; Infinity waits until the signal aborts. Rows that are there get their fields without a wait.
+   */
+  readonly waitMs?: number;
   /** Layouts of fields that the partition has not declared yet. */
   readonly layouts?: Readonly<Record<string, FieldLayout>>;
 }
@@ -50,7 +63,8 @@ type Layouts = (fields: readonly string[]) => Promise<Readonly<Record<string, Fi
 
 export async function put(target: Target, data: PutData, options: PutOptions, layouts: Layouts): Promise<PutResult> {
   const { wire, partition, groupSize } = target;
-  const { claim, ids, signal } = options;
+  const { claim, ids, tags, signal, waitMs = 0 } = options;
+  const endMs = wire.runtime.nowMs() + waitMs;
   const limits = await wire.limits(signal);
   const { url: claimUrl, token } = claimOf(claim, (await wire.shards(signal)).nodes[0].url);
   const query = queryOf(options);
@@ -61,24 +75,28 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     for (const [body, isLast] of withLast(bodies)) {
       const acks = isLast && token !== undefined && url === claimUrl;
       const call = { url, route: 'put', names: { partition }, body, signal } as const;
-      const answer = await wire.sendForJson({ ...call, query: acks ? { ...query, claim: token } : query });
-      answers.push(answer as unknown as PutAnswer);
+      answers.push(await sendPart(target, { ...call, query: acks ? { ...query, claim: token } : query }, endMs));
       isAcked ||= acks;
     }
     return answers;
   };
   const sendRows = async (): Promise<PutAnswer[]> => {
     const declared = await layouts(plainFields(data));
-    const rows = toRows(data, { ids, layouts: { ...options.layouts, ...declared } });
+    const known = { ...options.layouts, ...declared };
+    const named = await nameBlobs(data, known);
+    const given = toRows(named.data, { ids, layouts: { ...known, [TAGS_COLUMN]: { layout: 'text' } } });
+    const rows = tags === undefined ? given : withTags(given, tags);
     const bounds = { rowsMax: limits.putRowsMax, bytesMax: limits.putBodyBytesMax };
     const routed = { ids: rows.ids, groupSize, signal, lastUrl: claimUrl };
-    const sent = await wire.eachShare(routed, ({ node, positions }) =>
-      send(node.url, putBodies(pickRows(rows, positions), bounds)),
-    );
+    const sent = await wire.eachShare(routed, async ({ node, positions }) => {
+      const mine = pickRows(rows, positions);
+      await uploadMissing(target, node.url, { rows: mine, blobs: named.blobs, waitMs, signal });
+      return send(node.url, putBodies(mine, bounds));
+    });
     return sent.flat();
   };
 
-  const isWhole = data instanceof Uint8Array && ids === undefined && isWholePut(data, limits);
+  const isWhole = data instanceof Uint8Array && ids === undefined && tags === undefined && isWholePut(data, limits);
   const answers = isWhole
     ? await wire.onNodes(signal, (nodes) =>
         nodes.length === 1 ? send(nodes[0].url, [arrowBody([data], { tail: true })]) : sendRows(),
@@ -88,6 +106,37 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     await wire.send({ url: claimUrl, route: 'ack', names: { claim: token }, signal });
   if (claim instanceof ClaimedBatch) claim.markAcked();
   return resultOf(answers);
+}
+
+/** Before a part that was refused in spite of its wait is sent again, in milliseconds. */
+const REFUSED_PAUSE_MS = 100;
+
+/** One part, which waits for room in the budgets; nothing of it is there when it throws `over_budget`. */
+async function sendPart({ wire }: Target, call: PartCall, endMs: number): Promise<PutAnswer> {
+  const { runtime } = wire;
+  const { waitMsMax } = await wire.limits(call.signal);
+  for (;;) {
+    const waitMs = Math.ceil(Math.min(waitMsMax, Math.max(0, endMs - runtime.nowMs())));
+    const query = waitMs > 0 ? { ...call.query, wait_ms: String(waitMs) } : call.query;
+    try {
+      return (await wire.sendForJson({ ...call, query, waitMs })) as unknown as PutAnswer;
+    } catch (error) {
+      if (!isOverBudget(error) || runtime.nowMs() >= endMs || neverFits(error)) throw error;
+    }
+    // The server did not wait to the end, where as many puts wait as it can hold.
+    await runtime.sleep(Math.min(REFUSED_PAUSE_MS, Math.max(0, endMs - runtime.nowMs())), call.signal);
+  }
+}
+
+type PartCall = Call & { readonly query: Readonly<Record<string, string>> };
+
+function isOverBudget(error: unknown): error is TransferQueueError {
+  return error instanceof TransferQueueError && error.code === 'over_budget';
+}
+
+/** Whether the put alone is larger than the whole budget; a pace lets all rows in, one day. */
+function neverFits({ details: { budget, asked, limit } }: TransferQueueError): boolean {
+  return budget !== 'pace' && typeof asked === 'number' && typeof limit === 'number' && asked > limit;
 }
 
 function queryOf({ ack, ifAbsent }: PutOptions): Record<string, string> {
@@ -102,7 +151,7 @@ function claimOf(claim: PutOptions['claim'], url: string): { url: string | undef
 /** The fields whose layout has to be known: plain columns do not bring it along, as tables, bytes and batches do. */
 function plainFields(data: PutData): string[] {
   if (data instanceof Uint8Array || isRows(data) || isArrowTable(data)) return [];
-  return Object.keys(data).filter((name) => name !== INDEX_COLUMN);
+  return Object.keys(data).filter((name) => name !== INDEX_COLUMN && name !== TAGS_COLUMN);
 }
 
 /** Whether bytes can be sent as they are: a valid stream of at most one put. */

@@ -6,19 +6,23 @@
  * Invariants: a read gives all rows asked for or throws; a wait ends as rows, `timed_out` or `drained`, never as
  * anything else; the parts of one read share one wait.
  */
-import { ID_END, headers as headerNames, outcomes, type Limits } from '@transfer-queue/core/protocol';
+import { ID_END, headers as headerNames, outcomes } from '@transfer-queue/core/protocol';
 import { Batch, mergeParts, readRows, type Part } from './batch.ts';
-import { lsnOf } from './claim.ts';
+import { blobSource } from './blobs.ts';
 import { toIds, type Ids } from './encode.ts';
 import { TransferQueueError, clientError } from './errors.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
 import { TURN_MS, type Share } from './shards.ts';
 import { lsnFor, type Snapshot } from './snapshot.ts';
+import { idsPerCall, type Target } from './target.ts';
 import type { Answer } from './transport.ts';
-import { answerJson, type Wire } from './wire.ts';
+import { answerJson, lsnOf } from './wire.ts';
 
 interface FieldOptions {
-  /** The fields, in the order wanted. Default: all fields of the partition. */
+  /**
+   * The fields, in the order wanted. Default: all fields of the partition. `tq_tags` among them brings the tags, see
+   * `Batch.tags`.
+   */
   readonly fields?: readonly string[];
 }
 
@@ -43,18 +47,6 @@ export interface ScanOptions extends CallOptions, FieldOptions, StateOptions {
   /** The most rows of one batch. Default 1,024. */
   readonly rowsMax?: number;
 }
-
-/** A partition at the end of a wire. */
-export interface Target {
-  readonly wire: Wire;
-  readonly partition: string;
-  readonly groupSize: (signal: AbortSignal | undefined) => Promise<number>;
-}
-
-/** Digits of the largest id, and a comma. */
-const ID_JSON_SIZE_MAX = 17;
-/** Room in a JSON body for what is neither ids nor field names. */
-const JSON_MARGIN = 1_024;
 
 export async function readIds(target: Target, given: Ids, options: ReadOptions): Promise<Batch> {
   const { wire } = target;
@@ -86,12 +78,6 @@ export async function readIds(target: Target, given: Ids, options: ReadOptions):
     return read;
   });
   return mergeParts(parts.flat(), ids.length);
-}
-
-/** How many ids one call may name. */
-export function idsPerCall(limits: Limits, fields: readonly string[] | undefined): number {
-  const room = limits.jsonBodyBytesMax - JSON.stringify(fields ?? []).length - JSON_MARGIN;
-  return Math.max(1, Math.min(limits.readRowsMax, Math.floor(room / ID_JSON_SIZE_MAX)));
 }
 
 export function readNewest(target: Target, options: NewestOptions): Promise<Batch> {
@@ -133,7 +119,7 @@ export async function* scanRows(target: Target, options: ScanOptions): AsyncGene
         rowsMax = Math.ceil(rowsMax / 2);
         continue;
       }
-      const batch = batchOf(answer);
+      const batch = batchOf(target, url, answer);
       if (batch.rows > 0) yield batch;
       at = Number(answer.headers[headerNames.next] ?? end);
     }
@@ -150,9 +136,10 @@ interface Until {
 
 /** One read at one node, asked again as long as its wait goes on. */
 async function readRowsOf(
-  { wire, partition }: Target,
+  target: Target,
   { url, json, until }: { url: string; json: object; until: Until },
 ): Promise<Batch> {
+  const { wire, partition } = target;
   const { waitMsMax } = await wire.limits(until.signal);
   for (;;) {
     const leftMs = until.waits ? Math.max(0, until.endMs - wire.runtime.nowMs()) : 0;
@@ -162,13 +149,14 @@ async function readRowsOf(
     const answer = await wire.send({ ...call, signal: until.signal });
     const outcome = answer.headers[headerNames.outcome];
     if (outcome === outcomes.drained) throw clientError('drained', undefined, { details: answerJson(answer) });
-    if (outcome !== outcomes.timedOut) return batchOf(answer);
+    if (outcome !== outcomes.timedOut) return batchOf(target, url, answer);
     if (leftMs <= waitMsMax) throw clientError('timed_out', undefined, { details: answerJson(answer) });
   }
 }
 
-function batchOf(answer: Answer): Batch {
-  return new Batch(readRows(answer.bytes).rows, { lsn: lsnOf(answer), bytes: answer.bytes });
+function batchOf({ wire, partition }: Target, url: string, answer: Answer): Batch {
+  const { rows, tags } = readRows(answer.bytes);
+  return new Batch(rows, { lsn: lsnOf(answer), bytes: answer.bytes, tags, blobs: blobSource(wire, partition, url) });
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -61,10 +61,13 @@ export const systemRuntime: Runtime = {
 /** Statuses that ask for another attempt whatever the kind of the error. */
 const STATUSES_TO_RETRY: readonly number[] = [429, 503];
 
-/** Whether a failed attempt is worth another one. `wrong_node` is not: the shard map has to be asked first. */
+/** What is not tried again as it is: the shard map has to be asked first, rows have to go, or time is up. */
+const CODES_NOT_TO_RETRY: readonly string[] = ['wrong_node', 'over_budget', 'deadline_exceeded'];
+
+/** Whether a failed attempt is worth another one. */
 export function isRetryable(error: unknown): error is TransferQueueError {
   if (!(error instanceof TransferQueueError)) return false;
-  if (error.code === 'wrong_node' || error.code === 'deadline_exceeded') return false;
+  if (CODES_NOT_TO_RETRY.includes(error.code)) return false;
   return error.kind === 'retry' || STATUSES_TO_RETRY.includes(error.status);
 }
 

@@ -15,6 +15,7 @@ import {
   type Limits,
   type RouteName,
 } from '@transfer-queue/core/protocol';
+import { BlobCache } from './blob_cache.ts';
 import { plainBody, type RequestBody } from './body.ts';
 import { TransferQueueError, answerError, clientError } from './errors.ts';
 import { camelKeys } from './names.ts';
@@ -30,6 +31,7 @@ export interface WireSettings {
   readonly connectionsMax: number;
   readonly checksums: boolean;
   readonly retry: RetryPolicy;
+  readonly blobCacheBytesMax: number;
 }
 
 export interface Call {
@@ -41,6 +43,8 @@ export interface Call {
   readonly query?: Readonly<Record<string, string>>;
   /** A JSON body. */
   readonly json?: unknown;
+  /** A body of bytes, taken as they are. */
+  readonly raw?: Uint8Array;
   /** An Arrow body. */
   readonly body?: RequestBody;
   /** How long the server may hold the call; the deadline moves by as much. */
@@ -68,6 +72,7 @@ export class Wire {
   readonly runtime: Runtime;
   /** The leases that renew themselves. */
   readonly leases = new Set<Held>();
+  readonly blobs: BlobCache;
   readonly #transport: Transport;
   #limits: Promise<Limits> | undefined;
   #shards: Promise<ShardMap> | undefined;
@@ -75,6 +80,7 @@ export class Wire {
   constructor(settings: WireSettings, runtime: Runtime) {
     this.settings = settings;
     this.runtime = runtime;
+    this.blobs = new BlobCache(settings.blobCacheBytesMax);
     const { connectionsMax, connectTimeoutMs } = settings;
     this.#transport = new Transport({
       connectionsMax,
@@ -87,7 +93,8 @@ export class Wire {
   async send(call: Call): Promise<Answer> {
     const { settings, runtime } = this;
     const { method, path } = routes[call.route];
-    const body = call.json === undefined ? call.body : plainBody(utf8.encode(JSON.stringify(call.json)));
+    const plain = call.json === undefined ? call.raw : utf8.encode(JSON.stringify(call.json));
+    const body = plain === undefined ? call.body : plainBody(plain);
     const exchange = {
       url: call.url ?? settings.url,
       method,
@@ -197,6 +204,7 @@ export class Wire {
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     if (call.body !== undefined) headers['content-type'] = mediaTypes.arrow;
     if (call.json !== undefined) headers['content-type'] = mediaTypes.json;
+    if (call.raw !== undefined) headers['content-type'] = mediaTypes.raw;
     if (checksums) headers[headerNames.wantTail] = '1';
     return headers;
   }
@@ -234,4 +242,9 @@ export function answerJson(answer: Answer): Readonly<Record<string, unknown>> {
     // What is not JSON is refused below, like JSON that is not an object.
   }
   throw clientError('answer_invalid', 'The answer is not a JSON object.');
+}
+
+/** The LSN of an answer with rows. */
+export function lsnOf(answer: Answer): number {
+  return Number(answer.headers[headerNames.lsn] ?? 0);
 }

@@ -24,7 +24,7 @@ describe('claim', () => {
     await train.put({ y: [1] }, { ids: [9] });
     const batch = await claimed(train);
     expect([batch.ids, [...batch.attempts], batch.fields, batch.leaseMs]).toEqual([[0, 1], [1, 1], ['x'], 30_000]);
-    expect(await train.claim(look)).toEqual({ outcome: 'timed_out', ready: 1, leased: 2, incomplete: 1 });
+    expect(await train.claim(look)).toMatchObject({ outcome: 'timed_out', ready: 1, leased: 2, incomplete: 1 });
     await batch.ack();
     await train.delete([9]);
     await train.seal();

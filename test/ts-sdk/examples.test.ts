@@ -1,18 +1,20 @@
 /**
- * The examples of the client's own documentation, run: each by itself, against rows 0 to 7 of a fake server.
+ * The examples of the client's own documentation, run: each by itself, against rows 0 to 7 of a real server.
  *
  *   expression; // [1, 2]                      the comment is the value, which is compared
  *   expression; // BigInt64Array [1n, 2n]      the same, as a typed array
  *   anything;   // other words                 a comment
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { compileFunction } from 'node:vm';
 import ts from 'typescript';
 import { tableFromArrays } from 'apache-arrow';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as sdk from '../../ts-sdk/index.ts';
-import { dense, ragged, scalar, text } from '../../ts-sdk/index.ts';
-import { rig } from './support.ts';
+import { connect, dense, ragged, scalar, text, type Client } from '../../ts-sdk/index.ts';
+import { startServer, type RealServer } from './real.ts';
 
 const folder = new URL('../../ts-sdk/', import.meta.url);
 
@@ -36,7 +38,7 @@ type Run = (...values: unknown[]) => Promise<void>;
 /** Turns `expression; // value` into a comparison. */
 function compared(code: string): string {
   return code.replace(
-    /^( *)([^=\n]*?); \/\/ (\w+Array )?(\[.*\]|'.*'|\d+)$/gm,
+    /^( *)([^=\n]*?); \/\/ (\w+Array )?(\[.*\]|'.*'|[\d.]+)$/gm,
     (_, indent: string, expression: string, array: string | undefined, value: string) => {
       return `${indent}expect(${expression}).toEqual(${array === undefined ? value : `${array}.from(${value})`});`;
     },
@@ -49,13 +51,26 @@ function runnable(code: string): string {
     .outputText;
 }
 
+let server: RealServer;
+let tq: Client;
+
+beforeAll(async () => {
+  server = await startServer();
+  tq = connect({ url: server.url });
+});
+
+afterAll(async () => {
+  await tq.close();
+  await server.stop();
+});
+
 describe('examples', () => {
   it('are found', () => {
     expect(examples.length).toBeGreaterThan(9);
   });
 
   it.each(examples)('$name', async ({ code }) => {
-    const { fake, tq } = await rig();
+    for (const { name } of await tq.partitions()) await (await tq.partition(name)).drop();
     const train = await tq.partition('train', {
       fields: {
         prompt: text(),
@@ -79,7 +94,8 @@ describe('examples', () => {
     await policy.put({ weights: [[2]] }, { ids: [2] });
     const scope: Record<string, unknown> = {
       ...sdk,
-      connect: () => sdk.connect({ url: fake.url }),
+      connect: () => connect({ url: server.url }),
+      directory: mkdtempSync(join(tmpdir(), 'tq-example-')),
       expect,
       last,
       policy,

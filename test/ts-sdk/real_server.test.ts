@@ -1,10 +1,4 @@
 /** The client against the real server: what the fake one may have got wrong. Each test has partitions of its own. */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { once } from 'node:events';
 import { tableFromArrays, tableToIPC } from 'apache-arrow';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -19,31 +13,20 @@ import {
   type Matrix,
   type Partition,
 } from '../../ts-sdk/index.ts';
+import { startServer, type RealServer } from './real.ts';
 import { rejection, until } from './support.ts';
 
-let server: ChildProcess;
-let data: string;
+let server: RealServer;
 let tq: Client;
 
 beforeAll(async () => {
-  data = mkdtempSync(join(tmpdir(), 'tq-sdk-'));
-  const main = new URL('../../server/main.ts', import.meta.url).pathname;
-  const settings = ['--data', data, '--port', '0', '--memory', '256MiB', '--log-level', 'warn'];
-  server = spawn(process.execPath, [main, 'serve', ...settings], { stdio: ['ignore', 'pipe', 'inherit'] });
-  for await (const line of createInterface({ input: server.stdout! })) {
-    const url = /^tq: ready at (http\S+)/.exec(line)?.[1];
-    if (url === undefined) continue;
-    tq = connect({ url });
-    break;
-  }
-  server.stdout!.resume();
+  server = await startServer();
+  tq = connect({ url: server.url });
 });
 
 afterAll(async () => {
   await tq.close();
-  server.kill('SIGTERM');
-  await once(server, 'exit');
-  rmSync(data, { recursive: true, force: true });
+  await server.stop();
 });
 
 const fields = {

@@ -41,6 +41,7 @@ describe('isRetryable', () => {
     expect(isRetryable(answer(507, { code: 'disk_full' }))).toBe(false);
     expect(isRetryable(answer(404, { code: 'rows_missing' }))).toBe(false);
     expect(isRetryable(answer(421, { code: 'wrong_node' }))).toBe(false);
+    expect(isRetryable(answer(429, { code: 'over_budget' }))).toBe(false);
     expect(isRetryable(answer(418, {}))).toBe(false);
     expect(isRetryable(clientError('deadline_exceeded'))).toBe(false);
     expect(isRetryable(new Error('a bug'))).toBe(false);
