@@ -6,14 +6,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { encodeBatch } from '../../core/arrow/index.ts';
 import { mediaTypes } from '../../core/protocol.ts';
 import { alternate } from './runner/measure.ts';
+import { benchPython } from './runner/python.ts';
 import { startServer, type BenchServer } from './runner/server.ts';
-import type { BenchContext, Measured } from './runner/suite.ts';
+import type { BenchContext } from './runner/suite.ts';
 
 const MEMORY_MIB = 2048;
 const IDLE_MEMORY_MIB = 64;
@@ -30,7 +30,7 @@ export async function run(context: BenchContext): Promise<void> {
     // The pages of the arena are touched in the background.
     await sleep(2_000);
     if ('small_gets'.includes(only)) await benchSmallGets(server, context);
-    await benchPython(server, context);
+    await benchPython(server, context, { suite: 'wire', only });
   } finally {
     await server.stop();
   }
@@ -91,20 +91,4 @@ function requestsPerSecond(url: string, seconds: number, accept: string): number
   const text = execFileSync('wrk', options, { encoding: 'utf8' });
   if (text.includes('Non-2xx')) throw new Error(text);
   return Number(/Requests\/sec:\s+([\d.]+)/.exec(text)![1]);
-}
-
-/** wire_bench.py prints one measured figure per line, in the form that `report` takes. */
-async function benchPython(server: BenchServer, { quick, report }: BenchContext): Promise<void> {
-  const python = `${root}.venv/bin/python`;
-  if (!existsSync(python)) throw new Error(`${python} is missing: set the repository up with npm test first`);
-  const script = `${root}test/bench/wire_bench.py`;
-  const options = [server.url, String(server.pid), '--only', only, ...(quick ? ['--quick'] : [])];
-  const child = spawn(python, [script, ...options], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, PYTHONPATH: `${root}py-bindings` },
-  });
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  for await (const line of createInterface({ input: child.stdout })) report(JSON.parse(line) as Measured);
-  const code = await ended;
-  if (code !== 0) throw new Error(`wire_bench.py ended with status ${code}`);
 }

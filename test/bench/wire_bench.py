@@ -1,6 +1,8 @@
-"""The `wire` suite from Python: the SDK, and a minimal client, against a bare socket pair. See wire.ts, its caller.
+"""The suites `wire` and `queue` from Python: the SDK, and a minimal client, against a bare socket pair.
 
-wire_bench.py URL PID [--quick] [--only TEXT]        PID: of the server, whose CPU time is read
+wire_bench.py URL PID [--suite NAME] [--quick] [--only TEXT]        PID: of the server, whose CPU time is read
+
+Called by runner/python.ts.
 """
 
 from __future__ import annotations
@@ -233,20 +235,24 @@ def wake_up(bench: Bench) -> None:
                 bench_wake_up(train, waiters=waiters, puts=100 * bench.rounds)
 
 
-CASES = (perf_small, without_client, field_counts, latencies, varying, gather, wake_up)
+CASES = {
+    "wire": (perf_small, without_client, field_counts, latencies, varying, gather),
+    "queue": (wake_up,),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("pid", type=int)
+    parser.add_argument("--suite", choices=CASES, default="wire")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     given = parser.parse_args(arguments)
     pair = BarePair()
     with transferq.connect(given.url) as client:
         bench = Bench(client, pair, given.pid, 5 if given.quick else 15, np.random.default_rng(7))
-        for case in CASES:
+        for case in CASES[given.suite]:
             if given.only in case.__name__:
                 case(bench)
     pair.close()

@@ -11,7 +11,7 @@ import { check, judgeRow, newNotes, runWorkload } from './workload.ts';
 const isLong = process.env.TQ_LONG === '1';
 const hasStrace = spawnSync('strace', ['-V']).status === 0;
 /** Syscalls that change the disk, with the points that the short run tries of each. */
-const SYSCALLS = { pwrite64: 50, fdatasync: 36, fsync: 14, unlink: 10, ftruncate: 10 } as const;
+const SYSCALLS = { pwrite64: 44, fdatasync: 30, fsync: 10, unlink: 8, ftruncate: 8 } as const;
 
 /** One run that is killed before the N-th call of a syscall; false when the workload ended before. */
 async function killedAt(syscall: string, occurrence: number): Promise<boolean> {

@@ -1,0 +1,33 @@
+/**
+ * D3: the queue on one node, simulated: whatever the clients do and however often the node falls, the claim invariants
+ * I1 to I7 hold, and after the last fault everything drains.
+ *
+ * SEED=n replays one seed; TQ_LONG=1 runs 50,000.
+ */
+import { expect, test } from 'vitest';
+import { ignoreCrashErrors } from './crash_errors.ts';
+import { simulate } from './queue/simulate.ts';
+
+ignoreCrashErrors();
+
+const isLong = process.env.TQ_LONG === '1';
+const one = process.env.SEED === undefined ? null : Number(process.env.SEED);
+const first = one ?? 1;
+const SEEDS = one === null ? (isLong ? 50_000 : 500) : 1;
+/** One of so many seeds runs twice. */
+const TWICE_EVERY = 100;
+const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 300_000;
+
+test(`${SEEDS} seeds keep the invariants`, { timeout: TIMEOUT_MS }, async () => {
+  const sums: Record<string, number> = {};
+  for (let seed = first; seed < first + SEEDS; seed++) {
+    const { counters, violations, digest } = await simulate(seed);
+    expect(violations, `SEED=${seed}`).toEqual([]);
+    for (const [name, count] of Object.entries(counters)) sums[name] = (sums[name] ?? 0) + count;
+    if (seed % TWICE_EVERY === 0) expect((await simulate(seed)).digest, `SEED=${seed} again`).toBe(digest);
+  }
+  console.log(`D3: ${SEEDS} seeds from ${first}: ${JSON.stringify(sums)}`);
+  if (one === null) {
+    for (const name of ['unknown', 'redelivered', 'acks_stale', 'skipped']) expect(sums[name], name).toBeGreaterThan(0);
+  }
+});
