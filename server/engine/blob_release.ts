@@ -12,12 +12,12 @@
  * since its rows may name what newer ones do not, nor one of a load that is under way; a full disk ends a pass, and a
  * later one tries again.
  */
-import { StoreError } from '../errors.ts';
 import type { BlobRefs } from '../queue/blob_refs.ts';
 import { keysOf } from '../queue/keys.ts';
 import type { Partition } from '../store/partition.ts';
 import { blobId, hasBlob, isBlobs, ownerOf } from './blob_partitions.ts';
 import { removeRows, type RemovingNode } from './removal.ts';
+import { RemovalPasses } from './removal_passes.ts';
 import { isStaging } from './staging.ts';
 
 /** How long a blob stays that no cell names. */
@@ -36,11 +36,11 @@ export class BlobRelease {
   readonly #node: Releasing;
   /** By the partition of the blobs. */
   readonly #unnamed = new Map<number, Unnamed>();
-  #pass: Promise<void> | null = null;
-  #stopping = false;
+  readonly #passes: RemovalPasses;
 
   constructor(node: Releasing) {
     this.#node = node;
+    this.#passes = new RemovalPasses({ env: node.parts.env, name: 'the release of blobs', run: () => this.#run() });
   }
 
   /** The blob was used. */
@@ -50,17 +50,11 @@ export class BlobRelease {
 
   /** Begins a pass, if none is under way. */
   tick(): void {
-    if (this.#stopping) return;
-    this.#pass ??= this.#run()
-      .catch((error: unknown) => this.#failed(error))
-      .finally(() => {
-        this.#pass = null;
-      });
+    this.#passes.tick();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await this.#pass;
+  stop(): Promise<void> {
+    return this.#passes.stop();
   }
 
   async #run(): Promise<void> {
@@ -77,7 +71,7 @@ export class BlobRelease {
 
   async #release(blobs: Partition): Promise<void> {
     const { env } = this.#node.parts;
-    for (let rows = 1; rows > 0 && !this.#stopping;) {
+    for (let rows = 1; rows > 0 && !this.#passes.stopping;) {
       rows = await removeRows(this.#node, blobs, {
         reason: 'released',
         choose: (rowsMax) => this.#choose(blobs, rowsMax),
@@ -113,12 +107,6 @@ export class BlobRelease {
 
   #now(): number {
     return this.#node.parts.env.clock.nowMs();
-  }
-
-  #failed(error: unknown): void {
-    const { env } = this.#node.parts;
-    if (!(error instanceof StoreError)) env.crash('the release of blobs failed', error);
-    if (!this.#stopping) env.log.warn({ err: error }, 'the release of blobs waits');
   }
 }
 

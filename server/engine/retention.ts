@@ -6,35 +6,29 @@
  *
  * Invariants: one pass at a time; a full disk ends a pass, and the next one tries again.
  */
-import { StoreError } from '../errors.ts';
 import { findOverdue, mayBeOverdue, overdueIds } from '../queue/eviction.ts';
 import type { Page } from '../queue/page.ts';
 import { pageIndexFrom } from '../queue/pages.ts';
 import type { Partition } from '../store/partition.ts';
 import { removeRows, type RemovingNode } from './removal.ts';
+import { RemovalPasses } from './removal_passes.ts';
 
 export class Retention {
   readonly #node: RemovingNode;
-  #pass: Promise<void> | null = null;
-  #stopping = false;
+  readonly #passes: RemovalPasses;
 
   constructor(node: RemovingNode) {
     this.#node = node;
+    this.#passes = new RemovalPasses({ env: node.parts.env, name: 'the retention', run: () => this.#run() });
   }
 
   /** Begins a pass, if none is under way. */
   tick(): void {
-    if (this.#stopping) return;
-    this.#pass ??= this.#run()
-      .catch((error: unknown) => this.#failed(error))
-      .finally(() => {
-        this.#pass = null;
-      });
+    this.#passes.tick();
   }
 
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await this.#pass;
+  stop(): Promise<void> {
+    return this.#passes.stop();
   }
 
   async #run(): Promise<void> {
@@ -45,7 +39,7 @@ export class Retention {
 
   async #evict(partition: Partition): Promise<void> {
     const { state, env } = this.#node.parts;
-    for (let pageNumber = 0; !this.#stopping && !partition.dropped;) {
+    for (let pageNumber = 0; !this.#passes.stopping && !partition.dropped;) {
       const { slots } = state.queue(partition);
       const page: Page | undefined = slots.pages[pageIndexFrom(slots, pageNumber)];
       if (page === undefined || !mayBeOverdue(state.queue(partition), page, this.#overdue(partition))) return;
@@ -67,12 +61,6 @@ export class Retention {
   #overdue(partition: Partition): ReturnType<typeof findOverdue> {
     const { state, env } = this.#node.parts;
     return findOverdue(state.queue(partition), env.clock.wallMs());
-  }
-
-  #failed(error: unknown): void {
-    const { env } = this.#node.parts;
-    if (!(error instanceof StoreError)) env.crash('the retention failed', error);
-    if (!this.#stopping) env.log.warn({ err: error }, 'the retention waits');
   }
 }
 
