@@ -41,13 +41,14 @@ describe.skipIf(!canMount)('a full disk', () => {
       const read = await client.request('POST', `/v1/partitions/fill${cycle}/rows:read`, { ids: ids.slice(-2) });
       expect(columnsOf(read.bytes).value).toEqual(ids.slice(-2).map(() => VALUE));
       const claim = await client.request('POST', `${path}/claims`, {
-        task: `task${cycle}`,
+        task: 'train',
         fields: ['value'],
         rows_max: 2,
       });
       expect(claim.status).toBe(200);
       expect((await client.request('POST', `/v1/claims/${claim.headers.get('tq-claim')}:ack`)).status).toBe(200);
       await free(client, cycle, ids);
+      await passes(() => client.request('POST', `${path}/tasks/train:reset`));
       await resumed(client, path, cycle);
     }
     expect(acknowledged).toBeGreaterThanOrEqual(CYCLES * ROWS_MIN);

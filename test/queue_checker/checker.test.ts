@@ -96,6 +96,19 @@ test('grants that nobody heard of, and puts without an answer, are explained', (
   expect(script.check(true)).toMatchObject({ violations: [], counters: { recovered: 1, unknown: 2 } });
 });
 
+test('a dead letter whose last attempt nobody heard of is queued anew', () => {
+  const script = new Script(2).put([0]).claim('a', [[0, 1]]);
+  script
+    .waits(LEASE_MS)
+    .does({ does: 'claim', task: TASK }, null)
+    .waits(LEASE_MS)
+    .does({ does: 'requeue', task: TASK }, { outcome: 'ok' })
+    .claim('b', [[0, 1]])
+    .ack('b')
+    .end([0]);
+  expect(script.check(true)).toMatchObject({ violations: [], counters: { redelivered: 1 } });
+});
+
 test('a run without a drain, a read or a kill proves nothing', () => {
   const history = joinLines(new Script().put([0]).lines);
   expect(check(history, { final: true, kills: ['server'] }).voids).toHaveLength(3);
@@ -169,6 +182,15 @@ const planted: Record<string, [kind: string, script: Script, final?: boolean]> =
       .put([0])
       .claim('a', [[0, 1]])
       .waits(LEASE_MS)
+      .claim('b', [[0, 1]]),
+  ],
+  'the same attempt twice, of a row that was no dead letter': [
+    'duplicated',
+    new Script(2)
+      .put([0])
+      .claim('a', [[0, 1]])
+      .waits(LEASE_MS)
+      .does({ does: 'requeue', task: TASK }, { outcome: 'ok' })
       .claim('b', [[0, 1]]),
   ],
   'a redelivery that nothing explains': ['duplicated', new Script().put([0]).claim('a', [[0, 2]])],

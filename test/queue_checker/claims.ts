@@ -80,7 +80,7 @@ function judgeOrder(row: RowHistory, findings: Findings): void {
     const isAnew =
       before !== undefined &&
       attempt <= before.attempt &&
-      before.attempt === attemptsMax &&
+      attemptsMax < Infinity &&
       requeues.some(({ invoke }) => invoke.at < grant.ended);
     if (before !== undefined) {
       findings.counters.redelivered++;
@@ -88,7 +88,7 @@ function judgeOrder(row: RowHistory, findings: Findings): void {
       const isOver = wasReleased(book, before.grant, grant.ended) || leaseEndMs(before.grant) <= msOf(grant.ended);
       if (!isOver) findings.add('duplicated', `${where}: attempt ${attempt} while another lease ran`);
     }
-    missing += Math.max(0, attempt - (before === undefined || isAnew ? 0 : before.attempt) - 1);
+    missing += Math.max(0, attempt - (before?.attempt ?? 0) - 1 + (isAnew ? attemptsMax : 0));
     const explained = unheard.filter(({ invoke }) => invoke.at < grant.ended).length;
     if (missing > explained) {
       findings.add('duplicated', `${where}: ${missing} attempts before attempt ${attempt} that nobody made`);

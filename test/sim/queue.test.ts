@@ -16,17 +16,21 @@ const first = one ?? 1;
 const SEEDS = one === null ? (isLong ? 50_000 : 500) : 1;
 /** One of so many seeds runs twice. */
 const TWICE_EVERY = 100;
+/** A long run goes on after the first seed that fails: they may fail for different reasons. */
+const FOUND_MAX = 10;
 const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 300_000;
 
 test(`${SEEDS} seeds keep the invariants`, { timeout: TIMEOUT_MS }, async () => {
   const sums: Record<string, number> = {};
-  for (let seed = first; seed < first + SEEDS; seed++) {
+  const found: { seed: number; violations: readonly string[] }[] = [];
+  for (let seed = first; seed < first + SEEDS && found.length < FOUND_MAX; seed++) {
     const { counters, violations, digest } = await simulate(seed);
-    expect(violations, `SEED=${seed}`).toEqual([]);
+    if (violations.length > 0) found.push({ seed, violations });
     for (const [name, count] of Object.entries(counters)) sums[name] = (sums[name] ?? 0) + count;
     if (seed % TWICE_EVERY === 0) expect((await simulate(seed)).digest, `SEED=${seed} again`).toBe(digest);
   }
   console.log(`D3: ${SEEDS} seeds from ${first}: ${JSON.stringify(sums)}`);
+  expect(found).toEqual([]);
   if (one === null) {
     for (const name of ['unknown', 'redelivered', 'acks_stale', 'skipped']) expect(sums[name], name).toBeGreaterThan(0);
   }
