@@ -5,16 +5,13 @@
  *   node test/compat/make.ts test/compat/v1          all in the journal
  *   node test/compat/make.ts test/compat/v1-tree     two checkpoints on the way, the journal begins at the second
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { encodeBatch } from '@transfer-queue/core/arrow';
 import { endClaim } from '../../server/engine/claims.ts';
 import { deleteRows, drop, seal } from '../../server/engine/partitions.ts';
 import { claimOf, declareTest, openTestNode, putBody, putText } from '../support/node.ts';
 import { simEnv, SimFs } from '../support/sim_env.ts';
+import { DIR, freeze } from './freeze.ts';
 
-const DIR = '/data';
-const TORN_SIZE = 20;
 const target = process.argv[2];
 
 const env = simEnv(SimFs.withReserve(DIR));
@@ -58,13 +55,5 @@ await endClaim(node, released.token, 'release', '');
 await node.makeDurable();
 await putText(node, 'train', [5], 'prompt', ['above the watermark']);
 
-const files = [...env.fs.files].filter(([path]) => !path.endsWith('/reserve'));
-for (const [path, { current }] of files) {
-  const copy = `${target}${path.slice(DIR.length)}`;
-  mkdirSync(dirname(copy), { recursive: true });
-  const torn = path.endsWith('.tqj') ? Buffer.alloc(TORN_SIZE, 0x54) : Buffer.alloc(0);
-  writeFileSync(copy, Buffer.concat([current, torn]));
-}
 const facts = { putLsn: first.lsn, liveToken: live.token, ackedToken: acked.token, releasedToken: released.token };
-const all = { ...facts, lsn: node.parts.journal.lsn };
-writeFileSync(`${target}/facts.json`, `${JSON.stringify(all, null, 2)}\n`);
+freeze(env.fs, target, { ...facts, lsn: node.parts.journal.lsn });

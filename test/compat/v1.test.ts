@@ -1,6 +1,4 @@
 /** Data directories that format version 1 left when it was killed open and read the same, in all later versions. */
-import { cpSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { endClaim } from '../../server/engine/claims.ts';
 import type { Node } from '../../server/engine/node.ts';
@@ -11,6 +9,7 @@ import { Holds } from '../../server/store/extents.ts';
 import { claimOf, openTestNode, putText, readText, valuesOf } from '../support/node.ts';
 import { temporaryDirectory } from '../support/process.ts';
 import { quietLog } from '../support/sim_env.ts';
+import { factsOf, thaw } from './freeze.ts';
 
 interface Facts {
   readonly putLsn: number;
@@ -38,17 +37,13 @@ const directories = [
 ];
 
 describe.each(directories)('the directory $name', ({ name, events }) => {
-  const frozen = join(import.meta.dirname, name);
-  const facts = JSON.parse(readFileSync(join(frozen, 'facts.json'), 'utf8')) as Facts;
+  const facts = factsOf<Facts>(name);
   const directory = temporaryDirectory(name);
   let opened: OpenedNode;
   let node: Node;
 
   beforeAll(async () => {
-    for (const folder of readdirSync(frozen, { withFileTypes: true })) {
-      if (folder.isDirectory())
-        cpSync(join(frozen, folder.name), join(directory.path, folder.name), { recursive: true });
-    }
+    thaw(name, directory.path);
     opened = await openTestNode(realEnv(quietLog), directory.path);
     ({ node } = opened);
   });
