@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -125,6 +126,7 @@ class CheckpointWriter:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._data = self._directory / f"{DATA_PREFIX}{secrets.token_hex(8)}"
         self._data.mkdir()
+        self._committed = False
 
     def write(self, name: str, content: Any, rows: int = 0) -> SavedFile:
         """Writes and syncs a file; ``content`` is anything with the buffer interface."""
@@ -133,7 +135,7 @@ class CheckpointWriter:
         return SavedFile(name, len(view), hashlib.sha256(view).hexdigest(), rows)
 
     def commit(self, metadata: Any, lsn: int, left_out: list[str], partitions: list[SavedPartition]) -> Checkpoint:
-        """Syncs the directories, and replaces the manifest."""
+        """Syncs the directories, and replaces the manifest: the new checkpoint is there, whatever fails after that."""
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -151,6 +153,7 @@ class CheckpointWriter:
         _write_synced(fresh, memoryview(text))
         _sync_directory(self._directory)
         fresh.replace(path)
+        self._committed = True
         _sync_directory(self._directory)
         for old in self._directory.glob(f"{DATA_PREFIX}*"):
             if old != self._data:
@@ -158,8 +161,9 @@ class CheckpointWriter:
         return _checkpoint_of(path, text)
 
     def discard(self) -> None:
-        """Removes what was written."""
-        shutil.rmtree(self._data, ignore_errors=True)
+        """Removes what was written, unless the manifest names it by now."""
+        if not self._committed:
+            shutil.rmtree(self._data, ignore_errors=True)
 
 
 def _checkpoint_of(path: Path, text: bytes) -> Checkpoint:
@@ -209,6 +213,9 @@ def _write_synced(path: Path, view: memoryview) -> None:
 
 
 def _sync_directory(path: Path) -> None:
+    # Windows opens no directories; a rename is in its journal.
+    if sys.platform == "win32":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

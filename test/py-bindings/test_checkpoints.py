@@ -212,6 +212,30 @@ def test_names_that_are_not_there_are_refused(real: transferq.Client, tmp_path: 
         real.load_checkpoint(tmp_path / "saved", ["other"])
 
 
+def test_a_save_that_fails_once_it_is_there_keeps_its_data(
+    real: transferq.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(real, "late-failure")
+    real.save_checkpoint(tmp_path, "first", ["late-failure"])
+
+    rmtree, removed = shutil.rmtree, []
+
+    def interrupted(path: Path, **words: Any) -> None:
+        # The first is what the manifest named before.
+        removed.append(path)
+        if len(removed) == 1:
+            raise KeyboardInterrupt
+        rmtree(path, **words)
+
+    monkeypatch.setattr("transferq._checkpoint_files.shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        real.save_checkpoint(tmp_path, "second", ["late-failure"])
+    assert len(removed) == 1
+    saved = Checkpoint.read(tmp_path)
+    assert saved.metadata == "second"
+    saved.verify(tmp_path)
+
+
 SAVER = """
     import sys, transferq
     with transferq.connect(sys.argv[1]) as tq:
