@@ -9,6 +9,7 @@ room, by a batch as long as the batch is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import OrderedDict
@@ -19,14 +20,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from numpy.typing import NDArray
 
 from transferq._blobs import BlobSource, digests_of
-from transferq._cancel import CallCancelled, current_cancellation
+from transferq._cancel import current_cancellation
 from transferq._http import Origin
 from transferq._protocol import MEDIA_TYPES
+from transferq._room import call_for_room
 from transferq._transport import Request
 from transferq.errors import ChecksumMismatch
 
 if TYPE_CHECKING:
     from transferq._client import Client
+    from transferq._read import Wait
 
 # Blobs that one call sends or fetches at the same time.
 AT_ONCE_MAX: Final = 8
@@ -104,23 +107,22 @@ def download(client: Client, origin: Origin, target: str, digest: str) -> bytes:
     return data
 
 
-def upload(client: Client, origin: Origin, target: str, digest: str, data: bytes, wait_ms: int = 0) -> None:
+def upload(client: Client, origin: Origin, target: str, digest: str, data: bytes, wait: Wait) -> None:
     """Sends a blob; one that is there already changes nothing."""
-    query = f"?wait_ms={wait_ms}" if wait_ms > 0 else ""
-    request = Request("PUT", f"{target}/blobs/{digest}{query}", data, media=MEDIA_TYPES["raw"])
-    client.transport.call(origin, request, wait_s=wait_ms / 1000)
+    request = Request("PUT", f"{target}/blobs/{digest}", data, media=MEDIA_TYPES["raw"])
+    call_for_room(client, origin, request, wait)
 
 
 def upload_missing(
-    client: Client, origin: Origin, target: str, columns: Sequence[tuple[NDArray[Any], BlobSource]], wait_ms: int
+    client: Client, origin: Origin, target: str, columns: Sequence[tuple[NDArray[Any], BlobSource]], wait: Wait
 ) -> None:
-    """Sends the blobs that rows are about to name and that the node does not have."""
+    """Sends the blobs that rows are about to name and that the node does not have; all of them share the wait."""
     sources = {digest: source for values, source in columns for digest in dict.fromkeys(digests_of(values))}
     digests = list(sources)
     rows_max = client.limits()["list_rows_max"]
 
     def send(digest: str) -> None:
-        upload(client, origin, target, digest, sources[digest].fetch([digest])[digest], wait_ms)
+        upload(client, origin, target, digest, sources[digest].fetch([digest])[digest], wait)
 
     for start in range(0, len(digests), rows_max):
         asked = {"digests": digests[start : start + rows_max]}
@@ -128,16 +130,15 @@ def upload_missing(
 
 
 def at_once(act: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """The results in the order of the items, of which several are under way at a time. A call that is cancelled begins
-    none any more."""
+    """The results in the order of the items, of which several are under way at a time; all of them are cancelled with
+    the call."""
     cancellation = current_cancellation()
 
-    def checked(item: Item) -> Result:
-        if cancellation is not None and cancellation.cancelled:
-            raise CallCancelled()
-        return act(item)
+    def act_for_call(item: Item) -> Result:
+        with cancellation or contextlib.nullcontext():
+            return act(item)
 
     if len(items) < 2:
         return [act(item) for item in items]
     with ThreadPoolExecutor(min(AT_ONCE_MAX, len(items)), thread_name_prefix="transferq-blobs") as threads:
-        return list(threads.map(checked, items))
+        return list(threads.map(act_for_call, items))

@@ -1,7 +1,7 @@
-"""Cancellation of a call from another thread than the one that makes it.
+"""Cancellation of a call from another thread than those that make it.
 
-    thread of the call   with cancellation: ... --> exchange or pause, each interruptible --> CallCancelled
-    any other thread     cancellation.cancel() --> interrupts the one at hand; none begins any more
+    threads of the call  with cancellation: ... --> exchange or pause, each interruptible --> CallCancelled
+    any other thread     cancellation.cancel() --> interrupts those at hand; none begins any more
 
 Invariants: an interrupt never reaches a connection that the call has given back; after `cancel` has returned, nothing
 more of the call is sent; a thread without a cancellation behaves as if this file did not exist.
@@ -28,7 +28,8 @@ class CallCancelled(Exception):
 
 
 class Cancellation:
-    """A switch that cuts what its call is blocked in, now and from now on; a context that makes it the thread's own.
+    """A switch that cuts what its call is blocked in, now and from now on; a context that makes it the thread's own,
+    in each thread that works for the call.
 
     Attributes:
         half_closes: whether a connection that is cut is still listened to. The server closes it once it has dropped the
@@ -39,7 +40,7 @@ class Cancellation:
         self.half_closes = half_closes
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
-        self._interrupt: Callable[[], None] | None = None
+        self._interrupts: set[Callable[[], None]] = set()
 
     @property
     def cancelled(self) -> bool:
@@ -47,13 +48,13 @@ class Cancellation:
 
     def cancel(self) -> None:
         """A second call does nothing."""
-        # The lock is held during the interrupt, so that the call cannot give the connection to another one meanwhile.
+        # The lock is held during the interrupts, so that the call cannot give a connection to another one meanwhile.
         with self._lock:
             if self.cancelled:
                 return
             self._cancelled.set()
-            if self._interrupt is not None:
-                self._interrupt()
+            for interrupt in self._interrupts:
+                interrupt()
 
     def wait(self, pause_s: float) -> None:
         """Returns after the pause, or at once when cancelled."""
@@ -65,12 +66,12 @@ class Cancellation:
         with self._lock:
             if self.cancelled:
                 raise CallCancelled()
-            self._interrupt = interrupt
+            self._interrupts.add(interrupt)
         try:
             yield
         finally:
             with self._lock:
-                self._interrupt = None
+                self._interrupts.discard(interrupt)
 
     def __enter__(self) -> Cancellation:
         _of_thread.cancellation = self

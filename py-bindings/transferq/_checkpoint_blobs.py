@@ -22,6 +22,7 @@ from transferq._checkpoint_files import FILE_SIZE
 from transferq._encode import Outgoing, encode_body
 from transferq._http import Answer, Origin
 from transferq._layouts import Blob, Bytes
+from transferq._read import Wait
 from transferq.errors import AnswerInvalid
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def read_blobs(
 
 def upload_blobs(client: Client, origin: Origin, target: str, content: bytes) -> None:
     """Sends what a file holds."""
-    at_once(lambda blob: upload(client, origin, target, *blob), _decode(content))
+    at_once(lambda blob: upload(client, origin, target, *blob, Wait(0)), _decode(content))
 
 
 def _encode(blobs: dict[str, bytes]) -> bytes:

@@ -23,18 +23,17 @@ from transferq._infer import infer_layout
 from transferq._layouts import Layout, Text
 from transferq._protocol import INDEX_COLUMN, TAGS_COLUMN, TAIL_SIZE
 from transferq._read import Wait
+from transferq._room import call_for_room
 from transferq._shards import Positions
 from transferq._tags import Tags, patch_texts
 from transferq._transport import Request
-from transferq.errors import BlobMissing, BodyTooLarge, FieldMismatch, FixRequest, OverBudget
+from transferq.errors import BlobMissing, BodyTooLarge, FieldMismatch, FixRequest
 
 if TYPE_CHECKING:
     from transferq._partition import Partition
 
 # Upper bound of the metadata of one column in a body: names, Arrow types, and paddings of its buffers.
 METADATA_SIZE_PER_COLUMN: Final = 2048
-# Before a put that was refused in spite of its wait is sent again (seconds).
-REFUSED_PAUSE_S: Final = 0.1
 
 Columns = Sequence[tuple[str, Outgoing]]
 
@@ -122,8 +121,7 @@ def put(
     def share_blobs(origin: Origin, mine: Columns) -> None:
         named = [(column.values[0], column.blobs) for _, column in mine if column.blobs is not None]
         if named:
-            wait_ms = wait.next_ms(limits["wait_ms_max"])
-            upload_missing(partition.client, origin, partition.target, named, wait_ms)
+            upload_missing(partition.client, origin, partition.target, named, wait)
 
     def on_node(origin: Origin, positions: Positions) -> None:
         if claim is not None and positions is not None and len(positions) < len(ids):
@@ -154,25 +152,9 @@ def put(
 
 def _send(partition: Partition, origin: Origin, body: Body, query: Mapping[str, str], wait: Wait) -> Answer:
     """One part, which waits for room in the budgets; nothing of it is there when it raises OverBudget."""
-    client = partition.client
-    while True:
-        wait_ms = wait.next_ms(client.limits()["wait_ms_max"])
-        parameters = urlencode({**query, "wait_ms": wait_ms} if wait_ms > 0 else query)
-        target = f"{partition.target}/rows"
-        request = Request("POST", f"{target}?{parameters}" if parameters else target, body)
-        try:
-            return client.transport.call(origin, request, wait_s=wait_ms / 1000)
-        except OverBudget as error:
-            if wait.left_s() <= 0 or _never_fits(error):
-                raise
-        # The server did not wait to the end, where as many puts wait as it can hold.
-        client.transport.pause(min(REFUSED_PAUSE_S, wait.left_s()))
-
-
-def _never_fits(error: OverBudget) -> bool:
-    """Whether the put alone is larger than the whole budget; a pace lets all rows in, one day."""
-    asked, limit = error.details.get("asked"), error.details.get("limit")
-    return error.details.get("budget") != "pace" and isinstance(asked, int) and isinstance(limit, int) and asked > limit
+    target = f"{partition.target}/rows"
+    request = Request("POST", f"{target}?{urlencode(query)}" if query else target, body)
+    return call_for_room(partition.client, origin, request, wait)
 
 
 def _ranges(columns: Columns, *, rows_max: int, size_max: int) -> Iterator[tuple[int, int]]:

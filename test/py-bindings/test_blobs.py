@@ -12,7 +12,19 @@ import pyarrow as pa
 import pytest
 import torch
 import transferq
-from transferq import Blob, BlobMissing, ChecksumMismatch, Client, Drained, FieldMismatch, Ragged, Scalar, TimedOut, aio
+from transferq import (
+    Blob,
+    BlobMissing,
+    ChecksumMismatch,
+    Client,
+    Drained,
+    FieldMismatch,
+    OverBudget,
+    Ragged,
+    Scalar,
+    TimedOut,
+    aio,
+)
 from transferq._blob_calls import BlobCache
 from transferq.testing import Server
 
@@ -159,6 +171,26 @@ def test_a_put_whose_blob_was_released_sends_it_again(real: Client, monkeypatch:
     rows.put({"image": [b"late"], "x": [1]}, index_ids=[1])
     assert len(told) == 2
     assert rows.get([1])["image"].list() == [b"late"]
+
+
+def test_blobs_wait_for_room_as_long_as_their_put(real: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = photos(real, "room")
+    monkeypatch.setitem(real.limits(), "wait_ms_max", 20)
+    call = real.transport.call
+    refused: list[str] = []
+
+    def full_at_first(origin: Any, request: Any, **rest: Any) -> Any:
+        if request.method == "PUT" and len(refused) < 3:
+            refused.append(request.target)
+            raise OverBudget(details={"budget": "--bytes-max", "limit": 1000, "used": 1000, "asked": 1})
+        return call(origin, request, **rest)
+
+    monkeypatch.setattr(real.transport, "call", full_at_first)
+    with pytest.raises(OverBudget):
+        rows.put({"image": [b"one"], "x": [1]}, index_ids=[1])
+    rows.put({"image": [b"one", b"two"], "x": [1, 2]}, index_ids=[1, 2], wait_s=None)
+    assert ["wait_ms=20" in target for target in refused] == [False, True, True]
+    assert rows.get([1, 2])["image"].list() == [b"one", b"two"]
 
 
 def test_the_cache_keeps_what_was_used_last() -> None:

@@ -13,6 +13,7 @@ import weakref
 import pytest
 from aio_support import PATIENCE_S, eventually
 from transferq import ClientClosed
+from transferq._blob_calls import at_once
 from transferq._cancel import CallCancelled, Cancellation, current_cancellation, uncancelled
 from transferq.aio import _lanes
 from transferq.aio._calls import Leaving
@@ -285,3 +286,28 @@ def test_an_interrupt_reaches_only_what_is_at_hand() -> None:
         cancellation.wait(1000.0)
     assert cut == ["second"]
     assert current_cancellation() is None
+
+
+def test_all_that_a_call_does_at_once_is_cut() -> None:
+    cut: list[int] = []
+    cancellation = Cancellation()
+    under_way = threading.Barrier(4)
+
+    def act(item: int) -> None:
+        ended = threading.Event()
+        own = current_cancellation()
+        assert own is not None
+        with own.interrupted_by(lambda: (cut.append(item), ended.set())[0]):
+            under_way.wait(PATIENCE_S)
+            assert ended.wait(PATIENCE_S)
+
+    def call() -> None:
+        with cancellation:
+            at_once(act, range(3))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    under_way.wait(PATIENCE_S)
+    cancellation.cancel()
+    thread.join()
+    assert sorted(cut) == [0, 1, 2]
