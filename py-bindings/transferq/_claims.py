@@ -239,7 +239,8 @@ def renew(shards: Shards, lease: Lease) -> None:
 class Claims:
     """One claim after the other, of the same words; the numbers of shared batches count on.
 
-    A number that stays empty is passed over: it is so for all who share the batches. Each number asks one node.
+    A number that stays empty is passed over: it is so for all who share the batches. One with a batch is asked for
+    until the batch is handed over. Each number asks one node.
     """
 
     def __init__(self, partition: Partition, request: ClaimRequest) -> None:
@@ -247,21 +248,32 @@ class Claims:
         self._request = request
 
     def next(self, wait_s: float | None) -> Batch | None:
-        """The next batch; None when the partition is drained. Raises TimedOut."""
+        """The next batch, which is to be `handed_over`; None when the partition is drained. Raises TimedOut."""
         wait = Wait(wait_s)
         drained = 0
         while True:
-            shared = self._request.batch
             outcome = claim(self._partition, self._request, None if wait_s is None else wait.left_s())
-            if shared is not None:
-                self._request = dataclasses.replace(self._request, batch=shared.next())
             if isinstance(outcome, Batch):
                 return outcome
-            if isinstance(outcome, TimedOut) and (shared is None or wait.left_s() <= 0):
-                raise outcome
-            drained += isinstance(outcome, Drained)
-            if isinstance(outcome, Drained) and (shared is None or drained == self._nodes()):
+            self._count_on()
+            is_shared = self._request.batch is not None
+            if isinstance(outcome, TimedOut):
+                if not is_shared or wait.left_s() <= 0:
+                    raise outcome
+                # Rows may have come back to the nodes before it.
+                drained = 0
+                continue
+            drained += 1
+            if not is_shared or drained == self._nodes():
                 return None
+
+    def handed_over(self) -> None:
+        """The batch is the user's: the next one is asked for from now on."""
+        self._count_on()
+
+    def _count_on(self) -> None:
+        if self._request.batch is not None:
+            self._request = dataclasses.replace(self._request, batch=self._request.batch.next())
 
     def _nodes(self) -> int:
         return len(self._partition.client.shards.current.origins)
@@ -270,6 +282,7 @@ class Claims:
 def consume(claims: Claims, wait_s: float | None) -> Generator[Batch, None, None]:
     """Batch after batch; one that is neither acked nor released when the loop goes on, or is left, is released."""
     while (batch := claims.next(wait_s)) is not None:
+        claims.handed_over()
         try:
             yield batch
         finally:

@@ -46,7 +46,7 @@ class Change:
 
 
 class Watcher:
-    """Where a watch stands: per node the LSN up to which it has seen the changes."""
+    """Where a watch stands: per node the LSN up to which it has seen the changes. The next to be asked comes first."""
 
     def __init__(self, partition: Partition, after_lsn: int | None, wait_s: float | None) -> None:
         self._partition = partition
@@ -69,9 +69,12 @@ class Watcher:
         self.begin()
         wait = Wait(self._wait_s)
         while True:
-            for origin, seen in self._seen.items():
+            for origin, seen in list(self._seen.items()):
                 part = wait if len(self._seen) == 1 else wait.part(wait_slice_s(len(self._seen)))
-                self._seen[origin], found = self._ask(origin, seen, part)
+                lsn, found = self._ask(origin, seen, part)
+                # It goes to the end: one that always has changes does not keep the others waiting.
+                del self._seen[origin]
+                self._seen[origin] = lsn
                 if found:
                     return found
             if wait.left_s() <= 0:

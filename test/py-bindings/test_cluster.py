@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import transferq
-from fake_server import FakeStore, serve
+from fake_server import FakeStore
 from rows import FIELDS, check_rows, put_rows
-from transferq import Client, SharedBatch, Task
-from transferq._core import core
+from transferq import Client, Drained, SharedBatch, Task, TimedOut
 from transferq._shards import Shards
-
-
-@pytest.fixture
-def cluster() -> Iterator[tuple[Client, list[FakeStore]]]:
-    """Three nodes, each of which refuses the rows of the others, and a client of the first."""
-    names = ["n1", "n2", "n3"]
-    stores = [FakeStore() for _ in names]
-    ranks = core().rendezvous(range(64), names, count=1)
-
-    def owned_by(node: int) -> Any:
-        def owns(row: int, group_size: int) -> bool:
-            shard = core().shards_of_ids([row], group_size=group_size, shards=64)[0]
-            return ranks[shard][0] == node
-
-        return owns
-
-    with ExitStack() as stack:
-        urls = [stack.enter_context(serve(store)) for store in stores]
-        for node, store in enumerate(stores):
-            store.nodes = [{"id": name, "url": url} for name, url in zip(names, urls, strict=True)]
-            store.owns = owned_by(node)
-        yield stack.enter_context(transferq.connect(urls[0], timeout_s=10)), stores
 
 
 def test_rows_of_several_nodes_are_one_call(cluster: tuple[Client, list[FakeStore]]) -> None:
@@ -140,3 +115,35 @@ def test_each_number_of_a_shared_batch_is_of_one_node(cluster: tuple[Client, lis
     assert sorted(row for rows in seen.values() for row in rows) == list(range(60))
     for number, rows in seen.items():
         assert set(rows) <= set(stores[number % 3].partitions["p"].rows)
+
+
+def test_drained_are_nodes_that_are_so_one_after_the_other(
+    cluster: tuple[Client, list[FakeStore]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows may come back to a node after it said that it is drained, as long as another one has rows."""
+    tq, _ = cluster
+    partition = tq.partition("p", fields=FIELDS)
+    outcomes = [Drained(), Drained(), TimedOut(), Drained(), Drained(), Drained()]
+    asked: list[int] = []
+
+    def claim(_: Any, request: Any, __: Any) -> Any:
+        asked.append(request.batch.number)
+        return outcomes[request.batch.number]
+
+    monkeypatch.setattr("transferq._claims.claim", claim)
+    assert list(partition.consume(task="t", fields=["x"], batch_size=4, batch=SharedBatch("job"))) == []
+    assert asked == list(range(6))
+
+
+def test_a_busy_node_does_not_keep_the_changes_of_others_back(cluster: tuple[Client, list[FakeStore]]) -> None:
+    tq, stores = cluster
+    partition = tq.partition("p", fields=FIELDS)
+    put_rows(partition, range(60))
+    busy, *others = [list(store.partitions["p"].rows) for store in stores]
+    changes = partition.watch(wait_s=5)
+    partition.tag(others[0][:1] + others[1][:1], {"n": 1})
+    seen: set[int] = set()
+    for turn in range(6):
+        partition.tag(busy[:1], {"n": turn})
+        seen.update(next(changes).ids)
+    assert seen == {busy[0], others[0][0], others[1][0]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import transferq
+from transferq import _claims
 from transferq._claims import ClaimRequest, Claims, Draw, Hold, Size
 from transferq._consuming import HOLD_MAX_S, LEASE_S
 from transferq._policies import Group, SharedBatch, Tokens, Window
@@ -49,30 +51,15 @@ async def claim(
     (attempts count on), on a thread of the client. Those of ``auto_ack`` are consumed.
     """
     threads = self.client.threads
-
-    def take(left_s: float | None) -> transferq.Batch | TimedOut | Drained:
-        return self.sync.claim(
-            task=task,
-            fields=fields,
-            batch_size=batch_size,
-            rows_min=rows_min,
-            ids=ids,
-            sampler=sampler,
-            by=by,
-            seed=seed,
-            where=where,
-            tokens=tokens,
-            window=window,
-            group=group,
-            batch=batch,
-            partial=partial,
-            linger_s=linger_s,
-            wait_s=left_s,
-            lease_s=lease_s,
-            hold_max_s=hold_max_s,
-            auto_ack=auto_ack,
-        )
-
+    request = ClaimRequest(
+        task=task,
+        fields=field_names(fields) or [],
+        draw=Draw(sampler=sampler, by=by, seed=seed, where=where, tokens=tokens, window=window, group=group),
+        size=Size(rows_max=batch_size, rows_min=rows_min, ids=ids, partial=partial, linger_s=linger_s),
+        hold=Hold(lease_s=lease_s, hold_max_s=hold_max_s, auto_ack=auto_ack),
+        batch=batch,
+    )
+    take = functools.partial(_claims.claim, self.sync, request)
     # Rows that the same program has just let go of are there again, as they are in a sync one.
     outcome = await threads.run_waiting(take, wait_s, leaving="settle", undo=_abandon, after=threads.left())
     return Batch(threads, outcome) if isinstance(outcome, transferq.Batch) else outcome
@@ -118,7 +105,10 @@ def consume(
 
     async def take() -> Batch | None:
         batch = await threads.run_waiting(claims.next, wait_s, leaving="settle", undo=_abandon, after=threads.left())
-        return None if batch is None else Batch(threads, batch)
+        if batch is None:
+            return None
+        claims.handed_over()
+        return Batch(threads, batch)
 
     return Batches(threads, take)
 

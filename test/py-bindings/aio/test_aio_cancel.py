@@ -132,6 +132,27 @@ def test_a_loop_that_is_cancelled_anywhere_holds_no_rows(server: Server, rows: P
     assert at_every_place(server, rows, work, check) >= 20
 
 
+def test_a_cancelled_step_passes_over_no_shared_batch(server: Server, rows: Partition) -> None:
+    async def main() -> None:
+        async with aio.connect(server.url) as tq:
+            train = await tq.partition(rows.name)
+            await tq.limits()
+            place = 0
+            while True:
+                shared = transferq.SharedBatch("job")
+                words = {"task": f"t{place}", "fields": ["x"], "batch_size": 5, "batch": shared, "lease_s": LEASE_S}
+                batches = train.consume(**words)
+                if not await cancelled_at(place, anext(batches)):
+                    break
+                batch = await anext(batches)
+                assert (batch.batch_number, batch.index_ids.tolist()) == (0, [0, 1, 2, 3, 4])
+                await batches.aclose()
+                place += 1
+            assert place >= 3
+
+    asyncio.run(main())
+
+
 def test_the_server_stops_waiting_for_a_cancelled_call(
     server: Server, rows: Partition, waiters: Callable[[], int]
 ) -> None:
