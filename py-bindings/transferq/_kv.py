@@ -118,6 +118,7 @@ def kv_get(self: Partition, key: str, *, fields: Sequence[str] | None = None, wa
     Raises:
         KeysMissing: there is no such row, or it lacks fields, and ``wait_s`` is 0.
         TimedOut: it was not there within ``wait_s``.
+        Drained: it is not there, and the partition is sealed, so that it will never be.
     """
     batch = kv_batch_get(self, [key], fields=fields, wait_s=wait_s)
     return {name: column.numpy()[0] for name, column in dict(batch).items()}
@@ -142,6 +143,7 @@ def kv_batch_get(
     Raises:
         KeysMissing: some are missing; ``details`` say which.
         TimedOut: some were not there within ``wait_s``.
+        Drained: some are not there, and the partition is sealed, so that they will never be.
 
     >>> put = train.kv_put("a", {"response": [1]})
     >>> batch = train.kv_batch_get(["b", "a"], missing="drop")
