@@ -126,6 +126,7 @@ class Client:
         """Closes connections and ends renewals; claims held end with their leases. A second call does nothing."""
         self.renewer.close()
         self.transport.close()
+        self.blob_cache.reset()
 
     # ---- Partitions ----------------------------------------------------------------------------------------------
 
