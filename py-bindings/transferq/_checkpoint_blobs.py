@@ -11,7 +11,7 @@ snapshot of a save keeps the server from releasing blobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -40,14 +40,11 @@ def named_blobs(answer: Answer) -> Iterator[str]:
             yield from column.digests
 
 
-def read_blobs(
-    client: Client, origin: Origin, target: str, digests: Sequence[str], renew: Callable[[], None]
-) -> Iterator[tuple[bytes, int]]:
+def read_blobs(client: Client, origin: Origin, target: str, digests: Sequence[str]) -> Iterator[tuple[bytes, int]]:
     """The content of files, each with its number of blobs."""
     piece: dict[str, bytes] = {}
     size = 0
     for start in range(0, len(digests), AT_ONCE_MAX):
-        renew()
         some = digests[start : start + AT_ONCE_MAX]
         fetched = at_once(lambda digest: download(client, origin, target, digest), some)
         for digest, data in zip(some, fetched, strict=True):

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ from transferq._checkpoint_files import FILE_SIZE, Checkpoint, CheckpointWriter,
 from transferq._encode import Body
 from transferq._http import Answer, Origin
 from transferq._protocol import MEDIA_TYPES
+from transferq._renewals import Lease, Renewer
 from transferq._transport import Request
 from transferq.errors import AnswerInvalid, AnswerTooLarge, FixRequest, PartitionUnknown, TransferQueueError
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from transferq._client import Client
 
 ROWS_FIRST: Final = 256
-# What is held or staged at the server goes this long after a client died; it is renewed after a quarter of it.
+# What is held or staged at the server goes this long after a client died.
 LEASE_S: Final = 120.0
 # The server makes a checkpoint of its own before it answers, or compares all rows with a state.
 WORK_S: Final = 600.0
@@ -48,19 +49,17 @@ class RowSet:
 
 
 class Kept:
-    """A snapshot or a load of the server, renewed as the work goes on."""
+    """A snapshot or a load of the server, renewed until it is closed: also while a call takes longer than its lease."""
 
     def __init__(self, client: Client, origin: Origin, target: str) -> None:
         self._client, self._origin, self.target = client, origin, target
-        self._renew_at = time.monotonic() + LEASE_S / 4
-
-    def renew(self) -> None:
-        if time.monotonic() < self._renew_at:
-            return
-        self._client.post_json(self._origin, f"{self.target}:renew", _lease())
-        self._renew_at = time.monotonic() + LEASE_S / 4
+        self._lease = Lease(token=target, row=0, group_size=1, lease_s=LEASE_S, hold_max_s=math.inf)
+        # Where this fails, the next call finds that it is gone.
+        self._renewer = Renewer(lambda lease: client.post_json(origin, f"{lease.token}:renew", _lease()))
+        self._renewer.watch(self._lease)
 
     def close(self) -> None:
+        self._renewer.close()
         # Where this fails the lease ends by itself.
         with contextlib.suppress(TransferQueueError):
             self._client.transport.call(self._origin, Request("POST", f"{self.target}:close"))
@@ -103,23 +102,22 @@ def _save_partition(
     files: list[SavedFile] = []
     digests: dict[str, None] = {}
     for rows in sets:
-        for piece, count in _read_pieces(client, origin, name, rows, lsn, snapshot.renew):
+        for piece, count in _read_pieces(client, origin, name, rows, lsn):
             files.append(writer.write(f"{place}-{len(files)}.arrow", piece.body, count))
             digests.update(dict.fromkeys(named_blobs(piece)))
     blobs: list[SavedFile] = []
-    for content, count in read_blobs(client, origin, f"/v1/partitions/{name}", list(digests), snapshot.renew):
+    for content, count in read_blobs(client, origin, f"/v1/partitions/{name}", list(digests)):
         blobs.append(writer.write(f"{place}-b{len(blobs)}.arrow", content, count))
     return SavedPartition(name, sum(len(rows.ids) for rows in sets), state, tuple(files), tuple(blobs))
 
 
 def _read_pieces(
-    client: Client, origin: Origin, partition: str, rows: RowSet, lsn: int, renew: Callable[[], None]
+    client: Client, origin: Origin, partition: str, rows: RowSet, lsn: int
 ) -> Iterator[tuple[Answer, int]]:
     """The rows in answers of about `FILE_SIZE` bytes, each with its number of rows."""
     count, at = ROWS_FIRST, 0
     rows_max = client.limits()["read_rows_max"]
     while at < len(rows.ids):
-        renew()
         ids = rows.ids[at : at + count].tolist()
         body = _json({"ids": ids, "fields": rows.fields, "lsn": lsn})
         try:
@@ -170,10 +168,8 @@ def _stage(
     stage = Request("PUT", f"{load.target}/partitions/{saved.name}", state, media=MEDIA_TYPES["raw"])
     target = f"/v1/partitions/{_work(client, origin, stage).json()['staging']}"
     for file in saved.blobs:
-        load.renew()
         upload_blobs(client, origin, target, checkpoint.load_file(directory, file))
     for file in saved.files:
-        load.renew()
         content = checkpoint.load_file(directory, file)
         put = Request("POST", f"{target}/rows", Body([memoryview(content)], len(content)))
         client.transport.call(origin, put)

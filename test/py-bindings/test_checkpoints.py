@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import transferq
 from transferq import Blob, Checkpoint, CheckpointInvalid, Ragged, Scalar, Text
+from transferq import _checkpoints as checkpoints
 from transferq.testing import start_server
 
 FIELDS = {"prompt": Text(), "reward": Scalar("float32"), "tokens": Ragged("int64")}
@@ -234,6 +235,34 @@ def test_a_save_that_fails_once_it_is_there_keeps_its_data(
     saved = Checkpoint.read(tmp_path)
     assert saved.metadata == "second"
     saved.verify(tmp_path)
+
+
+def test_long_calls_are_renewed_while_they_run(
+    real: transferq.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(real, "long")
+    monkeypatch.setattr("transferq._renewals.RENEWALS_PER_LEASE", 12_000)
+    post_json, work = real.post_json, checkpoints._work
+    renewed: list[str] = []
+
+    def noted(origin: Any, target: str, body: Any) -> Any:
+        answer = post_json(origin, target, body)
+        if target.endswith(":renew"):
+            renewed.append(target)
+        return answer
+
+    def long(client: Any, origin: Any, request: Any) -> Any:
+        renewals = len(renewed)
+        ends_at = time.monotonic() + 20.0
+        while request.target.endswith(("/state", ":commit")) and len(renewed) < renewals + 3:
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+        return work(client, origin, request)
+
+    monkeypatch.setattr(real, "post_json", noted)
+    monkeypatch.setattr(checkpoints, "_work", long)
+    real.save_checkpoint(tmp_path, None, ["long"])
+    real.load_checkpoint(tmp_path, replace=True)
 
 
 SAVER = """
