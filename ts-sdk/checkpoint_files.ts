@@ -99,6 +99,7 @@ export async function readSaved(directory: string, { data }: Manifest, saved: Sa
 export class CheckpointWriter {
   readonly #directory: string;
   readonly #data: string;
+  #isCommitted = false;
 
   private constructor(directory: string, data: string) {
     this.#directory = directory;
@@ -126,6 +127,7 @@ export class CheckpointWriter {
     await writeSynced(`${path}.new`, Buffer.from(`${body}${SEAL}${sha256(Buffer.from(body))}"}\n`));
     await syncDirectory(this.#directory);
     await rename(`${path}.new`, path);
+    this.#isCommitted = true;
     await syncDirectory(this.#directory);
     const names = await readdir(this.#directory);
     const old = names.filter((name) => name.startsWith(DATA_PREFIX) && name !== this.#data);
@@ -133,9 +135,9 @@ export class CheckpointWriter {
     return manifest;
   }
 
-  /** Removes what was written. */
+  /** Removes what was written, unless the manifest names it: it is the checkpoint then, though a save failed later. */
   async discard(): Promise<void> {
-    await this.#remove(this.#data);
+    if (!this.#isCommitted) await this.#remove(this.#data);
   }
 
   #remove(name: string): Promise<void> {
