@@ -1,6 +1,6 @@
 /** The directory of a checkpoint when the file system fails. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { readdir, rename } from 'node:fs/promises';
+import { open, readdir, rename, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -49,5 +49,23 @@ it('a save that fails when its manifest is there keeps the data that the manifes
   await save(Buffer.of(1));
   vi.mocked(readdir).mockRejectedValueOnce(new Error('no list'));
   expect((await rejection(save(Buffer.of(2)))).message).toBe('no list');
+  expect([...(await saved())]).toEqual([2]);
+});
+
+it('is written where directories cannot be synced', async () => {
+  const { open: openReal } = await vi.importActual<{ open: typeof open }>('node:fs/promises');
+  vi.mocked(open).mockImplementation(async (path, flags) => {
+    const file = await openReal(path, flags);
+    if ((await stat(path)).isDirectory()) file.sync = () => Promise.reject(new Error('EPERM'));
+    return file;
+  });
+  expect((await rejection(save(Buffer.of(1)))).message).toBe('EPERM');
+  const { platform } = process;
+  Object.defineProperty(process, 'platform', { value: 'win32' });
+  try {
+    await save(Buffer.of(2));
+  } finally {
+    Object.defineProperty(process, 'platform', { value: platform });
+  }
   expect([...(await saved())]).toEqual([2]);
 });
