@@ -39,12 +39,10 @@ export function namedBlobs(rows: Uint8Array): string[] {
 export async function* readBlobs(
   { wire, url, partition, signal }: Place,
   digests: readonly string[],
-  renew: () => Promise<void>,
 ): AsyncGenerator<[content: Uint8Array, count: number]> {
   let piece = new Map<string, Uint8Array>();
   let size = 0;
   for (let at = 0; at < digests.length; at += AT_ONCE_MAX) {
-    await renew();
     const some = digests.slice(at, at + AT_ONCE_MAX);
     const fetched = new Map<string, Uint8Array>();
     await eachAtOnce(some, async (digest) => {

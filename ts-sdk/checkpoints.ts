@@ -50,8 +50,10 @@ export interface Checkpoint {
 }
 
 const ROWS_FIRST = 256;
-/** What is held or staged at the server goes this long after a client died; it is renewed after a quarter of it. */
+/** What is held or staged at the server goes this long after a client died. */
 const LEASE_MS = 120_000;
+/** Renewals come this often, also while a call is under way. */
+const RENEWALS_PER_LEASE = 4;
 /** The server makes a checkpoint of its own before it answers, or compares all rows with a state. */
 const WORK_MS = 600_000;
 const STATE_MAGIC = 'TQSTATE\n';
@@ -69,12 +71,11 @@ interface Opened {
   readonly left_out: readonly string[];
 }
 
-/** One node and what it holds for us, renewed as the work goes on. */
+/** The node that holds something for us. */
 interface Session {
   readonly wire: Wire;
   readonly url: string;
   readonly signal: AbortSignal | undefined;
-  readonly renew: () => Promise<void>;
 }
 
 export async function saveCheckpoint(
@@ -88,7 +89,8 @@ export async function saveCheckpoint(
   const answer = await wire.sendForJson({ url, route: 'openSnapshot', json, waitMs: WORK_MS, signal });
   const { snapshot, lsn, partitions: all, left_out: leftOut } = answer as unknown as Opened;
   const call = { url, names: { snapshot } };
-  const session = sessionOf(wire, { ...call, route: 'renewSnapshot' }, signal);
+  const session = { wire, url, signal };
+  const stopRenewing = renewOften(wire, { ...call, route: 'renewSnapshot' });
   try {
     const missing = partitions?.filter((name) => !all.includes(name)) ?? [];
     if (missing.length > 0) throw catalogueError('partition_unknown', undefined, { partitions: missing });
@@ -104,6 +106,7 @@ export async function saveCheckpoint(
       throw error;
     }
   } finally {
+    stopRenewing();
     await wire.send({ ...call, route: 'closeSnapshot' }).catch(passRefusal);
   }
 }
@@ -127,21 +130,20 @@ async function savePartition(
     }
   }
   const blobs: SavedFile[] = [];
-  for await (const [content, count] of readBlobs({ ...session, partition: name }, [...digests], session.renew))
+  for await (const [content, count] of readBlobs({ ...session, partition: name }, [...digests]))
     blobs.push(await writer.write(`${place}-b${blobs.length}.arrow`, content, count));
   return { name, rows: sets.reduce((sum, { ids }) => sum + ids.length, 0), state, files, blobs };
 }
 
 /** The rows in answers of about `FILE_SIZE` bytes, each with its number of rows. */
 async function* readPieces(
-  { wire, url, signal, renew }: Session,
+  { wire, url, signal }: Session,
   { partition, lsn }: { partition: string; lsn: number },
   { fields, ids }: RowSet,
 ): AsyncGenerator<[rows: Uint8Array, count: number]> {
   const { readRowsMax } = await wire.limits(signal);
   let count = ROWS_FIRST;
   for (let at = 0; at < ids.length;) {
-    await renew();
     const some = ids.slice(at, at + count);
     const json = { ids: some, fields, lsn };
     const answer = await wire.send({ url, route: 'read', names: { partition }, json, signal }).catch(passTooLarge);
@@ -175,11 +177,13 @@ export async function loadCheckpoint(
   const url = await onlyNode(wire, signal);
   const { load } = await wire.sendForJson({ url, route: 'openLoad', json: { lease_ms: LEASE_MS }, signal });
   const call = { url, names: { load: load as string } };
-  const session = sessionOf(wire, { ...call, route: 'renewLoad' }, signal);
+  const session = { wire, url, signal };
+  const stopRenewing = renewOften(wire, { ...call, route: 'renewLoad' });
   try {
     for (const partition of wanted) await stage(session, load as string, { directory, manifest, partition });
     await wire.send({ ...call, route: 'commitLoad', json: { replace }, waitMs: WORK_MS, signal });
   } finally {
+    stopRenewing();
     await wire.send({ ...call, route: 'closeLoad' }).catch(passRefusal);
   }
   return checkpointOf(manifest);
@@ -187,7 +191,7 @@ export async function loadCheckpoint(
 
 /** Sends a partition to where nobody sees it: its blobs before the rows that name them. */
 async function stage(
-  { wire, url, signal, renew }: Session,
+  { wire, url, signal }: Session,
   load: string,
   { directory, manifest, partition }: { directory: string; manifest: Manifest; partition: SavedPartition },
 ): Promise<void> {
@@ -196,26 +200,22 @@ async function stage(
   const answer = await wire.sendForJson({ url, route: 'stage', names, raw, waitMs: WORK_MS, signal });
   const staging = answer.staging as string;
   for (const saved of partition.blobs ?? []) {
-    await renew();
     await uploadBlobs({ wire, url, signal, partition: staging }, await readSaved(directory, manifest, saved));
   }
   for (const saved of partition.files) {
-    await renew();
     const body = arrowBody([await readSaved(directory, manifest, saved)], { tail: true });
     await wire.send({ url, route: 'put', names: { partition: staging }, body, signal });
   }
 }
 
-function sessionOf(wire: Wire, renewal: Call & { readonly url: string }, signal: AbortSignal | undefined): Session {
-  const { url } = renewal;
-  const pauseMs = LEASE_MS / 4;
-  let dueMs = wire.runtime.nowMs() + pauseMs;
-  const renew = async (): Promise<void> => {
-    if (wire.runtime.nowMs() < dueMs) return;
-    await wire.send({ ...renewal, json: { lease_ms: LEASE_MS }, signal });
-    dueMs = wire.runtime.nowMs() + pauseMs;
-  };
-  return { wire, url, signal, renew };
+/** Until the function that it returns is called. A lease that is lost is told by the call that needs it. */
+function renewOften(wire: Wire, renewal: Call): () => void {
+  const json = { lease_ms: LEASE_MS };
+  const renew = (): void => void wire.send({ ...renewal, json }).catch(() => undefined);
+  const timer = setInterval(renew, LEASE_MS / RENEWALS_PER_LEASE);
+  // The call that is under way holds the process.
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 /** Which rows have which fields, as a state says. */
