@@ -57,13 +57,15 @@ class Claims {
       if (result.outcome === 'rows') return result.batch;
       const isShared = this.#options.batch !== undefined;
       if (result.outcome === 'drained') {
-        // Each number of a shared batch asks one node, the next number the next one.
+        // Each number of a shared batch asks one node, the next number the next one: all of them, one after the other.
         drained++;
         if (!isShared || drained === (await this.#target.wire.shards(signal)).nodes.length) return undefined;
-      } else if (!isShared || runtime.nowMs() >= endMs) {
-        const { outcome, ...details } = result;
-        throw clientError(outcome, undefined, { details });
+        continue;
       }
+      drained = 0;
+      if (isShared && runtime.nowMs() < endMs) continue;
+      const { outcome, ...details } = result;
+      throw clientError(outcome, undefined, { details });
     }
   }
 

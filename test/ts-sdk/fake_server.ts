@@ -16,7 +16,7 @@ export type Fault =
       readonly kind: 'answer';
       readonly status: number;
       readonly code?: string;
-      readonly retryAfter?: string;
+      readonly headers?: Record<string, string>;
       readonly body?: string;
     }
   /** The connection breaks before the answer. `acts` says whether the request was carried out. */
@@ -162,8 +162,7 @@ function send(response: ServerResponse, answer: FakeAnswer): void {
   response.end(answer.body);
 }
 
-function faultAnswer({ status, code, retryAfter, body }: Extract<Fault, { kind: 'answer' }>): FakeAnswer {
-  const headers: Record<string, string> = retryAfter === undefined ? {} : { 'retry-after': retryAfter };
+function faultAnswer({ status, code, headers, body }: Extract<Fault, { kind: 'answer' }>): FakeAnswer {
   if (body !== undefined)
     return { status, headers: { 'content-type': 'text/html', ...headers }, body: new TextEncoder().encode(body) };
   const known = errors[code as ErrorCode] as { kind: string; message: string } | undefined;

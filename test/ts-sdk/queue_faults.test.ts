@@ -5,7 +5,10 @@ import type { Fault, FakeServer } from './fake_server.ts';
 import { rejection, rig, until, type Rig } from './support.ts';
 
 const fields = { x: scalar('int32') };
-const says = (json: object): Fault => ({ kind: 'answer', status: 200, body: JSON.stringify(json) });
+const says = (json: object, headers: Record<string, string> = {}): Fault => {
+  return { kind: 'answer', status: 200, headers, body: JSON.stringify(json) };
+};
+const ends = (outcome: string): Fault => says({ ready: 0, leased: 0, incomplete: 0 }, { 'tq-outcome': outcome });
 const lost: Fault = { kind: 'break', acts: false };
 const full: Fault = { kind: 'answer', status: 429, code: 'over_budget' };
 
@@ -154,6 +157,19 @@ describe('several nodes', () => {
     const seen = [];
     for await (const one of train.consume({ task: 't', fields: ['x'], batchSize: 2, batch })) seen.push(one);
     expect([seen, fakes.map((fake) => fake.count('claim'))]).toEqual([[], [2, 2]]);
+  });
+
+  it('end a consumer of shared batches when each of them is drained, one right after the other', async () => {
+    const { fakes, train } = await two();
+    await train.put({ x: ids }, { ids });
+    fakes[0].fail('claim', ends('drained'), ends('drained'), ends('drained'));
+    fakes[1].fail('claim', ends('timed_out'));
+    const consumer = train.consume({ task: 't', fields: ['x'], batchSize: 2, batch: { name: 'ppo' } });
+    const { value: batch } = await consumer.next();
+    expect(batch).toMatchObject({ url: fakes[1].url, batchNumber: 3 });
+    await batch!.ack();
+    fakes[1].fail('claim', ends('drained'));
+    expect(await consumer.next()).toEqual({ done: true, value: undefined });
   });
 });
 
