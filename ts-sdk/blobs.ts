@@ -14,6 +14,7 @@ import { Column, bytesOf } from './column.ts';
 import type { Rows } from './decode.ts';
 import { isRows, type PutData } from './encode.ts';
 import { TransferQueueError, catalogueError } from './errors.ts';
+import { sendForRoom } from './room.ts';
 import { listIn, type Target } from './target.ts';
 import type { Call, Wire } from './wire.ts';
 
@@ -132,25 +133,24 @@ async function columnOfDigests(name: string, cells: unknown, blobs: Map<string, 
 interface Upload {
   readonly rows: Rows;
   readonly blobs: NamedBlobs['blobs'];
-  readonly waitMs: number;
+  /** Of the wait for room, on the clock of the runtime. */
+  readonly endMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /** Sends the blobs that rows are about to name and that the node does not have. */
 export async function uploadMissing({ wire, partition }: Target, url: string, upload: Upload): Promise<void> {
-  const { rows, blobs, signal } = upload;
+  const { rows, blobs, endMs, signal } = upload;
   if (blobs.size === 0) return;
   const columns = [...rows.columns.values()].filter(({ layout }) => layout.layout === 'blob');
   const digests = [...new Set(columns.flatMap(digestsOf))].filter((digest) => blobs.has(digest));
-  const { listRowsMax, waitMsMax } = await wire.limits(signal);
-  const waitMs = Math.ceil(Math.min(upload.waitMs, waitMsMax));
-  const query: Record<string, string> = waitMs > 0 ? { wait_ms: String(waitMs) } : {};
+  const { listRowsMax } = await wire.limits(signal);
   for (let at = 0; at < digests.length; at += listRowsMax) {
     const json = { digests: digests.slice(at, at + listRowsMax) };
     const answer = await wire.sendForJson({ url, route: 'missingBlobs', names: { partition }, json, signal });
     await eachAtOnce(listIn<string>(answer, 'missing'), (digest) => {
-      const call = { url, route: 'putBlob', names: { partition, digest }, raw: blobs.get(digest)! } as const;
-      return wire.send({ ...call, query, waitMs, signal });
+      const call = { url, route: 'putBlob', names: { partition, digest }, raw: blobs.get(digest)!, signal } as const;
+      return sendForRoom(wire, call, endMs);
     });
   }
 }

@@ -12,11 +12,11 @@ import { nameBlobs, uploadMissing } from './blobs.ts';
 import { arrowBody, type RequestBody } from './body.ts';
 import { ClaimedBatch } from './claimed_batch.ts';
 import { isRows, pickRows, putBodies, toRows, type Ids, type PutData } from './encode.ts';
-import { TransferQueueError, clientError } from './errors.ts';
+import { clientError } from './errors.ts';
 import type { CallOptions } from './options.ts';
+import { sendForRoom } from './room.ts';
 import { withTags, type TagPatches } from './tags.ts';
 import type { Target } from './target.ts';
-import type { Call } from './wire.ts';
 
 export interface PutOptions extends CallOptions {
   /** The ids of the rows. Needed unless the data has a column `index_id`. */
@@ -75,7 +75,8 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     for (const [body, isLast] of withLast(bodies)) {
       const acks = isLast && token !== undefined && url === claimUrl;
       const call = { url, route: 'put', names: { partition }, body, signal } as const;
-      answers.push(await sendPart(target, { ...call, query: acks ? { ...query, claim: token } : query }, endMs));
+      const part = { ...call, query: acks ? { ...query, claim: token } : query };
+      answers.push((await sendForRoom(wire, part, endMs)) as unknown as PutAnswer);
       isAcked ||= acks;
     }
     return answers;
@@ -90,7 +91,7 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     const routed = { ids: rows.ids, groupSize, signal, lastUrl: claimUrl };
     const sent = await wire.eachShare(routed, async ({ node, positions }) => {
       const mine = pickRows(rows, positions);
-      await uploadMissing(target, node.url, { rows: mine, blobs: named.blobs, waitMs, signal });
+      await uploadMissing(target, node.url, { rows: mine, blobs: named.blobs, endMs, signal });
       return send(node.url, putBodies(mine, bounds));
     });
     return sent.flat();
@@ -106,37 +107,6 @@ export async function put(target: Target, data: PutData, options: PutOptions, la
     await wire.send({ url: claimUrl, route: 'ack', names: { claim: token }, signal });
   if (claim instanceof ClaimedBatch) claim.markAcked();
   return resultOf(answers);
-}
-
-/** Before a part that was refused in spite of its wait is sent again, in milliseconds. */
-const REFUSED_PAUSE_MS = 100;
-
-/** One part, which waits for room in the budgets; nothing of it is there when it throws `over_budget`. */
-async function sendPart({ wire }: Target, call: PartCall, endMs: number): Promise<PutAnswer> {
-  const { runtime } = wire;
-  const { waitMsMax } = await wire.limits(call.signal);
-  for (;;) {
-    const waitMs = Math.ceil(Math.min(waitMsMax, Math.max(0, endMs - runtime.nowMs())));
-    const query = waitMs > 0 ? { ...call.query, wait_ms: String(waitMs) } : call.query;
-    try {
-      return (await wire.sendForJson({ ...call, query, waitMs })) as unknown as PutAnswer;
-    } catch (error) {
-      if (!isOverBudget(error) || runtime.nowMs() >= endMs || neverFits(error)) throw error;
-    }
-    // The server did not wait to the end, where as many puts wait as it can hold.
-    await runtime.sleep(Math.min(REFUSED_PAUSE_MS, Math.max(0, endMs - runtime.nowMs())), call.signal);
-  }
-}
-
-type PartCall = Call & { readonly query: Readonly<Record<string, string>> };
-
-function isOverBudget(error: unknown): error is TransferQueueError {
-  return error instanceof TransferQueueError && error.code === 'over_budget';
-}
-
-/** Whether the put alone is larger than the whole budget; a pace lets all rows in, one day. */
-function neverFits({ details: { budget, asked, limit } }: TransferQueueError): boolean {
-  return budget !== 'pace' && typeof asked === 'number' && typeof limit === 'number' && asked > limit;
 }
 
 function queryOf({ ack, ifAbsent }: PutOptions): Record<string, string> {

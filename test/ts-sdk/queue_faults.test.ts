@@ -1,6 +1,7 @@
 /** The words of the queue where answers are lost, refused or wrong, and with several nodes, by scripted answers. */
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { keyId, scalar, type Partition } from '../../ts-sdk/index.ts';
+import { blob, keyId, scalar, type Partition } from '../../ts-sdk/index.ts';
 import type { Fault, FakeServer } from './fake_server.ts';
 import { rejection, rig, until, type Rig } from './support.ts';
 
@@ -97,6 +98,18 @@ describe('a put that is over the budget', () => {
     fake.fail('put', full, full, full, full);
     expect(await rejection(train.put({ x: [1] }, { ids: [1], waitMs: 250 }))).toMatchObject({ code: 'over_budget' });
     expect(runtime.pausesMs).toEqual([100, 100, 100, 100, 50]);
+  });
+
+  it('waits as long for its blobs', async () => {
+    const { fake, tq } = await one();
+    const photos = await tq.partition('photos', { fields: { image: blob() } });
+    const image = Uint8Array.of(1);
+    const digest = createHash('sha256').update(image).digest('hex');
+    fake.fail('missingBlobs', says({ missing: [digest] }));
+    fake.fail('putBlob', full, full, says({ digest }));
+    await photos.put({ image: [image] }, { ids: [1], waitMs: 250 });
+    expect(queries(fake, 'putBlob')).toEqual(['wait_ms=250', 'wait_ms=150', 'wait_ms=50']);
+    expect(queries(fake, 'put')).toEqual(['wait_ms=50']);
   });
 });
 
