@@ -186,7 +186,7 @@ export class Client {
   async loadCheckpoint(directory: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
     const { loadCheckpoint } = await import('./checkpoints.ts');
     const loaded = await loadCheckpoint(this.#wire, directory, options);
-    this.#handles.clear();
+    for (const handle of this.#handles.values()) handle.learn(undefined);
     return loaded;
   }
 

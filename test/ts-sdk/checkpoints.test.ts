@@ -99,6 +99,17 @@ describe('a checkpoint', () => {
     });
   });
 
+  it('replaces partitions under handles that were made before, which learn their fields anew', async () => {
+    const given = await source.partition('learned', { fields: { x: scalar('float32') } });
+    await given.put({ x: [0.5] }, { ids: [1] });
+    await source.saveCheckpoint(directory, { partitions: ['learned'] });
+    const handle = await target.partition('learned', { fields: { x: scalar('int32') } });
+    await target.loadCheckpoint(directory, { replace: true });
+    await handle.put({ x: [1.5] }, { ids: [2] });
+    expect([...(await handle.get([1, 2])).column('x')]).toEqual([0.5, 1.5]);
+    expect(await target.partition('learned')).toBe(handle);
+  });
+
   /** 32 rows that share four blobs, two of which fill a file. */
   const images = [5 << 20, 5 << 20, 100, 0].map((size, seed) =>
     Uint8Array.from({ length: size }, (_, at) => (at * 31 + seed) % 251),
