@@ -20,6 +20,7 @@ import { plainBody, type RequestBody } from './body.ts';
 import { TransferQueueError, answerError, clientError } from './errors.ts';
 import { camelKeys } from './names.ts';
 import { withRetries, type RetryPolicy, type Runtime } from './retry.ts';
+import { Shared } from './shared.ts';
 import { parseShardMap, type Node, type ShardMap, type Share } from './shards.ts';
 import { Transport, type Answer } from './transport.ts';
 
@@ -74,8 +75,8 @@ export class Wire {
   readonly leases = new Set<Held>();
   readonly blobs: BlobCache;
   readonly #transport: Transport;
-  #limits: Promise<Limits> | undefined;
-  #shards: Promise<ShardMap> | undefined;
+  readonly #limits = new Shared(() => this.fetchLimits());
+  readonly #shards = new Shared(() => this.#fetchShards());
 
   constructor(settings: WireSettings, runtime: Runtime) {
     this.settings = settings;
@@ -122,7 +123,7 @@ export class Wire {
       return await work((await this.shards(signal)).nodes);
     } catch (error) {
       if (!isWrongNode(error)) throw error;
-      this.#shards = undefined;
+      this.#shards.forget();
       return work((await this.shards(signal)).nodes);
     }
   }
@@ -134,13 +135,9 @@ export class Wire {
     );
   }
 
-  /** The limits of the server, asked for once, for all calls: the signal ends only the waiting of this one. */
+  /** The limits of the server, asked for once. */
   limits(signal: AbortSignal | undefined): Promise<Limits> {
-    this.#limits ??= this.fetchLimits().catch((error: unknown) => {
-      this.#limits = undefined;
-      throw error;
-    });
-    return orAborted(this.#limits, signal);
+    return this.#limits.get(signal);
   }
 
   async fetchLimits(signal?: AbortSignal): Promise<Limits> {
@@ -148,13 +145,9 @@ export class Wire {
     return { ...publishedLimits, ...known };
   }
 
-  /** The shard map, asked for once, and again when a node says `wrong_node`; as for the limits. */
+  /** The shard map, asked for once, and again when a node says `wrong_node`. */
   shards(signal: AbortSignal | undefined): Promise<ShardMap> {
-    this.#shards ??= this.#fetchShards().catch((error: unknown) => {
-      this.#shards = undefined;
-      throw error;
-    });
-    return orAborted(this.#shards, signal);
+    return this.#shards.get(signal);
   }
 
   async #fetchShards(): Promise<ShardMap> {
@@ -179,7 +172,7 @@ export class Wire {
         return [await work(share)];
       } catch (error) {
         if (!isWrongNode(error)) throw error;
-        this.#shards = undefined;
+        this.#shards.forget();
         return Promise.all((await split(share.positions)).map(work));
       }
     };
@@ -212,24 +205,14 @@ export class Wire {
 
 const utf8 = new TextEncoder();
 
-/** The result of shared work, unless the signal of one of those who wait for it aborts first. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const aborted = (): void => reject(signal.reason as Error);
-    if (signal.aborted) aborted();
-    else signal.addEventListener('abort', aborted, { once: true });
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
-  });
-}
-
 function isWrongNode(error: unknown): boolean {
   return error instanceof TransferQueueError && error.code === 'wrong_node';
 }
 
 function fillPath(path: string, { names, query }: Call): string {
-  const filled = path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(names?.[key] ?? ''));
-  const search = new URLSearchParams(query).toString();
+  const filled =
+    names === undefined ? path : path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(names[key]));
+  const search = query === undefined ? '' : new URLSearchParams(query).toString();
   return search === '' ? filled : `${filled}?${search}`;
 }
 
