@@ -20,7 +20,8 @@ const MAGIC = new TextEncoder().encode(TAIL_MAGIC);
 /** The bytes of a request; each attempt reads them anew. */
 export interface RequestBody {
   readonly size: number;
-  windows(): Iterable<Uint8Array>;
+  /** A list where all of it is at hand. */
+  windows(): readonly Uint8Array[] | Iterable<Uint8Array>;
 }
 
 /** A body without a tail, such as JSON. */
@@ -32,7 +33,8 @@ export function plainBody(bytes: Uint8Array): RequestBody {
 export function arrowBody(pieces: readonly Uint8Array[], { tail }: { tail: boolean }): RequestBody {
   let size = tail ? TAIL_SIZE : 0;
   for (const piece of pieces) size += piece.length;
-  return { size, windows: () => windowsOf(pieces, { size, tail }) };
+  const windows = (): Iterable<Uint8Array> => windowsOf(pieces, { size, tail });
+  return { size, windows: size <= JOIN_SIZE ? () => [...windows()] : windows };
 }
 
 /** Cuts large pieces and joins small ones. What was yielded is not written to again: the socket may still hold it. */

@@ -58,13 +58,7 @@ export class Transport {
       const { method, path, headers, body } = exchange;
       const length = body === undefined ? {} : { 'content-length': String(body.size) };
       pool.dispatch(
-        // undici takes any iterable of bytes, though its types name only streams.
-        {
-          method,
-          path,
-          headers: { ...headers, ...length },
-          body: body?.windows() as unknown as Uint8Array | undefined,
-        },
+        { method, path, headers: { ...headers, ...length }, body: body && payloadOf(body) },
         handler,
       );
     });
@@ -93,6 +87,14 @@ export class Transport {
     this.#pools.set(url, pool);
     return pool;
   }
+}
+
+/** What is one window goes out as it is, in the turn of the call; undici asks an iterable for more turn by turn. */
+function payloadOf(body: RequestBody): Uint8Array {
+  const windows = body.windows();
+  const isWhole = Array.isArray(windows) && windows.length === 1;
+  // undici takes any iterable of bytes, though its types name only streams.
+  return isWhole ? (windows[0] as Uint8Array) : (windows as unknown as Uint8Array);
 }
 
 interface HandlerParts {
@@ -140,7 +142,8 @@ class ExchangeHandler implements Dispatcher.DispatchHandler {
   ): void {
     if (status < 200) return;
     this.#status = status;
-    for (const [name, value] of Object.entries(headers)) {
+    for (const name of Object.keys(headers)) {
+      const value = headers[name];
       if (value !== undefined) this.#headers[name] = Array.isArray(value) ? value.join(', ') : value;
     }
     const size = this.#headers['content-length'];
