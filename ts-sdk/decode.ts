@@ -9,7 +9,7 @@
 import { SchemaCache, walkStream, type ArrowRefusalCode, type WalkedBatch } from '@transfer-queue/core/arrow';
 import { tableFromIPC, type Table } from 'apache-arrow';
 import { partCount, type FieldLayout } from '@transfer-queue/core/layout';
-import { Column, arrayOf, joinColumns, type Values } from './column.ts';
+import { Column, arrayOf, joinColumns } from './column.ts';
 import { catalogueError, clientError } from './errors.ts';
 
 /** The rows of a put or an answer, column by column. */
@@ -61,27 +61,34 @@ function joinBatches(stream: Uint8Array, { fields, batches }: Walked): Rows {
     );
     columns.set(name, parts.length === 1 ? parts[0] : joinColumns(parts, layout));
   }
-  return { ids: batches.flatMap((batch) => Array.from(batch.ids)), columns };
+  return { ids: joinIds(batches), columns };
+}
+
+/** `Array.from` of a typed array takes thirty times as long. */
+function joinIds(batches: readonly WalkedBatch[]): number[] {
+  const all: number[] = [];
+  for (const { ids } of batches) for (let row = 0; row < ids.length; row++) all.push(ids[row]);
+  return all;
 }
 
 /** `regions` are [offset, size] of each part: values, or offsets, values and shapes. */
 function viewColumn(stream: Uint8Array, layout: FieldLayout, at: { rows: number; regions: readonly number[] }): Column {
   const { rows, regions } = at;
-  const part = (index: number): Uint8Array =>
-    stream.subarray(regions[2 * index], regions[2 * index] + regions[2 * index + 1]);
+  const part = <T extends ArrayBufferView>(index: number, array: ArrayConstructor<T>): T =>
+    new array(
+      stream.buffer,
+      stream.byteOffset + regions[2 * index],
+      regions[2 * index + 1] / array.BYTES_PER_ELEMENT,
+    );
   const parts = partCount(layout);
-  if (parts === 1) return new Column({ layout, rows, values: view(part(0), arrayOf(layout)) as Values });
+  if (parts === 1) return new Column({ layout, rows, values: part(0, arrayOf(layout)) });
   // A stream of 0 rows may leave the offsets out altogether.
-  const offsets = rows === 0 ? new Int32Array(1) : (view(part(0), Int32Array) as Int32Array);
-  const shapes = parts === 3 ? (view(part(2), Int32Array) as Int32Array) : undefined;
-  return new Column({ layout, rows, values: view(part(1), arrayOf(layout)) as Values, offsets, shapes });
+  const offsets = rows === 0 ? new Int32Array(1) : part(0, Int32Array);
+  const shapes = parts === 3 ? part(2, Int32Array) : undefined;
+  return new Column({ layout, rows, values: part(1, arrayOf(layout)), offsets, shapes });
 }
 
-interface ArrayConstructor {
+interface ArrayConstructor<T> {
   readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): ArrayBufferView;
-}
-
-function view(bytes: Uint8Array, array: ArrayConstructor): ArrayBufferView {
-  return new array(bytes.buffer, bytes.byteOffset, bytes.byteLength / array.BYTES_PER_ELEMENT);
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): T;
 }
