@@ -28,7 +28,9 @@ export interface Grant {
 export class Lease {
   readonly grant: Grant;
   readonly #holder: WeakRef<object>;
-  readonly #lost = new AbortController();
+  /** Made for those who ask for its signal, as few do. */
+  #controller: AbortController | undefined;
+  #lostBy: Error | undefined;
   readonly #heldSinceMs: number;
   #state: 'held' | 'acked' | 'released' | 'lost';
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -49,13 +51,15 @@ export class Lease {
   }
 
   get signal(): AbortSignal {
-    return this.#lost.signal;
+    this.#controller ??= new AbortController();
+    if (this.#lostBy !== undefined) this.#controller.abort(this.#lostBy);
+    return this.#controller.signal;
   }
 
   ack(signal: AbortSignal | undefined): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#state === 'acked') return;
-      if (this.#state === 'lost') throw this.#lost.signal.reason;
+      if (this.#state === 'lost') throw this.#lostBy!;
       if (this.#state === 'released')
         throw catalogueError('claim_stale', 'The batch was released; its rows may be with others.');
       await this.#end('ack', signal);
@@ -81,7 +85,8 @@ export class Lease {
   /** Renews no more, without a word to the server. */
   lose(reason: Error): void {
     this.#leave('lost');
-    this.#lost.abort(reason);
+    this.#lostBy = reason;
+    this.#controller?.abort(reason);
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
