@@ -2,10 +2,11 @@
 import { ATTEMPT_COLUMN, TAGS_COLUMN } from '@transfer-queue/core/protocol';
 import { tableFromIPC, type Table } from 'apache-arrow';
 import { digestsOf, joinedSource, type BlobSource } from './blobs.ts';
-import { joinColumns, type Column, type Json } from './column.ts';
+import { joinColumns, type Column } from './column.ts';
 import { decodeAnswer, type Rows } from './decode.ts';
 import { encodeRows, pickRows } from './encode.ts';
 import { catalogueError, clientError } from './errors.ts';
+import type { Tags } from './tags.ts';
 
 interface BatchParts {
   readonly lsn: number;
@@ -38,6 +39,7 @@ export class Batch implements Rows {
   /** The key of each row, for rows that were read by key; else undefined. */
   readonly rowKeys: readonly string[] | undefined;
   readonly #tags: Column | undefined;
+  #parsedTags: readonly Tags[] | undefined;
   /** @internal Where the blobs are that the rows name. */
   readonly blobSource: BlobSource | undefined;
   #bytes: Uint8Array | undefined;
@@ -74,10 +76,11 @@ export class Batch implements Rows {
    * batch.tags; // [{ status: 'judged' }]
    * ```
    */
-  get tags(): readonly Readonly<Record<string, Json>>[] {
+  get tags(): readonly Tags[] {
     if (this.#tags === undefined)
       throw clientError('input_invalid', `The rows came without tags: ask for ${TAGS_COLUMN} among the fields.`);
-    return Array.from(this.#tags, (text) => JSON.parse(text as string) as Readonly<Record<string, Json>>);
+    this.#parsedTags ??= Array.from(this.#tags, (text) => JSON.parse(text as string) as Tags);
+    return this.#parsedTags;
   }
 
   /** @internal The same rows, which were asked for by these keys. */

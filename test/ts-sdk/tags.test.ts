@@ -144,6 +144,7 @@ describe('put', () => {
     await rows.tag([0], { a: 1, score: 2 });
     const batch = await rows.get([1, 0], { fields: ['x', 'tq_tags'] });
     expect([batch.fields, batch.tags]).toEqual([['x'], [{}, { a: 1, score: 2 }]]);
+    expect(batch.tags).toBe(batch.tags);
     await rows.put(batch, { ids: [7, 8] });
     expect((await rows.list({ ids: [8, 7, 9] })).tags).toEqual([{}, {}]);
     expect(await rejection(rows.get([0], { fields: ['x'] }).then((plain) => plain.tags))).toMatchObject({
