@@ -79,12 +79,12 @@ export async function requeue(
   name: TaskName,
   ids: Float64Array | null,
 ): Promise<{ lsn: number; rows: number }> {
-  const { partition } = queueOf(node, name);
+  const { partition, queue, task } = queueOf(node, name);
+  const level = partition.settings.ack;
   const answer = { lsn: partition.lsn, rows: 0 };
   for (let from: number | null = 0; from !== null;) {
-    const level = partition.settings.ack;
     for (let room = node.journalRoom(level); room !== null; room = node.journalRoom(level)) await room;
-    const { queue, task } = queueOf(node, name);
+    if (partition.dropped) throw new StoreError('partition_unknown', { partition: name.partition, dropped: true });
     const letters: Pick<DeadLetters, 'ids' | 'next'> =
       ids === null
         ? machine.deadLetters(queue, task, from, limits.listRowsMax)
@@ -97,7 +97,7 @@ export async function requeue(
     answer.rows += rows;
     await commit;
   }
-  await node.settledAt(partition.settings.ack, answer.lsn);
+  await node.settledAt(level, answer.lsn);
   return answer;
 }
 

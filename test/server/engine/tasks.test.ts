@@ -1,10 +1,10 @@
 /** Tasks: what operators see of leases and dead letters, and what it does to queue these anew or to begin anew. */
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { limits } from '@transfer-queue/core/protocol';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { ClaimTake } from '../../../server/engine/commands.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
-import { describe as describePartition, seal } from '../../../server/engine/partitions.ts';
+import { describe as describePartition, drop, seal } from '../../../server/engine/partitions.ts';
 import { rowStatus } from '../../../server/engine/read.ts';
 import { listDeadLetters, listLeases, requeue, resetTask } from '../../../server/engine/tasks.ts';
 import { claimOf, declareTest, openTestNode, putText } from '../../support/node.ts';
@@ -163,6 +163,28 @@ describe('dead letters', () => {
     await kill(10);
     expect(await requeue(opened.node, train, null)).toMatchObject({ rows: count });
     expect(described('train')).toMatchObject({ ready: count, dead: 0 });
+  });
+
+  test('of a partition that is replaced on the way are not those of its successor', async () => {
+    const replaced = async (): Promise<void> => {
+      await drop(opened.node, 'p');
+      await declareTest(opened.node, 'p', { queue: { tasks: [{ name: 'train', maxAttempts: 1 }] } });
+      await put(0, 3);
+      await kill(3);
+    };
+    await put(0, 3);
+    await kill(3);
+    for (const ids of [null, Float64Array.of(1)]) {
+      const { promise: room, resolve } = Promise.withResolvers<void>();
+      vi.spyOn(opened.node, 'journalRoom').mockReturnValueOnce(room);
+      const asked = requeue(opened.node, train, ids);
+      const refused = expect(asked).rejects.toMatchObject({ code: 'partition_unknown', details: { dropped: true } });
+      await replaced();
+      resolve();
+      await refused;
+    }
+    expect(env.crashes).toEqual([]);
+    expect(described('train')).toMatchObject({ ready: 0, dead: 3 });
   });
 
   test('outlive a restart, by the journal and by a checkpoint', async () => {
