@@ -15,7 +15,7 @@ import { loadCore, type Core } from '@transfer-queue/core/wasm';
 import type { Env, Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import { FormatError } from '../journal/bytes.ts';
-import type { AdoptEvent, JournalEvent, PartitionSettings } from '../journal/events.ts';
+import type { AdoptEvent, JournalEvent } from '../journal/events.ts';
 import type { Journal } from '../journal/journal.ts';
 import { machine, type PartitionQueue } from '../queue/machine.ts';
 import { hasRoom } from '../queue/room.ts';
@@ -24,6 +24,7 @@ import type { Partition } from '../store/partition.ts';
 import { decodeState, type SavedState } from './saved_state.ts';
 import { stagingName } from './staging.ts';
 import type { NodeState } from './state.ts';
+import type { StateRoom } from './state_room.ts';
 
 /** Bytes of a state in one event. */
 const PART_SIZE = 1 << 20;
@@ -38,6 +39,7 @@ interface LoadingNode {
     readonly epoch: number;
   };
   readonly checkpoints: { admit(): Promise<void> };
+  readonly states: StateRoom;
   checkRoom(): void;
   journalRoom(level: AckLevel): Promise<void> | null;
   makeDurable(): Promise<void>;
@@ -52,9 +54,18 @@ export interface Loaded {
   readonly rows: number;
 }
 
+/** A state on its way in. */
+export interface StateSource {
+  readonly size: number;
+  /** Asked for once there is room. */
+  receive(): Promise<Buffer>;
+}
+
 interface Staged {
   readonly partition: Partition;
   readonly bytes: Buffer;
+  /** Gives the room of the bytes back. */
+  readonly give: () => void;
 }
 
 interface Load {
@@ -64,6 +75,13 @@ interface Load {
   /** What was asked for: the checksum of the state, and the name of the hidden partition. */
   readonly asked: Map<string, { readonly checksum: string; readonly staging: Promise<string> }>;
   outcome: Promise<Loaded> | null;
+}
+
+/** A state that is here, with its room. */
+interface Arrived extends Pick<Staged, 'bytes' | 'give'> {
+  readonly load: string;
+  readonly found: Load;
+  readonly name: string;
 }
 
 export class Loads {
@@ -91,24 +109,39 @@ export class Loads {
   }
 
   /** Takes the state of a partition, the same again once; says the name to put its rows to. */
-  async stage(load: string, name: string, bytes: Buffer): Promise<string> {
+  async stage(load: string, name: string, { size, receive }: StateSource): Promise<string> {
+    const found = this.#open(load);
+    const give = this.#takeRoom(found, size);
+    try {
+      return await this.#stageOnce({ load, found, name, bytes: await receive(), give });
+    } finally {
+      if (found.staged.get(name)?.give !== give) give();
+    }
+  }
+
+  /** The states of one load must have room together. */
+  #takeRoom({ staged }: Load, size: number): () => void {
+    const { states } = this.#node;
+    const bytes = [...staged.values()].reduce((sum, one) => sum + one.bytes.length, size);
+    if (bytes > states.sizeMax) throw new StoreError('body_too_large', { bytes, limit: states.sizeMax });
+    return states.take(size);
+  }
+
+  #stageOnce(arrived: Arrived): Promise<string> {
+    const { load, name, bytes } = arrived;
     const found = this.#open(load);
     const checksum = checksumOf(bytes);
     const known = found.asked.get(name);
     if (known?.checksum === checksum) return known.staging;
     if (known !== undefined) throw new StoreError('load_invalid', { partition: name, reason: 'it was staged before' });
-    const { settings } = this.#read(name, bytes);
-    const staging = this.#stage({ load, found, name, bytes }, settings, stagingName(load, found.asked.size));
+    const staging = this.#stage(arrived, stagingName(load, found.asked.size));
     found.asked.set(name, { checksum, staging });
     return staging;
   }
 
-  async #stage(
-    { load, found, name, bytes }: { load: string; found: Load; name: string; bytes: Buffer },
-    { fields, groupSize, ack }: PartitionSettings,
-    staging: string,
-  ): Promise<string> {
+  async #stage({ load, found, name, bytes, give }: Arrived, staging: string): Promise<string> {
     const { state } = this.#node.parts;
+    const { fields, groupSize, ack } = await this.#node.states.alone(() => this.#read(name, bytes).settings);
     for (let room = this.#node.journalRoom('os'); room !== null; room = this.#node.journalRoom('os')) await room;
     if (this.#loads.get(load) !== found) throw unknownLoad(load);
     if (state.store.partitionCount >= limits.partitionsMax)
@@ -118,7 +151,7 @@ export class Loads {
     const declared = { name: staging, fields, open: false, groupSize, ack };
     const event = { type: 'declare', partition: state.store.partitionNext, settings: declared } as const;
     const { commit } = this.#node.commit(event, ack);
-    found.staged.set(name, { partition: state.store.partition(staging)!, bytes });
+    found.staged.set(name, { partition: state.store.partition(staging)!, bytes, give });
     await commit;
     return staging;
   }
@@ -151,12 +184,12 @@ export class Loads {
 
   async #commit(load: string, found: Load, replace: boolean): Promise<Loaded> {
     const staged = [...found.staged];
-    for (const [name, one] of staged) await this.#restore(name, one);
+    for (const [name, one] of staged) await this.#node.states.alone(() => this.#restore(name, one));
     // A load that ended meanwhile has dropped its partitions.
     if (this.#loads.get(load) !== found) throw unknownLoad(load);
     const pairs = this.#pairs(staged, replace);
     const { lsn, rows, commit } = this.#node.commit({ type: 'adopt', pairs }, 'disk');
-    found.staged.clear();
+    forget(found.staged);
     await commit;
     return { lsn, rows };
   }
@@ -252,9 +285,14 @@ export class Loads {
     const commits = left.map(
       ({ partition }) => this.#node.commit({ type: 'drop', partition: partition.id }, 'os').commit,
     );
-    staged.clear();
+    forget(staged);
     await Promise.all(commits);
   }
+}
+
+function forget(staged: Map<string, Staged>): void {
+  for (const { give } of staged.values()) give();
+  staged.clear();
 }
 
 /** The last bytes of a state, which was checked against them. */

@@ -41,6 +41,7 @@ import { Scrub, type ScrubPosition } from './scrub.ts';
 import { SegmentCompaction } from './segment_compaction.ts';
 import { SnapshotLeases } from './snapshots.ts';
 import { dropsOf, isStaging } from './staging.ts';
+import { StateRoom } from './state_room.ts';
 import { Waits } from './waits.ts';
 
 /** The parts that a node is made of; `openNode` makes them. */
@@ -92,6 +93,7 @@ export class Node {
   readonly blobs: BlobRelease;
   readonly checkpoints: Checkpoints;
   readonly snapshots: SnapshotLeases;
+  readonly states: StateRoom;
   readonly loads: Loads;
   readonly compaction: SegmentCompaction;
   readonly scrub: Scrub;
@@ -117,6 +119,7 @@ export class Node {
     } = parts;
     this.budgets = new Budgets({ state, clock: parts.env.clock, node: nodeBudget, arenaSize });
     this.snapshots = new SnapshotLeases(parts);
+    this.states = new StateRoom({ stateSizeMax: parts.putBodySizeMax });
     this.loads = new Loads(this);
     const { env, core, segments, damage, arena, scrubRate, scrubPosition: position } = parts;
     const commit = (event: JournalEvent): Promise<Commit> => this.commit(event, 'os').commit;

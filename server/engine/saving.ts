@@ -6,7 +6,7 @@
  *
  * The freeze is as short as that of any checkpoint, and nothing is copied before somebody asks for a partition's state;
  * making a queue of its records is one turn then, the longer the more rows it has.
- * Invariants: ids, consumption, tags and the cells that a read at the snapshot's LSN gives are of one moment.
+ * Invariants: one state is made at a time; ids, consumption, tags and the cells that a read at the snapshot's LSN gives are of one moment.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import { StoreError } from '../errors.ts';
@@ -40,11 +40,25 @@ export async function openStateSnapshot(node: Node, leaseMs: number): Promise<St
   return opened;
 }
 
-/** The state of one partition, as bytes. Rejects with `lsn_unknown` when the snapshot does not hold it. */
-export async function stateOf(node: Node, snapshot: string, name: string): Promise<Buffer[]> {
+/** The state of one partition, as bytes that have room until `give`. */
+export interface GivenState {
+  readonly parts: readonly Buffer[];
+  readonly give: () => void;
+}
+
+/** Rejects with `lsn_unknown` when the snapshot does not hold the state. */
+export function stateOf(node: Node, snapshot: string, name: string): Promise<GivenState> {
+  return node.states.alone(async () => {
+    const parts = await makeState(node, { lsn: node.snapshots.stateLsn(snapshot), name, id: node.partition(name).id });
+    return { parts, give: node.states.take(parts.reduce((sum, { length }) => sum + length, 0)) };
+  });
+}
+
+async function makeState(
+  node: Node,
+  { lsn, name, id }: { readonly lsn: number; readonly name: string; readonly id: number },
+): Promise<Buffer[]> {
   const { state, records, core } = node.parts;
-  const lsn = node.snapshots.stateLsn(snapshot);
-  const { id } = node.partition(name);
   const found = await state.store.snapshots.reading(lsn, async () => ({
     declaration: await collect(records.of(id, 'partition', lsn)),
     queue: await collect(records.of(id, 'queue', lsn)),

@@ -39,14 +39,8 @@ export function checkRawType(exchange: Exchange): void {
   checkType(exchange, mediaTypes.raw);
 }
 
-/** Resolves with a body that is bytes of ours. */
-export async function receiveRaw(exchange: Exchange): Promise<Buffer> {
-  checkRawType(exchange);
-  if (exchange.head.contentLength === 0) throw new StoreError('length_required');
-  return receiveBytes(exchange);
-}
-
-function receiveBytes(exchange: Exchange): Promise<Buffer> {
+/** Resolves with the whole body, in memory of its own: whoever asks has checked how long it is. */
+export function receiveBytes(exchange: Exchange): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const bytes = Buffer.allocUnsafe(exchange.head.contentLength);
     let received = 0;

@@ -1,7 +1,7 @@
 /** Loads: begin one, take the states of partitions, make them visible, end it. */
 import { CommitLoadRequest, LoadRequest } from '@transfer-queue/core/protocol';
 import { StoreError } from '../../errors.ts';
-import { receiveJson, receiveRaw, respondJson } from '../body.ts';
+import { checkRawType, receiveBytes, receiveJson, respondJson } from '../body.ts';
 import { checkName } from './parse.ts';
 import { handlersOf } from './route.ts';
 
@@ -18,10 +18,13 @@ export const loadHandlers = handlersOf({
 
   async stage(node, exchange, { load, partition }) {
     checkName(partition);
+    checkRawType(exchange);
     const limit = node.parts.putBodySizeMax;
     const size = exchange.head.contentLength;
+    if (size === 0) throw new StoreError('length_required');
     if (size > limit) throw new StoreError('body_too_large', { bytes: size, limit });
-    respondJson(exchange, { staging: await node.loads.stage(load, partition, await receiveRaw(exchange)) });
+    const state = { size, receive: () => receiveBytes(exchange) };
+    respondJson(exchange, { staging: await node.loads.stage(load, partition, state) });
   },
 
   async commitLoad(node, exchange, { load }) {

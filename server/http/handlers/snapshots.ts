@@ -3,6 +3,7 @@ import { mediaTypes, SnapshotRequest } from '@transfer-queue/core/protocol';
 import { openStateSnapshot, stateOf } from '../../engine/saving.ts';
 import { headerLines } from '../answer.ts';
 import { receiveJson, respondJson } from '../body.ts';
+import { sourceOf } from '../parts_source.ts';
 import { handlersOf } from './route.ts';
 
 export const snapshotHandlers = handlersOf({
@@ -22,6 +23,7 @@ export const snapshotHandlers = handlersOf({
   },
 
   async snapshotState(node, exchange, { snapshot, partition }) {
-    exchange.respond(200, headerLines('Content-Type', mediaTypes.raw), await stateOf(node, snapshot, partition));
+    const { parts, give } = await stateOf(node, snapshot, partition);
+    await exchange.stream(200, headerLines('Content-Type', mediaTypes.raw), sourceOf(parts)).finally(give);
   },
 });

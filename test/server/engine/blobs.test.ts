@@ -9,7 +9,7 @@ import { declareTest, openTestNode, putBody, readText } from '../../support/node
 import { settle, simEnv, type SimEnv } from '../../support/sim_env.ts';
 import { evictAll } from './space.ts';
 import { absent, digestOf, download, putNamed, upload } from './blob_world.ts';
-import { save } from './load_world.ts';
+import { save, stage } from './load_world.ts';
 
 const DIR = '/data';
 const fields = new Map([
@@ -161,17 +161,17 @@ group('rows that name blobs', () => {
     const env = simEnv();
     const { node } = await openTestNode(env, DIR);
     const { store } = node.parts.state;
-    const stage = async (): Promise<string> => {
+    const staged = async (): Promise<string> => {
       const { load } = node.loads.open(10 * BLOB_GRACE_MS);
-      const staging = await node.loads.stage(load, 'p', state);
+      const staging = await stage(node, load, 'p', state);
       for (const text of ['cat', 'dog', 'eel']) await upload(node, staging, text);
       await pass(env);
       for (const body of bodies) await putBody(node, staging, body);
       return load;
     };
-    await node.loads.close(await stage());
+    await node.loads.close(await staged());
     expect([...store.partitions()]).toEqual([]);
-    await node.loads.commit(await stage(), { replace: false });
+    await node.loads.commit(await staged(), { replace: false });
     await pass(env);
     expect(absent(node, 'p', ['cat', 'dog', 'eel'])).toEqual(['eel']);
     await deleteRows(node, 'p', { ids: Float64Array.of(1, 3), requestId: '' });

@@ -26,7 +26,7 @@ export async function save(node: Node, during: () => Promise<void> = async () =>
   const saved: Saved[] = [];
   for (const name of partitions) {
     await during();
-    const state = Buffer.concat(await stateOf(node, snapshot, name));
+    const state = await savedState(node, snapshot, name);
     const bodies: Buffer[] = [];
     for (const { fields, ids } of rowsOf(state)) {
       for (let from = 0; from < ids.length; from += ROWS_PER_FILE) {
@@ -42,6 +42,17 @@ export async function save(node: Node, during: () => Promise<void> = async () =>
   }
   node.snapshots.close(snapshot);
   return saved;
+}
+
+export async function savedState(node: Node, snapshot: string, name: string): Promise<Buffer> {
+  const { parts, give } = await stateOf(node, snapshot, name);
+  give();
+  return Buffer.concat(parts);
+}
+
+/** Says the name to put the rows to. */
+export function stage(node: Node, load: string, name: string, state: Buffer): Promise<string> {
+  return node.loads.stage(load, name, { size: state.length, receive: () => Promise.resolve(state) });
 }
 
 /** What a client reads of a state: which rows have which fields. */
@@ -60,7 +71,7 @@ export function rowsOf(state: Buffer): { fields: readonly string[]; ids: Float64
 export async function stageAll(node: Node, saved: readonly Saved[]): Promise<string> {
   const { load } = node.loads.open(LEASE_MS);
   for (const { name, state, bodies } of saved) {
-    const staging = await node.loads.stage(load, name, state);
+    const staging = await stage(node, load, name, state);
     for (const body of bodies) await putBody(node, staging, body);
   }
   return load;

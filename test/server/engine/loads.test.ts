@@ -1,15 +1,16 @@
 /** Checkpoints of users: what is saved is one moment of a busy node, and a load brings exactly that, or nothing. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { Node } from '../../../server/engine/node.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { seal } from '../../../server/engine/partitions.ts';
+import { openStateSnapshot } from '../../../server/engine/saving.ts';
 import { visiblePartitions } from '../../../server/engine/staging.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { isSaved } from '../../../server/store/partition.ts';
 import { claimOf, declareTest, openTestNode, putText, readText, valuesIn } from '../../support/node.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
-import { load, rowsOf, save, stageAll, viewOf, type Saved } from './load_world.ts';
+import { load, rowsOf, save, savedState, stage, stageAll, viewOf, type Saved } from './load_world.ts';
 import { dumpNode } from './node_dump.ts';
 import { declareAll, Work } from './random_work.ts';
 
@@ -139,16 +140,15 @@ describe('what is saved', () => {
     const { node } = await open();
     await sample(node);
     await declareTest(node, 'volatile', { ack: 'memory' });
-    const { openStateSnapshot, stateOf } = await import('../../../server/engine/saving.ts');
     const plain = await node.snapshots.open(1_000);
     const { snapshot, partitions, left_out: leftOut } = await openStateSnapshot(node, 1_000);
     await declareTest(node, 'late');
     expect([partitions, leftOut]).toEqual([['p'], ['volatile']]);
-    expect(await codeOf(() => stateOf(node, plain.snapshot, 'p'))).toBe('lsn_unknown');
-    expect(await codeOf(() => stateOf(node, snapshot, 'late'))).toBe('lsn_unknown');
-    expect(await codeOf(() => stateOf(node, snapshot, 'volatile'))).toBe('lsn_unknown');
-    expect(await codeOf(() => stateOf(node, snapshot, 'none'))).toBe('partition_unknown');
-    expect(await codeOf(() => stateOf(node, snapshot, 'p'))).toBe('ok');
+    expect(await codeOf(() => savedState(node, plain.snapshot, 'p'))).toBe('lsn_unknown');
+    expect(await codeOf(() => savedState(node, snapshot, 'late'))).toBe('lsn_unknown');
+    expect(await codeOf(() => savedState(node, snapshot, 'volatile'))).toBe('lsn_unknown');
+    expect(await codeOf(() => savedState(node, snapshot, 'none'))).toBe('partition_unknown');
+    expect(await codeOf(() => savedState(node, snapshot, 'p'))).toBe('ok');
   });
 });
 
@@ -187,7 +187,7 @@ describe('a load', () => {
     expect(await codeOf(() => node.loads.commit(lacking, { replace: false }))).toBe('load_invalid');
     await node.loads.close(lacking);
     const { load: more } = node.loads.open(60_000);
-    const staging = await node.loads.stage(more, name, state);
+    const staging = await stage(node, more, name, state);
     await putText(node, staging, [77], 'a', ['surplus']);
     expect(await codeOf(() => node.loads.commit(more, { replace: false }))).toBe('load_invalid');
     await node.loads.close(more);
@@ -195,7 +195,7 @@ describe('a load', () => {
       const damaged = Buffer.from(state);
       damaged[at] ^= 1 << (at % 8);
       const { load: one } = node.loads.open(60_000);
-      expect(await codeOf(() => node.loads.stage(one, name, damaged))).toBe('load_invalid');
+      expect(await codeOf(() => stage(node, one, name, damaged))).toBe('load_invalid');
       await node.loads.close(one);
     }
     expect(visiblePartitions(node).map(({ settings }) => settings.name)).toEqual(['before']);
@@ -209,13 +209,40 @@ describe('a load', () => {
     expect(first.node.parts.state.store.partitionCount).toBe(1);
     await first.env.clock.advance(60_000);
     expect(first.node.parts.state.store.partitionCount).toBe(0);
-    expect(await codeOf(() => first.node.loads.stage(expiring, 'p', saved[0].state))).toBe('load_unknown');
+    expect(await codeOf(() => stage(first.node, expiring, 'p', saved[0].state))).toBe('load_unknown');
     await stageAll(first.node, saved);
     await first.node.checkpoints.run();
     const second = await afterKill(first);
     expect(second.node.parts.state.store.partitionCount).toBe(0);
     await load(second.node, saved);
     expect(await readText(second.node, 'p', [3])).toEqual({ index_id: ['3'], a: ['three'], b: ['drei'] });
+  });
+
+  test('is asked for the bytes of a state only once there is room for them, and gives it back', async () => {
+    const [{ name, state, bodies }] = await savedSample();
+    const { node } = await open();
+    const { sizeMax } = node.states;
+    const receive = vi.fn(() => Promise.resolve(state));
+    expect(await codeOf(() => node.loads.stage('0-0', name, { size: 1, receive }))).toBe('load_unknown');
+    const one = await stageAll(node, [{ name, state, bodies }]);
+    expect(node.states.size).toBe(state.length);
+    const { load: other } = node.loads.open(60_000);
+    const asking = (which: string, size: number): Promise<string> =>
+      codeOf(() => node.loads.stage(which, 'q', { size, receive }));
+    expect(await asking(other, sizeMax)).toBe('memory_full');
+    expect(await asking(one, sizeMax)).toBe('body_too_large');
+    expect(receive).not.toHaveBeenCalled();
+    expect(await codeOf(() => stage(node, one, name, state))).toBe('ok');
+    expect(await codeOf(() => stage(node, one, name, Buffer.concat([state, Buffer.alloc(8)])))).toBe('load_invalid');
+    expect(await codeOf(() => stage(node, other, 'bad', Buffer.alloc(9)))).toBe('load_invalid');
+    receive.mockRejectedValueOnce(new StoreError('request_timeout'));
+    expect(await asking(other, 1)).toBe('request_timeout');
+    expect(node.states.size).toBe(state.length);
+    await node.loads.commit(one, { replace: false });
+    expect(node.states.size).toBe(0);
+    await stage(node, other, 'q', state);
+    await node.loads.close(other);
+    expect(node.states.size).toBe(0);
   });
 
   test('is there as a whole or not at all, wherever the node is killed', async () => {

@@ -1,0 +1,48 @@
+/**
+ * What whole states of partitions may take of the memory outside the arena: those that come in for loads, until these
+ * end, and those that go out to clients that save, until they are sent.
+ *
+ *   take -- no room: `memory_full` -- else the bytes are made or received -> give
+ *
+ * Invariants: the bytes of all that took room have a bound; queues of states, which take several times their bytes, are
+ * made one at a time, in the order of asking.
+ */
+import { StoreError } from '../errors.ts';
+
+/** So many of the largest states that a load takes have room at once. */
+const STATES_MAX = 2;
+
+export class StateRoom {
+  readonly sizeMax: number;
+  #size = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor({ stateSizeMax }: { readonly stateSizeMax: number }) {
+    this.sizeMax = STATES_MAX * stateSizeMax;
+  }
+
+  /** Bytes that have room. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Returns what gives the room back, once however often it is called. One state has room whatever its size. */
+  take(size: number): () => void {
+    if (this.#size > 0 && this.#size + size > this.sizeMax) {
+      throw new StoreError('memory_full', { bytes: size, held: this.#size, limit: this.sizeMax });
+    }
+    this.#size += size;
+    let left = size;
+    return () => {
+      this.#size -= left;
+      left = 0;
+    };
+  }
+
+  /** Does one such work at a time. */
+  alone<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
