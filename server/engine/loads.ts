@@ -74,6 +74,8 @@ interface Load {
   readonly staged: Map<string, Staged>;
   /** What was asked for: the checksum of the state, and the name of the hidden partition. */
   readonly asked: Map<string, { readonly checksum: string; readonly staging: Promise<string> }>;
+  /** How many hidden partitions were asked for. */
+  stagings: number;
   outcome: Promise<Loaded> | null;
 }
 
@@ -97,7 +99,7 @@ export class Loads {
     if (this.#loads.size >= limits.loadsMax) throw new StoreError('too_many_loads', { open: this.#loads.size });
     const load = `${this.#node.parts.epoch}-${++this.#count}`;
     const timer = this.#expiry(load, leaseMs);
-    this.#loads.set(load, { timer, staged: new Map(), asked: new Map(), outcome: null });
+    this.#loads.set(load, { timer, staged: new Map(), asked: new Map(), stagings: 0, outcome: null });
     return { load, lease_ms: leaseMs };
   }
 
@@ -134,8 +136,10 @@ export class Loads {
     const known = found.asked.get(name);
     if (known?.checksum === checksum) return known.staging;
     if (known !== undefined) throw new StoreError('load_invalid', { partition: name, reason: 'it was staged before' });
-    const staging = this.#stage(arrived, stagingName(load, found.asked.size));
+    const staging = this.#stage(arrived, stagingName(load, found.stagings++));
     found.asked.set(name, { checksum, staging });
+    // What was refused may be asked for again.
+    staging.catch(() => found.asked.delete(name));
     return staging;
   }
 
@@ -143,7 +147,7 @@ export class Loads {
     const { state } = this.#node.parts;
     const { fields, groupSize, ack } = await this.#node.states.alone(() => this.#read(name, bytes).settings);
     for (let room = this.#node.journalRoom('os'); room !== null; room = this.#node.journalRoom('os')) await room;
-    if (this.#loads.get(load) !== found) throw unknownLoad(load);
+    this.#open(load);
     if (state.store.partitionCount >= limits.partitionsMax)
       throw new StoreError('too_many_partitions', { limit: limits.partitionsMax });
     this.#node.checkRoom();

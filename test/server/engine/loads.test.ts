@@ -8,7 +8,7 @@ import { openStateSnapshot } from '../../../server/engine/saving.ts';
 import { visiblePartitions } from '../../../server/engine/staging.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { isSaved } from '../../../server/store/partition.ts';
-import { claimOf, declareTest, openTestNode, putText, readText, valuesIn } from '../../support/node.ts';
+import { claimOf, declareTest, openTestNode, putBody, putText, readText, valuesIn } from '../../support/node.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 import { load, rowsOf, save, savedState, stage, stageAll, viewOf, type Saved } from './load_world.ts';
 import { dumpNode } from './node_dump.ts';
@@ -218,6 +218,28 @@ describe('a load', () => {
     expect(await readText(second.node, 'p', [3])).toEqual({ index_id: ['3'], a: ['three'], b: ['drei'] });
   });
 
+  test('whose commit began takes no state any more, and one that was refused may be staged again', async () => {
+    const [{ name, state, bodies }] = await savedSample();
+    const { node } = await open();
+    const one = await stageAll(node, [{ name, state, bodies }]);
+    const { promise: room, resolve } = Promise.withResolvers<void>();
+    vi.spyOn(node, 'journalRoom').mockReturnValueOnce(room);
+    const late = codeOf(() => stage(node, one, 'late', state));
+    await settle();
+    const committing = node.loads.commit(one, { replace: false });
+    resolve();
+    expect([await late, (await committing).rows]).toEqual(['load_invalid', 3]);
+    expect([...node.parts.state.store.partitions()].map(({ settings }) => settings.name)).toEqual(['p']);
+    const { load: two } = node.loads.open(60_000);
+    vi.spyOn(node, 'checkRoom').mockImplementationOnce(() => {
+      throw new StoreError('disk_full');
+    });
+    expect(await codeOf(() => stage(node, two, 'again', state))).toBe('disk_full');
+    await stage(node, two, 'other', state);
+    const staging = await stage(node, two, 'again', state);
+    for (const body of bodies) await putBody(node, staging, body);
+  });
+
   test('is asked for the bytes of a state only once there is room for them, and gives it back', async () => {
     const [{ name, state, bodies }] = await savedSample();
     const { node } = await open();
@@ -234,7 +256,7 @@ describe('a load', () => {
     expect(receive).not.toHaveBeenCalled();
     expect(await codeOf(() => stage(node, one, name, state))).toBe('ok');
     expect(await codeOf(() => stage(node, one, name, Buffer.concat([state, Buffer.alloc(8)])))).toBe('load_invalid');
-    expect(await codeOf(() => stage(node, other, 'bad', Buffer.alloc(9)))).toBe('load_invalid');
+    expect(await codeOf(() => stage(node, other, 'q', Buffer.alloc(9)))).toBe('load_invalid');
     receive.mockRejectedValueOnce(new StoreError('request_timeout'));
     expect(await asking(other, 1)).toBe('request_timeout');
     expect(node.states.size).toBe(state.length);
