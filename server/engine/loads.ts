@@ -8,7 +8,8 @@
  *            in the turn of its last part | one adopt event: names given, partitions of these names dropped
  *
  * Invariants: before the adopt event nobody sees anything of a load, afterwards all of it is there, durably; a commit
- * that is asked for again is answered as it was, until the lease ends.
+ * that is asked for again is answered as it was, until the lease ends. The lease stands still while a state is taken or
+ * the load is committed.
  */
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import { loadCore, type Core } from '@transfer-queue/core/wasm';
@@ -69,7 +70,10 @@ interface Staged {
 }
 
 interface Load {
+  leaseMs: number;
   timer: Timer;
+  /** Stages and commits that are under way. */
+  working: number;
   /** By the names that they are for. */
   readonly staged: Map<string, Staged>;
   /** What was asked for: the checksum of the state, and the name of the hidden partition. */
@@ -99,14 +103,14 @@ export class Loads {
     if (this.#loads.size >= limits.loadsMax) throw new StoreError('too_many_loads', { open: this.#loads.size });
     const load = `${this.#node.parts.epoch}-${++this.#count}`;
     const timer = this.#expiry(load, leaseMs);
-    this.#loads.set(load, { timer, staged: new Map(), asked: new Map(), stagings: 0, outcome: null });
+    this.#loads.set(load, { leaseMs, timer, working: 0, staged: new Map(), asked: new Map(), stagings: 0, outcome: null });
     return { load, lease_ms: leaseMs };
   }
 
   renew(load: string, leaseMs: number): { lease_ms: number } {
     const found = this.#load(load);
-    found.timer.cancel();
-    found.timer = this.#expiry(load, leaseMs);
+    found.leaseMs = leaseMs;
+    if (found.working === 0) this.#startLease(load, found);
     return { lease_ms: leaseMs };
   }
 
@@ -114,11 +118,13 @@ export class Loads {
   async stage(load: string, name: string, { size, receive }: StateSource): Promise<string> {
     const found = this.#open(load);
     const give = this.#takeRoom(found, size);
-    try {
-      return await this.#stageOnce({ load, found, name, bytes: await receive(), give });
-    } finally {
-      if (found.staged.get(name)?.give !== give) give();
-    }
+    return this.#working(load, found, async () => {
+      try {
+        return await this.#stageOnce({ load, found, name, bytes: await receive(), give });
+      } finally {
+        if (found.staged.get(name)?.give !== give) give();
+      }
+    });
   }
 
   /** The states of one load must have room together. */
@@ -183,14 +189,12 @@ export class Loads {
     const staged = [...found.staged];
     if (staged.length === 0) throw new StoreError('load_invalid', { load, reason: 'nothing was staged' });
     this.#pairs(staged, replace);
-    return this.#commit(load, found, replace);
+    return this.#working(load, found, () => this.#commit(found, replace));
   }
 
-  async #commit(load: string, found: Load, replace: boolean): Promise<Loaded> {
+  async #commit(found: Load, replace: boolean): Promise<Loaded> {
     const staged = [...found.staged];
     for (const [name, one] of staged) await this.#node.states.alone(() => this.#restore(name, one));
-    // A load that ended meanwhile has dropped its partitions.
-    if (this.#loads.get(load) !== found) throw unknownLoad(load);
     const pairs = this.#pairs(staged, replace);
     const { lsn, rows, commit } = this.#node.commit({ type: 'adopt', pairs }, 'disk');
     forget(found.staged);
@@ -236,7 +240,6 @@ export class Loads {
       else break;
     }
     node.checkRoom();
-    if (partition.dropped) throw new StoreError('load_unknown', { reason: 'its lease expired' });
   }
 
   #checkRows(name: string, partition: Partition, queue: PartitionQueue): void {
@@ -271,6 +274,23 @@ export class Loads {
     const found = this.#loads.get(load);
     if (found === undefined) throw unknownLoad(load);
     return found;
+  }
+
+  /** The lease is the time that the client takes: it begins anew when the work for it is done. */
+  async #working<Result>(load: string, found: Load, work: () => Promise<Result>): Promise<Result> {
+    found.working++;
+    found.timer.cancel();
+    try {
+      return await work();
+    } finally {
+      found.working--;
+      if (found.working === 0 && this.#loads.get(load) === found) this.#startLease(load, found);
+    }
+  }
+
+  #startLease(load: string, found: Load): void {
+    found.timer.cancel();
+    found.timer = this.#expiry(load, found.leaseMs);
   }
 
   #expiry(load: string, leaseMs: number): Timer {

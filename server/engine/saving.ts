@@ -30,14 +30,13 @@ export interface StateSnapshot {
 
 /** Holds the state of now, that of the queues included. Rejects with `disk_full` while checkpoints wait for space. */
 export async function openStateSnapshot(node: Node, leaseMs: number): Promise<StateSnapshot> {
-  const opened = await node.checkpoints.atFreeze(() => {
+  const { held, ...found } = await node.checkpoints.atFreeze(() => {
     const partitions = visiblePartitions(node);
     const names = (saved: boolean): string[] =>
       partitions.filter((partition) => isSaved(partition) === saved).map(({ settings }) => settings.name);
-    return { ...node.snapshots.holdState(leaseMs), partitions: names(true), left_out: names(false) };
+    return { held: node.snapshots.holdState(), partitions: names(true), left_out: names(false) };
   });
-  await node.parts.journal.settled();
-  return opened;
+  return { ...(await node.snapshots.answer(held, leaseMs)), ...found };
 }
 
 /** The state of one partition, as bytes that have room until `give`. */

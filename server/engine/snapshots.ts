@@ -25,7 +25,8 @@ interface Lease {
   readonly lsn: number;
   /** Whether the tree holds the records of the queues as of its LSN. */
   readonly hasState: boolean;
-  timer: Timer;
+  /** Null until it was answered. */
+  timer: Timer | null;
 }
 
 export class SnapshotLeases {
@@ -47,14 +48,18 @@ export class SnapshotLeases {
 
   /** The state of now; the answer waits until all of it is with the operating system. */
   async open(leaseMs: number): Promise<{ snapshot: string; lsn: number; lease_ms: number }> {
-    const opened = this.#hold(leaseMs, false);
-    await this.#parts.journal.settled();
-    return opened;
+    return this.answer(this.#hold(false), leaseMs);
   }
 
-  /** As `open`, in the turn in which a checkpoint freezes the state. */
-  holdState(leaseMs: number): { snapshot: string; lsn: number; lease_ms: number } {
-    return this.#hold(leaseMs, true);
+  /** As `open`, in the turn in which a checkpoint freezes the state. Its lease begins with `answer`. */
+  holdState(): string {
+    return this.#hold(true);
+  }
+
+  /** Begins the lease when the client can hear of it. */
+  async answer(snapshot: string, leaseMs: number): Promise<{ snapshot: string; lsn: number; lease_ms: number }> {
+    await this.#parts.journal.settled();
+    return { snapshot, ...this.renew(snapshot, leaseMs) };
   }
 
   /** LSN of a snapshot that holds the state of the queues too. */
@@ -64,26 +69,26 @@ export class SnapshotLeases {
     return lsn;
   }
 
-  #hold(leaseMs: number, hasState: boolean): { snapshot: string; lsn: number; lease_ms: number } {
+  #hold(hasState: boolean): string {
     if (this.#leases.size >= limits.snapshotsMax) throw new StoreError('too_many_snapshots', { open: this.count });
     const { state, journal, epoch } = this.#parts;
     const { lsn } = journal;
     const snapshot = `${epoch}-${++this.#count}`;
     state.store.snapshots.open(lsn);
-    this.#leases.set(snapshot, { lsn, hasState, timer: this.#expiry(snapshot, leaseMs) });
-    return { snapshot, lsn, lease_ms: leaseMs };
+    this.#leases.set(snapshot, { lsn, hasState, timer: null });
+    return snapshot;
   }
 
   renew(snapshot: string, leaseMs: number): { lsn: number; lease_ms: number } {
     const lease = this.#lease(snapshot);
-    lease.timer.cancel();
+    lease.timer?.cancel();
     lease.timer = this.#expiry(snapshot, leaseMs);
     return { lsn: lease.lsn, lease_ms: leaseMs };
   }
 
   close(snapshot: string): { lsn: number } {
     const { lsn, timer } = this.#lease(snapshot);
-    timer.cancel();
+    timer?.cancel();
     this.#end(snapshot);
     return { lsn };
   }
@@ -98,7 +103,7 @@ export class SnapshotLeases {
   /** Lets go of all of them. */
   closeAll(): void {
     for (const [snapshot, { timer }] of this.#leases) {
-      timer.cancel();
+      timer?.cancel();
       this.#end(snapshot);
     }
   }

@@ -136,6 +136,22 @@ describe('what is saved', () => {
     expect(await codeOf(() => endClaim(target.node, third.token, 'ack', ''))).not.toBe('ok');
   });
 
+  test('is held from its moment on, and its lease begins when the client hears of it', async () => {
+    const { node, env } = await open();
+    await sample(node);
+    const { promise: taken, resolve } = Promise.withResolvers<void>();
+    env.fs.gate = (action, path) => (action === 'write' && path.includes('/tree/') ? taken : Promise.resolve());
+    const opening = openStateSnapshot(node, 1_000);
+    await env.clock.advance(5_000);
+    await putText(node, 'p', [3], 'a', ['new']);
+    resolve();
+    const { snapshot, lsn } = await opening;
+    expect(node.snapshots.list()).toEqual([{ snapshot, lsn }]);
+    expect(rowsOf(await savedState(node, snapshot, 'p'))).toHaveLength(2);
+    await env.clock.advance(1_000);
+    expect(node.snapshots.list()).toEqual([]);
+  });
+
   test('a snapshot without state, a partition declared since, and rows of memory partitions are refused', async () => {
     const { node } = await open();
     await sample(node);
@@ -238,6 +254,28 @@ describe('a load', () => {
     await stage(node, two, 'other', state);
     const staging = await stage(node, two, 'again', state);
     for (const body of bodies) await putBody(node, staging, body);
+  });
+
+  test('has its lease stand still while the server works for it', async () => {
+    const [{ name, state, bodies }] = await savedSample();
+    const { node, env } = await open();
+    const { load: one } = node.loads.open(1_000);
+    const held = vi.spyOn(node, 'journalRoom');
+    const during = async <T>(work: () => Promise<T>): Promise<T> => {
+      const { promise: room, resolve } = Promise.withResolvers<void>();
+      held.mockReturnValueOnce(room);
+      const done = work();
+      await env.clock.advance(5_000);
+      resolve();
+      return done;
+    };
+    const staging = await during(() => stage(node, one, name, state));
+    for (const body of bodies) await putBody(node, staging, body);
+    await env.clock.advance(900);
+    const loaded = await during(() => node.loads.commit(one, { replace: false }));
+    expect(await node.loads.commit(one, { replace: false })).toEqual(loaded);
+    await env.clock.advance(1_000);
+    expect(await codeOf(() => node.loads.commit(one, { replace: false }))).toBe('load_unknown');
   });
 
   test('is asked for the bytes of a state only once there is room for them, and gives it back', async () => {
