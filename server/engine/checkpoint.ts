@@ -84,7 +84,7 @@ export class Checkpoints {
   readonly #parts: CheckpointParts;
   #running: Promise<void> | null = null;
   /** What is to be done in the turn of the next freeze. */
-  #atFreeze: (() => void)[] = [];
+  readonly #atFreeze = new Set<() => void>();
   /** Frozen, and not flushed since the disk was full. */
   #unflushed: CheckpointMark | null = null;
   #lsn: number;
@@ -129,14 +129,17 @@ export class Checkpoints {
    */
   async atFreeze<Result>(act: () => Result): Promise<Result> {
     let done: Promise<Result> | null = null;
-    this.#atFreeze.push(() => {
+    const atFreeze = (): void => {
       // What it throws is for who asked, not for the checkpoint.
       done = new Promise((resolve) => resolve(act()));
       done.catch(() => undefined);
-    });
+    };
+    this.#atFreeze.add(atFreeze);
     while (done === null) {
       await this.run();
-      if (done === null && this.#unflushed !== null) throw new StoreError('disk_full');
+      if (done !== null || this.#unflushed === null) continue;
+      this.#atFreeze.delete(atFreeze);
+      throw new StoreError('disk_full');
     }
     return done;
   }
@@ -179,7 +182,8 @@ export class Checkpoints {
     const { lsn, timestamp } = journal;
     const to = { unitsMax: Number.MAX_SAFE_INTEGER, lsn };
     while (saveDirty(state, records, to) > 0);
-    for (const act of this.#atFreeze.splice(0)) act();
+    for (const act of this.#atFreeze) act();
+    this.#atFreeze.clear();
     const grants = takeGrants(state, records, lsn);
     tree.rotate();
     const begun = journal.beginFile();

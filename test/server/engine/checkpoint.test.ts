@@ -2,8 +2,9 @@
  * Nothing that a node knows is left out of its checkpoints: whatever happened, a start from the last checkpoint and the
  * journal after it finds the state that was running.
  */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { OpenedNode } from '../../../server/engine/open.ts';
+import { FsError } from '../../../server/env/env.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { openTestNode, putText, readText } from '../../support/node.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
@@ -60,5 +61,21 @@ describe('a start from a checkpoint', () => {
     expect(second.recovery.events).toBeLessThan(5);
     expect(await readText(second.node, 'p', [2])).toEqual({ index_id: ['2'], a: ['two'], b: ['zwei'] });
     expect(await readText(second.node, 'p', [1], ['a'])).toEqual({ index_id: ['1'], a: ['one'] });
+  });
+
+  test('while the disk is full does nothing at the freeze, nor at a later one what was refused', async () => {
+    const { node } = await open(simEnv(SimFs.withReserve(DIR)));
+    const full = vi.spyOn(node.parts.tree, 'flush').mockRejectedValue(new FsError('ENOSPC', '/data/tree', 'write'));
+    await node.checkpoints.run();
+    const act = vi.fn();
+    for (let i = 0; i < 3; i++) {
+      await expect(node.checkpoints.atFreeze(act)).rejects.toMatchObject({ code: 'disk_full' });
+    }
+    full.mockRestore();
+    await node.checkpoints.run();
+    await node.checkpoints.run();
+    expect(act).not.toHaveBeenCalled();
+    await node.checkpoints.atFreeze(act);
+    expect(act).toHaveBeenCalledTimes(1);
   });
 });
