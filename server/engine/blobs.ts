@@ -8,6 +8,7 @@
  */
 import { StoreError } from '../errors.ts';
 import type { BlobColumn } from '../journal/events.ts';
+import type { BlobCells } from '../store/blob_columns.ts';
 import type { Located } from '../store/locate.ts';
 import type { Partition } from '../store/partition.ts';
 import { BLOB_FIELD, blobId, blobsName, hasBlob } from './blob_partitions.ts';
@@ -45,10 +46,15 @@ export function checkBlobs(node: Node, owner: Partition, columns: readonly BlobC
   if (absent.size > 0) throw blobMissing(owner, [...absent]);
 }
 
-/** Whether a power cut could still take blobs of the partition. */
-export function blobsUnsynced(node: Node, owner: Partition): boolean {
+/**
+ * An LSN by which all that the rows of a put name was there; null while something is not. They were used, so that none
+ * of them goes and comes anew before the put is done.
+ */
+export function blobsLsn(node: Node, owner: Partition, columns: readonly BlobCells[]): number | null {
   const blobs = blobsOf(node, owner);
-  return blobs !== undefined && blobs.lsn > node.parts.journal.durableLsn;
+  if (blobs === undefined || columns.some(({ digests }) => missing(node, owner, digests).length > 0)) return null;
+  for (const { digests } of columns) for (const digest of digests) node.blobs.touch(blobs, digest);
+  return blobs.lsn;
 }
 
 /** As people see them. */

@@ -22,7 +22,7 @@ import { WriteBehind } from '../segment/write_behind.ts';
 import { blobCellsOf, type BlobCells } from '../store/blob_columns.ts';
 import type { Partition } from '../store/partition.ts';
 import { tagsOf, withoutTags } from '../store/tags_column.ts';
-import { blobsUnsynced, checkBlobs } from './blobs.ts';
+import { blobsLsn, checkBlobs } from './blobs.ts';
 import { claimOf } from './claims.ts';
 import type { AskingPut } from './budgets.ts';
 import type { Caller, PutCommand } from './commands.ts';
@@ -132,6 +132,8 @@ export class Put {
   readonly #writes: WriteBehind;
   /** What it asks of the budgets, once its rows are known. */
   #asking: AskingPut | null = null;
+  /** All blobs that it names were there by then, once they were. */
+  #blobsLsn: number | null = null;
   #ended = false;
 
   constructor(node: Node, command: PutCommand, place: PutPlace, reservation: Reservation) {
@@ -205,9 +207,11 @@ export class Put {
   /** What the commit has to wait for: rows that lie on disk, room in the journal. Null when it can be now. */
   #obstacle({ batches, blobs }: { batches: readonly IdList[]; blobs: WalkedPut['blobs'] }): Promise<void> | null {
     const node = this.#node;
-    // A row that survives a power cut must not name blobs that do not.
-    if (blobs !== undefined && this.#level === 'disk' && blobsUnsynced(node, this.#partition))
-      return node.makeDurable();
+    // A row that survives a power cut must not name blobs that do not. Those that come meanwhile are of others.
+    if (blobs !== undefined && this.#level === 'disk') {
+      this.#blobsLsn ??= blobsLsn(node, this.#partition, blobs);
+      if (this.#blobsLsn !== null && this.#blobsLsn > node.parts.journal.durableLsn) return node.makeDurable();
+    }
     const ids = node.parts.state.unready(this.#partition, batches);
     if (ids !== null) return this.#partition.index.load(ids);
     const room = node.journalRoom(this.#level);

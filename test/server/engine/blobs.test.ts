@@ -1,5 +1,5 @@
 /** Blobs: stored once, named by rows, counted through all that happens to these, released when nobody names them. */
-import { describe as group, expect, test } from 'vitest';
+import { describe as group, expect, test, vi } from 'vitest';
 import { BLOB_GRACE_MS } from '../../../server/engine/blob_release.ts';
 import type { Node } from '../../../server/engine/node.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
@@ -209,6 +209,21 @@ group('rows that name blobs', () => {
     const { node: later } = await openTestNode(next, DIR);
     expect(await readText(later, 'p', [1], ['note'])).toMatchObject({ note: ['n'] });
     expect(await download(later, 'p', 'cat')).toBe('cat');
+  });
+
+  test('a put of level disk waits for its own blobs, whatever others upload meanwhile', async () => {
+    const { node } = await open();
+    await upload(node, 'p', 'cat');
+    const makeDurable = node.makeDurable.bind(node);
+    let others = 0;
+    vi.spyOn(node, 'makeDurable').mockImplementation(async () => {
+      await makeDurable();
+      if (others++ < 10) await upload(node, 'p', `other ${others}`);
+    });
+    await putNamed(node, 'p', [1], ['cat'], { ack: 'disk' });
+    expect(others).toBe(1);
+    const late = putNamed(node, 'p', [2], ['dog'], { ack: 'disk' });
+    await expect(late).rejects.toMatchObject({ code: 'blob_missing' });
   });
 
   test('blobs of a memory partition end with the process', async () => {
