@@ -60,10 +60,17 @@ export async function listRows(node: Node, command: ListRows): Promise<RowList &
   return { ...list, numberNames };
 }
 
-/** JSON texts of all that the rows are tagged with, numbers included; rows that are gone have no tags. */
-export function tagTexts(node: Node, name: string, ids: Float64Array): string[] {
-  const queue = node.parts.state.queue(node.partition(name));
-  return Array.from(ids, (id) => JSON.stringify(machine.tagsOfRow(queue, id)));
+/**
+ * JSON texts of all that the rows are tagged with as they are in this turn, numbers included, once that is committed;
+ * rows that are gone have no tags.
+ */
+export async function tagTexts(node: Node, partition: Partition, ids: Float64Array): Promise<string[]> {
+  const { settings, dropped } = partition;
+  if (dropped) throw new StoreError('partition_unknown', { partition: settings.name, dropped });
+  const queue = node.parts.state.queue(partition);
+  const texts = Array.from(ids, (id) => JSON.stringify(machine.tagsOfRow(queue, id)));
+  await node.parts.journal.settled();
+  return texts;
 }
 
 function fieldIdsOf(partition: Partition, names: readonly string[]): number[] {

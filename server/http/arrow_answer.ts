@@ -20,7 +20,7 @@ export interface ArrowAnswer {
   readonly located: Located;
   readonly attempts: Uint16Array | null;
   /** Says the tags of the rows, as they are now; null: they were not asked for. */
-  readonly tagsOf?: ((ids: Float64Array) => readonly string[]) | null;
+  readonly tagsOf?: ((ids: Float64Array) => Promise<readonly string[]>) | null;
   /** Names and values of more headers. */
   readonly headers: readonly string[];
 }
@@ -31,7 +31,7 @@ export async function respondArrow(node: Node, exchange: Exchange, answer: Arrow
   let windows: AnswerWindows | null = null;
   try {
     const { reader, core, answerSizeMax } = node.parts;
-    const tags = answer.tagsOf?.(located.ids) ?? null;
+    const tags = (await answer.tagsOf?.(located.ids)) ?? null;
     const pieces = await composeAnswer(reader, located, { answerSizeMax, attempts, tags });
     const tail = tqHeader(exchange.head, headers.wantTail) === '1';
     windows = new AnswerWindows({ reader, located, pieces, core, tail });

@@ -3,6 +3,7 @@ import { defaults, ListRequest, TagRequest, TAGS_COLUMN } from '@transfer-queue/
 import type { Node } from '../../engine/node.ts';
 import { listRows, tagRows, tagTexts } from '../../engine/tags.ts';
 import { StoreError } from '../../errors.ts';
+import type { ArrowAnswer } from '../arrow_answer.ts';
 import { receiveJson, respondJson } from '../body.ts';
 import { requestIdOf } from './parse.ts';
 import { handlersOf } from './route.ts';
@@ -35,17 +36,21 @@ export const tagHandlers = handlersOf({
   },
 });
 
-/** Takes the tags out of the fields that are asked for: they are no field, and what they say is that of the answer. */
+/**
+ * Takes the tags out of the fields that are asked for: they are no field, and what they say is that of the answer. They
+ * are of the partition that has the name in this turn, as the rows are.
+ */
 export function splitTags<Names extends string[] | null>(
   node: Node,
-  partition: string,
+  name: string,
   names: Names,
-): { fields: Names; tagsOf: ((ids: Float64Array) => readonly string[]) | null } {
+): { fields: Names; tagsOf: ArrowAnswer['tagsOf'] } {
   if (names === null || !names.includes(TAGS_COLUMN)) return { fields: names, tagsOf: null };
   if (names.length === 1) {
     throw new StoreError('json_invalid', { at: '/fields', reason: `${TAGS_COLUMN} alone: rows:list says the tags` });
   }
-  const fields = names.filter((name) => name !== TAGS_COLUMN) as Names;
+  const fields = names.filter((field) => field !== TAGS_COLUMN) as Names;
+  const partition = node.partition(name);
   return { fields, tagsOf: (ids) => tagTexts(node, partition, ids) };
 }
 

@@ -4,11 +4,11 @@ import { encodeBatch } from '@transfer-queue/core/arrow';
 import type { ErrorCode } from '@transfer-queue/core/protocol';
 import type { ListRows, TagRows } from '../../../server/engine/commands.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
-import { deleteRows } from '../../../server/engine/partitions.ts';
-import { listRows, tagRows } from '../../../server/engine/tags.ts';
+import { deleteRows, drop } from '../../../server/engine/partitions.ts';
+import { listRows, tagRows, tagTexts } from '../../../server/engine/tags.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { bodyOf, declareTest, openTestNode, putBody, putText, readText, textColumn } from '../../support/node.ts';
-import { SimFs, simEnv, type SimEnv } from '../../support/sim_env.ts';
+import { settle, SimFs, simEnv, type SimEnv } from '../../support/sim_env.ts';
 import { dumpNode } from './node_dump.ts';
 
 const DIR = '/data';
@@ -128,6 +128,27 @@ describe('rows:tag', () => {
     expect((await list(world)).tags).toEqual([{ n: 1 }]);
     expect((await list(await afterKill(world))).ids).toEqual([]);
   });
+});
+
+test('tags of an answer are committed, and those of its rows, not of others under the name', async () => {
+  const world = await open();
+  await declareTest(world.node, 'p');
+  await putTagged(world, [1], ['{"n":1}']);
+  const partition = world.node.partition('p');
+  const { promise: written, resolve } = Promise.withResolvers<void>();
+  world.env.fs.gate = (action, path) => (action === 'write' && path.includes('/journal/') ? written : Promise.resolve());
+  const tagging = tag(world, [1], { tags: ['{"n":2}'] });
+  let told: readonly string[] | null = null;
+  const telling = tagTexts(world.node, partition, Float64Array.of(1, 7)).then((texts) => (told = texts));
+  await settle();
+  expect(told).toBeNull();
+  resolve();
+  await tagging;
+  expect(await telling).toEqual(['{"n":2}', '{}']);
+  await drop(world.node, 'p');
+  await declareTest(world.node, 'p');
+  await putTagged(world, [1], ['{"n":3}']);
+  expect(await codeOf(tagTexts(world.node, partition, Float64Array.of(1)))).toBe('partition_unknown');
 });
 
 test('a name that rows use for other tags is not declared as a number', async () => {
