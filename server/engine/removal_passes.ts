@@ -1,5 +1,5 @@
 /**
- * Passes over what the server may delete by itself, begun by the ticks of the node.
+ * Passes over what the server may delete by itself, begun by ticks.
  *
  * Invariants: one pass at a time; what was refused (a full disk) ends a pass, and a later one tries again; any other
  * failure is a fault of our own, and ends the process.

@@ -8,28 +8,29 @@
  * Invariants: one pass at a time; a page is forgotten in the turn in which it has no such row any more, so that no ack
  * is missed; a full disk ends a pass, and the next one begins after a while.
  */
-import { StoreError } from '../errors.ts';
 import type { Timer } from '../env/env.ts';
 import { consumedIds } from '../queue/consumed.ts';
 import type { Page } from '../queue/page.ts';
 import type { PartitionQueue } from '../queue/machine.ts';
 import type { Partition } from '../store/partition.ts';
 import { removeRows, type RemovingNode } from './removal.ts';
+import { RemovalPasses } from './removal_passes.ts';
 
 const DELAY_MS = 50;
 const RETRY_MS = 10_000;
 
 export class RowRelease {
   readonly #node: RemovingNode;
+  readonly #passes: RemovalPasses;
   /** Partitions with pages to look at. */
   readonly #due = new Set<number>();
   #timer: Timer | null = null;
-  #pass: Promise<void> | null = null;
-  #stopped = false;
 
   /** After a start, all pages are to be looked at. */
   constructor(node: RemovingNode) {
     this.#node = node;
+    const name = 'the release of consumed rows';
+    this.#passes = new RemovalPasses({ env: node.parts.env, name, run: () => this.#run() });
     for (const { partition } of node.parts.state.queues()) this.notice(partition);
   }
 
@@ -41,38 +42,35 @@ export class RowRelease {
     this.#arm(DELAY_MS);
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
+  stop(): Promise<void> {
     this.#timer?.cancel();
-    await this.#pass;
+    return this.#passes.stop();
   }
 
   #arm(delayMs: number): void {
-    if (this.#timer !== null || this.#pass !== null || this.#stopped) return;
-    this.#timer = this.#node.parts.env.clock.after(delayMs, () => {
+    if (this.#passes.stopping) return;
+    this.#timer ??= this.#node.parts.env.clock.after(delayMs, () => {
       this.#timer = null;
-      this.#pass = this.#run().then((pauseMs) => {
-        this.#pass = null;
-        if (this.#due.size > 0) this.#arm(pauseMs);
-      });
+      this.#passes.tick();
     });
   }
 
-  /** Says how long to wait before the next pass. */
-  async #run(): Promise<number> {
-    const { state, env } = this.#node.parts;
+  async #run(): Promise<void> {
+    const { state } = this.#node.parts;
     try {
       for (const id of [...this.#due]) {
         this.#due.delete(id);
         const partition = state.store.partitionById(id);
         if (partition !== undefined) await this.#releaseAll(partition);
       }
-      return DELAY_MS;
+      // Of what was noticed meanwhile the timer may be over.
+      if (this.#due.size > 0) this.#arm(DELAY_MS);
     } catch (error) {
-      if (!(error instanceof StoreError)) env.crash('the release of consumed rows failed', error);
-      if (!this.#stopped) env.log.warn({ err: error }, 'the release of consumed rows waits');
       for (const queue of state.queues()) if (queue.releasable.size > 0) this.#due.add(queue.partition);
-      return RETRY_MS;
+      this.#timer?.cancel();
+      this.#timer = null;
+      this.#arm(RETRY_MS);
+      throw error;
     }
   }
 
@@ -80,7 +78,7 @@ export class RowRelease {
   async #releaseAll(partition: Partition): Promise<void> {
     const { state, env } = this.#node.parts;
     for (const page of [...state.queue(partition).releasable]) {
-      for (let rows = 1; rows > 0 && !this.#stopped && !partition.dropped;) {
+      for (let rows = 1; rows > 0 && !this.#passes.stopping && !partition.dropped;) {
         rows = await removeRows(this.#node, partition, {
           reason: 'released',
           choose: (rowsMax) => this.#choose(state.queue(partition), page, rowsMax),

@@ -10,11 +10,10 @@
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import { StoreError } from '../errors.ts';
-import { ByteReader } from '../journal/bytes.ts';
-import type { PartitionSettings } from '../journal/events.ts';
 import { machine, type QueueRecord } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import { isSaved } from '../store/partition.ts';
+import { readDeclaration } from '../store/saved.ts';
 import type { Node } from './node.ts';
 import { encodeState, type SavedRows } from './saved_state.ts';
 import { visiblePartitions } from './staging.ts';
@@ -64,9 +63,7 @@ async function makeState(
   }));
   if (found.declaration.length === 0 || found.queue.length === 0)
     throw new StoreError('lsn_unknown', { partition: name, lsn, reason: 'it was declared after the snapshot' });
-  const source = new ByteReader(Buffer.from(found.declaration[0].value));
-  source.number();
-  const settings = JSON.parse(source.text()) as PartitionSettings;
+  const { settings } = readDeclaration(found.declaration[0].value);
   // The memory of the node's bitmaps is not for copies.
   const bitmaps = createBitmaps(loadCore());
   const queue = machine.loadQueue({ partition: id, groupSize: settings.groupSize, settings, bitmaps }, found.queue);

@@ -110,13 +110,18 @@ function saveRowsLive(records: Records, { number, extent, rowsLive }: StoredBatc
   (extent.savedCounts ??= new Set()).add(number);
 }
 
+/** What the record of a partition says. */
+export function readDeclaration(value: Uint8Array): { readonly lsn: number; readonly settings: PartitionSettings } {
+  const source = new ByteReader(Buffer.from(value));
+  return { lsn: source.number(), settings: JSON.parse(source.text()) as PartitionSettings };
+}
+
 /** Takes in one record; they come in the order of their keys. */
 export function loadRecord(store: Store, record: SavedRecord): void {
   const source = new ByteReader(Buffer.from(record.value));
   if (record.partition === 0) return store.raisePartitionNext(source.number());
   if (record.kind === 'partition') {
-    const lsn = source.number();
-    const settings = JSON.parse(source.text()) as PartitionSettings;
+    const { lsn, settings } = readDeclaration(record.value);
     store.addPartition({ partition: record.partition, settings }, lsn);
     return;
   }
