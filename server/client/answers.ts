@@ -13,7 +13,6 @@ export interface TaskAnswer {
 
 export interface PartitionAnswer {
   readonly name: string;
-  readonly ack: string;
   readonly sealed: boolean;
   readonly rows: number;
   readonly rows_max: number | null;
@@ -26,7 +25,6 @@ export interface PartitionAnswer {
   /** Claims and reads that wait for rows, and puts that wait for room. */
   readonly waiters: number;
   readonly waiting_puts: number;
-  readonly lsn: number;
   readonly field_rows: Readonly<Record<string, number>>;
   readonly tasks: Readonly<Record<string, TaskAnswer>>;
 }

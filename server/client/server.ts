@@ -6,7 +6,7 @@
 import { mediaTypes } from '@transfer-queue/core/protocol';
 import type { Ask } from '../env/ask.ts';
 
-/** What an answer without a wait may take. */
+/** What an answer may take: none of them waits for anything. */
 const TIMEOUT_MS = 10_000;
 
 export interface ServerPlace {
@@ -44,18 +44,17 @@ export class Server {
     this.#headers = token === '' ? {} : { authorization: `Bearer ${token}` };
   }
 
-  /** Names in the path are to be given as they are; `waitMs` is how long the server may hold its answer back. */
-  get<Answer>(path: string, waitMs = 0): Promise<Answer> {
-    return this.#json({ method: 'GET', path, timeoutMs: waitMs + TIMEOUT_MS });
+  get<Answer>(path: string): Promise<Answer> {
+    return this.#json({ method: 'GET', path });
   }
 
   post<Answer>(path: string, body: object): Promise<Answer> {
-    return this.#json({ method: 'POST', path, timeoutMs: TIMEOUT_MS, body: JSON.stringify(body) });
+    return this.#json({ method: 'POST', path, body: JSON.stringify(body) });
   }
 
   /** An answer that is no JSON, such as that of `/metrics`. */
   async text(path: string): Promise<string> {
-    const { status, body } = await this.#send({ method: 'GET', path, timeoutMs: TIMEOUT_MS });
+    const { status, body } = await this.#send({ method: 'GET', path });
     if (status !== 200) throw refusalOf(status, body);
     return body;
   }
@@ -70,16 +69,15 @@ export class Server {
     }
   }
 
-  #send({ method, path, timeoutMs, body }: Asked): ReturnType<Ask> {
+  #send({ method, path, body }: Asked): ReturnType<Ask> {
     const headers = body === undefined ? this.#headers : { ...this.#headers, 'content-type': mediaTypes.json };
-    return this.#ask({ method, url: this.url + path, headers, body, timeoutMs, ended: this.#ended });
+    return this.#ask({ method, url: this.url + path, headers, body, timeoutMs: TIMEOUT_MS, ended: this.#ended });
   }
 }
 
 interface Asked {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  readonly timeoutMs: number;
   readonly body?: string;
 }
 
