@@ -21,15 +21,20 @@ export function changeQueueSettings(known: PartitionSettings, change: QueueChang
 
 function addTasks(known: PartitionSettings, changed: readonly DeclaredTask[]): Pick<PartitionSettings, 'tasks'> {
   if (changed.length === 0) return {};
+  checkTaskCount(changed);
   const tasks = [...(known.tasks ?? [])];
   for (const task of changed) {
     const place = tasks.findIndex(({ name }) => name === task.name);
     if (place < 0) tasks.push(task);
     else tasks[place] = { ...tasks[place], ...task };
   }
+  checkTaskCount(tasks);
+  return { tasks };
+}
+
+function checkTaskCount(tasks: readonly DeclaredTask[]): void {
   const limit = limits.tasksPerPartitionMax;
   if (tasks.length > limit) throw new StoreError('too_many_tasks', { tasks: tasks.length, limit });
-  return { tasks };
 }
 
 function addNumbers(known: PartitionSettings, changed: readonly string[]): Pick<PartitionSettings, 'numbers'> {
