@@ -1,8 +1,9 @@
 /**
  * Declared numbers of rows: tags that are kept as columns, by their place in the declaration.
  *
- * Invariant: a number that is declared later takes over what rows have in their tags; there are only numbers then,
- * since the declaration is refused otherwise (`findNoNumber`).
+ * Invariant: a number that is declared later takes over what rows have in their tags. Mostly there are only numbers
+ * then, since the declaration is refused otherwise (`findNoNumber`); in a replay that leaves out what a crash took there
+ * may be other values, which go.
  */
 import type { Tags } from '../sampler/merge_tags.ts';
 import type { Page } from './page.ts';
@@ -43,7 +44,8 @@ export function moveNumbers({ slots, settings }: PartitionQueue, from: number): 
     for (const [offset, tags] of page.tags?.entries() ?? []) {
       if (tags === undefined || !names.some((name) => Object.hasOwn(tags, name))) continue;
       names.forEach((name, index) => {
-        if (Object.hasOwn(tags, name)) setNumber(slots, page, from + index, offset, tags[name] as number);
+        const value = Object.hasOwn(tags, name) ? tags[name] : undefined;
+        if (typeof value === 'number') setNumber(slots, page, from + index, offset, value);
       });
       // Rows that shared their tags go on sharing them.
       if (!left.has(tags)) left.set(tags, without(tags, names));

@@ -7,7 +7,7 @@
  */
 import { BLOB_DIGEST_SIZE } from '@transfer-queue/core/protocol';
 import { FormatError } from '../journal/bytes.ts';
-import { mergeTags, NO_TAGS, TagError, type Tags } from '../sampler/merge_tags.ts';
+import { NO_TAGS, patchedTags, TagError, type Tags } from '../sampler/merge_tags.ts';
 import type { Json } from '../sampler/json.ts';
 import type { BlobRef } from './blob_refs.ts';
 import { VarintReader, type VarintWriter } from './varints.ts';
@@ -131,10 +131,10 @@ function readPlace(source: VarintReader, end: number, to: number): { from: numbe
   return { from, to: from + rows };
 }
 
-/** Only tags that the server would take. */
+/** Only tags that rows can have. */
 function parseTags(text: string): Tags {
   try {
-    const tags = mergeTags(NO_TAGS, JSON.parse(text) as Json);
+    const tags = patchedTags(JSON.parse(text) as Json);
     if (tags !== NO_TAGS && JSON.stringify(tags) === text) return tags;
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof TagError)) throw error;

@@ -8,7 +8,8 @@
  *   no k                          k as before
  *
  * The bounds hold for the merged tags; those of depth and keys also for the patch, so that a refusal does not depend
- * on what the row had. Refused are also what no client could read back: `__proto__` as a key (assigned to an object of
+ * on what the row had. Size and count are bounds of what is taken in, not of what rows have: a replay that leaves out
+ * what a crash took merges checked patches into other tags. Refused are also what no client could read back: `__proto__` as a key (assigned to an object of
  * JavaScript it changes what the object is), numbers beyond a double (JSON would make null of them), halves of
  * surrogate pairs (not to be written as UTF-8).
  *
@@ -40,7 +41,7 @@ export class TagError extends Error {
 /** Tags from nothing are tags merged into none: `mergeTags(NO_TAGS, value)`. Throws TagError. */
 export function mergeTags(tags: Tags, patch: Json): Tags {
   if (!isObject(patch)) throw new TagError('', 'tags are a JSON object');
-  check(patch, { path: [], keys: 0, values: 0 });
+  check(patch, { path: [], keys: 0, values: 0, isBounded: true });
   const merged = mergeObject(tags, patch);
   if (merged === tags) return tags;
   const size = Buffer.byteLength(JSON.stringify(merged));
@@ -50,9 +51,16 @@ export function mergeTags(tags: Tags, patch: Json): Tags {
   return merged;
 }
 
-/** The same of a patch that was checked before, whatever the tags are now. */
+/** The same of a patch that was checked before, whatever the tags are now: they may exceed the bounds by that. */
 export function patchTags(tags: Tags, patch: JsonObject): Tags {
   return mergeObject(tags, patch);
+}
+
+/** Tags that `patchTags` may have made: of any size and count. Throws TagError. */
+export function patchedTags(value: Json): Tags {
+  if (!isObject(value)) throw new TagError('', 'tags are a JSON object');
+  check(value, { path: [], keys: 0, values: 0, isBounded: false });
+  return mergeObject(NO_TAGS, value);
 }
 
 function mergeObject(before: Json | undefined, patch: JsonObject): JsonObject {
@@ -102,12 +110,16 @@ interface Check {
   readonly path: string[];
   keys: number;
   values: number;
+  /** Whether size and count matter, beside the shape. */
+  readonly isBounded: boolean;
 }
 
 /** Merging makes nothing deeper than tags and patch were, so that the depth of the patch is all there is to check. */
 function check(value: Json, state: Check): void {
   state.values += 1;
-  if (state.values > tagLimits.bytesMax) throw failure([], `more values than ${tagLimits.bytesMax} bytes can hold`);
+  if (state.isBounded && state.values > tagLimits.bytesMax) {
+    throw failure([], `more values than ${tagLimits.bytesMax} bytes can hold`);
+  }
   if (typeof value === 'string' && !value.isWellFormed()) {
     throw failure(state.path, 'a string has half of a surrogate pair');
   }
@@ -140,7 +152,7 @@ function checkDepth({ path }: Check): void {
 function checkKey(key: string, state: Check): void {
   const { keyBytesMax } = tagLimits;
   state.keys += 1;
-  checkKeyCount(state.keys);
+  if (state.isBounded) checkKeyCount(state.keys);
   if (key === '') throw failure(state.path, 'a key is empty');
   if (key === '__proto__') throw failure(state.path, 'no key may be __proto__');
   if (!key.isWellFormed()) throw failure(state.path, 'a key has half of a surrogate pair');

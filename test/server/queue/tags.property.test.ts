@@ -1,6 +1,7 @@
 /**
  * Tags, numbers and filters beside a model of plain objects: random puts, tags, deletes, declarations and filters, on a
- * queue that is saved bit by bit and now and then loaded again.
+ * queue that is saved bit by bit and now and then loaded again. Some events are applied as in a replay that leaves out
+ * what a crash took: nobody decides about them as the rows are now.
  *
  * SEED=n and RUNS=n in the environment choose other sequences.
  */
@@ -14,6 +15,7 @@ import { tagsAt } from '../../../server/queue/values.ts';
 import { offsetOf, pageOf, slotOf } from '../../../server/queue/slots.ts';
 import { compileFilter, parseFilter } from '../../../server/sampler/filter.ts';
 import { isObject, valueAt, type Json, type JsonObject } from '../../../server/sampler/json.ts';
+import { tagLimits } from '../../../server/sampler/merge_tags.ts';
 import { dump } from './dump.ts';
 import { forget, type Forgotten } from './forget.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
@@ -34,18 +36,28 @@ const filters = [
 
 type Step =
   | { readonly kind: 'put'; readonly ids: number[]; readonly patches: readonly (JsonObject | null)[] }
-  | { readonly kind: 'tag'; readonly ids: number[]; readonly patches: readonly JsonObject[] }
+  | {
+      readonly kind: 'tag';
+      readonly ids: number[];
+      readonly patches: readonly JsonObject[];
+      readonly replayed?: boolean;
+    }
   | { readonly kind: 'remove'; readonly ids: number[] }
-  | { readonly kind: 'declare'; readonly name: string }
+  | { readonly kind: 'declare'; readonly name: string; readonly replayed: boolean }
   | { readonly kind: 'filter'; readonly text: string }
   | { readonly kind: 'save'; readonly units: number }
   | { readonly kind: 'restart' };
 
 const ids = fc.uniqueArray(fc.nat(ROWS - 1), { minLength: 1, maxLength: 6 });
 const values = fc.oneof(
-  fc.constantFrom('done', 'a', '', null, 1, 2, 3, 0.25, -0, true),
+  fc.constantFrom('done', 'a', '1e999', '', null, 1, 2, 3, 0.25, -0, true),
   fc.constantFrom({ name: 'a' }, { name: null }, { name: 'b', at: [1, null] }, {}),
 ) as fc.Arbitrary<Json>;
+const everyId = Array.from({ length: ROWS }, (_row, id) => id);
+/** No row can have two of them unless a replay gives them to it. */
+const large: fc.Arbitrary<JsonObject> = fc.constantFrom(
+  ...['note', 'more'].flatMap((name) => [{ [name]: 'x'.repeat(3_000) }, { [name]: manyKeys(200) }, { [name]: null }]),
+);
 const patch: fc.Arbitrary<JsonObject> = fc.dictionary(fc.constantFrom(...names), values, { maxKeys: 3 });
 const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('put' as const), ids, patches: manyOf(fc.option(patch)) }) },
@@ -54,7 +66,15 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('remove' as const), ids }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('declare' as const), name: fc.constantFrom('step', 'reward') }),
+    arbitrary: fc.record({
+      kind: fc.constant('declare' as const),
+      name: fc.constantFrom('step', 'reward', 'status'),
+      replayed: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: large.map((one) => ({ kind: 'tag' as const, ids: everyId, patches: [one], replayed: true })),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('filter' as const), text: fc.constantFrom(...filters) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('save' as const), units: fc.integer({ min: 1, max: 5 }) }) },
@@ -78,6 +98,10 @@ function manyOf<T>(one: fc.Arbitrary<T>): fc.Arbitrary<T[]> {
   return fc.array(one, { minLength: ROWS, maxLength: ROWS });
 }
 
+function manyKeys(count: number): JsonObject {
+  return Object.fromEntries(Array.from({ length: count }, (_, key) => [`k${key}`, key]));
+}
+
 /** RFC 7396, as it is written there. */
 function merged(target: Json | undefined, change: Json): Json {
   if (!isObject(change)) return change;
@@ -87,6 +111,10 @@ function merged(target: Json | undefined, change: Json): Json {
     else result[name] = merged(result[name], value);
   }
   return result;
+}
+
+function keyCount(value: Json): number {
+  return isObject(value) ? Object.values(value).reduce((sum: number, one) => sum + 1 + keyCount(one), 0) : 0;
 }
 
 class World {
@@ -110,13 +138,13 @@ class World {
       case 'put':
         return this.#put(step.ids, step.patches);
       case 'tag':
-        return this.#tag(step.ids, step.patches);
+        return this.#tag(step.ids, step.patches, step.replayed === true);
       case 'remove':
         for (const id of step.ids) this.#rows.delete(id);
         this.#machine.applyDelete(this.#queue, Float64Array.from(step.ids));
         return;
       case 'declare':
-        return this.#declare(step.name);
+        return this.#declare(step.name, step.replayed);
       case 'filter':
         return this.#filter(step.text);
       case 'save':
@@ -155,14 +183,15 @@ class World {
     listed.forEach((id, i) => this.#merge(id, patches[i] ?? {}));
   }
 
-  #tag(listed: readonly number[], patches: readonly JsonObject[]): void {
+  #tag(all: readonly number[], patches: readonly JsonObject[], replayed: boolean): void {
+    const listed = replayed ? all.filter((id) => this.#rows.has(id)) : all;
     const given = patches.length === 1 ? patches : patches.slice(0, listed.length);
     const of = (i: number): JsonObject => (given.length === 1 ? given[0] : given[i]);
     const change = { ids: Float64Array.from(listed), tags: given.map((one) => JSON.stringify(one)) };
     const missing = listed.some((id) => !this.#rows.has(id));
     const expected = missing ? 'rows_missing' : this.#refusal(listed, of);
     expect(machine.decideTags(this.#queue, change, { withPut: false })?.code).toBe(expected);
-    if (expected !== undefined) return;
+    if (expected !== undefined && !replayed) return;
     this.#machine.applyTags(this.#queue, change);
     listed.forEach((id, i) => this.#merge(id, of(i)));
   }
@@ -180,21 +209,34 @@ class World {
       if (this.#numbers.some((name) => others[name] !== undefined && !isNumber(others[name]))) return 'tags_invalid';
       const keyBefore = this.#rows.get(id)?.tq_key;
       if (key !== undefined && keyBefore !== undefined && key !== keyBefore) return 'key_collision';
+      const before = this.#tagsOnly(this.#rows.get(id) ?? {});
+      const after = this.#tagsOnly(merged(before, of(place)) as JsonObject);
+      const isTooLarge = JSON.stringify(after).length > tagLimits.bytesMax || keyCount(after) > tagLimits.keysMax;
+      if (isTooLarge && JSON.stringify(after) !== JSON.stringify(before)) return 'tags_invalid';
     }
     return undefined;
   }
 
-  #declare(name: string): void {
+  /** Without the declared numbers. */
+  #tagsOnly(tags: JsonObject): JsonObject {
+    return Object.fromEntries(Object.entries(tags).filter(([name]) => !this.#numbers.includes(name)));
+  }
+
+  #declare(name: string, replayed: boolean): void {
     if (this.#numbers.includes(name)) return;
     const bad = [...this.#rows].filter(([, tags]) => Object.hasOwn(tags, name) && typeof tags[name] !== 'number');
     const found = machine.findNoNumber(this.#queue, [name]);
     expect(found === undefined).toBe(bad.length === 0);
     if (found !== undefined) {
       expect(bad.map(([id]) => id)).toContain(found.id);
-      return;
+      if (!replayed) return;
     }
+    // What is no number goes.
+    for (const [id, { [name]: _, ...others }] of bad) this.#rows.set(id, others);
     this.#numbers = [...this.#numbers, name];
     this.#machine.applyDeclare(this.#queue, { numbers: this.#numbers });
+    // No filter is in use during a replay.
+    if (bad.length > 0) this.#restart();
   }
 
   #filter(text: string): void {

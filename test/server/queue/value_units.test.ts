@@ -5,7 +5,7 @@ import { FormatError } from '../../../server/journal/bytes.ts';
 import { readNumbers, readTags, writeNumbers, writeTags } from '../../../server/queue/value_units.ts';
 import { machine } from '../../../server/queue/machine.ts';
 import { VarintWriter } from '../../../server/queue/varints.ts';
-import type { Tags } from '../../../server/sampler/merge_tags.ts';
+import { tagLimits, type Tags } from '../../../server/sampler/merge_tags.ts';
 import { dump } from './dump.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
 import { RecordStore } from './record_store.ts';
@@ -40,6 +40,19 @@ describe('tags', () => {
     const back = new Array<Tags | undefined>(tags.length).fill(undefined);
     for (const run of readTags(hexBytes(hex), 0, tags.length)) back.fill(run.tags, run.from, run.to);
     expect(back).toEqual(tags);
+  });
+
+  test('may be longer than any put can make them, and no deeper: a replay may have left out what took parts away', () => {
+    const one = (tags: Tags): Tags => {
+      writeTags(out, [tags], 0, 1);
+      return readTags(out.take(), 0, 1)[0].tags;
+    };
+    const long = { a: 'x'.repeat(3_000), b: 'x'.repeat(3_000) };
+    const many = { a: Object.fromEntries(Array.from({ length: 5_000 }, (_, key) => [`k${key}`, key])) };
+    for (const tags of [long, many]) expect(one(tags)).toEqual(tags);
+    let deep: Tags = { a: 1 };
+    for (let depth = 1; depth <= tagLimits.depthMax; depth += 1) deep = { a: deep };
+    expect(() => one(deep)).toThrow(FormatError);
   });
 
   const bad: Record<string, string> = {
