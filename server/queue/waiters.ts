@@ -102,6 +102,7 @@ export function removeClaimWaiter<Waiter extends ClaimWaiter>(waiters: ClaimWait
  *   tag      changes tags and numbers                   the lines that look at any
  *   release, requeue, reset  bring rows to their task   the lines of the task
  *   advance  makes rows stale, which tasks may pass     the lines that do
+ *   delete   takes leased siblings out of groups        the lines that take what survives of groups
  *   batch, or a claim of a part of one                  those who wait for the same batch
  *   seal     lets last batches and drained tasks end    all lines
  *   ack, auto_ack, skip (of the task), delete (all)     only once sealed: fewer unconsumed rows are left
@@ -143,6 +144,7 @@ export function wakeAfter<Waiter extends ClaimWaiter>(
       return;
     case 'delete':
       if (queue.sealed) wakeAll(waiters, attempt);
+      else wakeLines(waiters, waiters.lines.values(), attempt, ({ group }) => group?.survivorsMin !== undefined);
       return;
     case 'seal':
       return wakeAll(waiters, attempt);

@@ -1,16 +1,19 @@
 /** Parked claims: who is tried when, and in which order. */
 import { describe, expect, test } from 'vitest';
+import { machine } from '../../../server/queue/machine.ts';
 import {
   addClaimWaiter,
   createClaimWaiters,
   hasLine,
   removeClaimWaiter,
+  wakeAfter,
   wakeAll,
   wakeByFields,
   wakeLine,
   type ClaimWaiter,
   type ClaimWaiters,
 } from '../../../server/queue/waiters.ts';
+import { createPlainBitmaps } from './plain_bitmaps.ts';
 
 interface Named extends ClaimWaiter {
   readonly name: string;
@@ -84,6 +87,16 @@ describe('parked claims', () => {
     removeClaimWaiter(waiters, a1);
     expect(tried((attempt) => wakeLine(waiters, a1, attempt), ['a2'])).toBe('a2');
     expect(tried((attempt) => wakeLine(waiters, a1, attempt), [])).toBe('');
+  });
+
+  test('a delete tries those who take what survives of groups: the leased sibling that they wait for may be gone', () => {
+    const survivors: Named = { ...g, name: 's', command: { ...g.command, group: { survivorsMin: 1, waitMs: 0 } } };
+    const waiters = parked(a1, b, g, survivors);
+    const queue = machine.create({ partition: 1, groupSize: 2, bitmaps: createPlainBitmaps() });
+    const event = { type: 'delete', partition: 1, requestId: '', ids: Float64Array.of(1) } as const;
+    expect(tried((attempt) => wakeAfter(waiters, queue, event, attempt), [])).toBe('s');
+    machine.applySeal(queue);
+    expect(tried((attempt) => wakeAfter(waiters, queue, event, attempt), [])).toBe('a1 b g s');
   });
 
   test('a put among 10,000 waiters tries one line', () => {
