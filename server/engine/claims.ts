@@ -7,6 +7,7 @@
 import { samplers } from '@transfer-queue/core/protocol';
 import { invariant, StoreError } from '../errors.ts';
 import type { ClaimCommand } from '../queue/events.ts';
+import { canonicalFilter } from '../queue/filters.ts';
 import { machine } from '../queue/machine.ts';
 import type { Partition } from '../store/partition.ts';
 import { attempt, batchEvent, type Attempt } from './claim_attempt.ts';
@@ -53,7 +54,9 @@ function commandOf(node: Node, partition: Partition, take: ClaimTake): ClaimComm
     const known = [...samplers, ...node.parts.samplers.keys()];
     throw new StoreError('sampler_unknown', { sampler, known });
   }
-  return { ...take, fields: take.fields.map((name) => fieldOf(partition, name).id), choose };
+  // Claims of one filter wait in one line, however they spell it.
+  const where = take.where === undefined ? undefined : canonicalFilter(take.where);
+  return { ...take, fields: take.fields.map((name) => fieldOf(partition, name).id), where, choose };
 }
 
 /** Fewer rows than were asked for will do. */

@@ -22,6 +22,7 @@ import { noteAllConsumed } from './consumed.ts';
 import { requeueRows } from './dead_letters.ts';
 import { touchRows } from './draw/group_clock.ts';
 import type { AckEvent, ClaimEvent, Insert, ReleaseEvent } from './events.ts';
+import { clearStale } from './filters.ts';
 import { invariant } from './invariant.ts';
 import { moveLease, pushLease } from './leases.ts';
 import { moveNumbers } from './numbers.ts';
@@ -140,7 +141,9 @@ export function applyDeclare(queue: PartitionQueue, settings: QueueSettings): vo
 
 /** The current version of the policy only rises. */
 export function applyAdvance(queue: PartitionQueue, { version }: Pick<AdvanceEvent, 'version'>): void {
-  queue.version = Math.max(queue.version, version);
+  const before = queue.version;
+  queue.version = Math.max(before, version);
+  clearStale(queue, before);
 }
 
 export function applySeal(queue: PartitionQueue): void {

@@ -4,8 +4,8 @@
  */
 import { isLeased } from './claim_table.ts';
 import type { AckEvent, EndDecision, Insert, Refusal, ReleaseEvent, RenewDecision } from './events.ts';
+import { makeRoom } from './filters.ts';
 import { dueLeases } from './leases.ts';
-import { hasRoom } from './room.ts';
 import { slotOf } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
 
@@ -19,7 +19,7 @@ export function decideInsert(queue: PartitionQueue, insert: Insert): Refusal | u
   const tail = slots.pages[slots.pages.length - 1];
   const bitmapsGrown = tail === undefined ? 0 : 1 + tail.fields.size + tail.tasks.length + tail.filters.size;
   const bitmapsMost = bitmapsGrown + pagesMost * (1 + insert.fields.length);
-  return hasRoom(slots, bitmapsMost) ? undefined : { kind: 'refuse', code: 'memory_full' };
+  return makeRoom(queue, bitmapsMost) ? undefined : { kind: 'refuse', code: 'memory_full' };
 }
 
 /** An expired claim may be acked late, as long as none of its rows was granted again. */

@@ -36,7 +36,7 @@ export interface ClaimCommand {
   readonly by?: string;
   /** What chance goes by. */
   readonly seed?: number;
-  /** A filter that the rows must pass. */
+  /** A filter that the rows must pass, in its canonical text. */
   readonly where?: string;
   readonly tokens?: TokenBudget;
   readonly window?: WindowRule;

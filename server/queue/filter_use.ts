@@ -1,5 +1,6 @@
 /** The filters that a queue has in use, as data; each page holds its bitmaps of them. */
 import type { Predicate } from '../sampler/filter.ts';
+import type { VersionWindow } from '../sampler/window.ts';
 
 export interface FilterUse {
   /** Its place in the table. */
@@ -9,11 +10,13 @@ export interface FilterUse {
   /** The same without what follows a dot: a change of any of these may change what it says. */
   readonly heads: ReadonlySet<string>;
   readonly holds: Predicate;
+  /** It is this window of versions, by the number of that index; undefined: it is the filter of a text. */
+  readonly window?: { readonly number: number; readonly rule: VersionWindow };
   /** Whether it holds for a row that has neither tags nor numbers. */
   readonly holdsForNone: boolean;
   /** Pages that have a bitmap of it. */
   pages: number;
-  /** Who needs it to stay: lines of parked claims. */
+  /** Who needs it to stay: parked claims, and whoever looks for another one beside it. */
   keepers: number;
 }
 

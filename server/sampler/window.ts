@@ -47,9 +47,3 @@ export function newlyStale(
 ): StaleRange {
   return { from: oldestIn(window, before), end: oldestIn(window, after) };
 }
-
-/** The current version at which a row of this version goes stale; -Infinity: it is already, Infinity: it never does. */
-export function staleAt(version: number, { minVersion, maxStaleness }: VersionWindow): number {
-  if (minVersion !== undefined && version < minVersion) return -Infinity;
-  return maxStaleness === undefined ? Infinity : version + maxStaleness + 1;
-}

@@ -15,8 +15,8 @@
  * until the row is completed or the group is deleted, and the counts tell which.
  */
 import { limits } from '@transfer-queue/core/protocol';
-import type { ClaimCommand, ClaimDecision } from '../events.ts';
-import { hasRoom } from '../room.ts';
+import type { ClaimCommand, ClaimDecision, Refusal } from '../events.ts';
+import { makeRoom } from '../filters.ts';
 import type { PartitionQueue } from '../state.ts';
 import { countUnits, draw, type Drawn } from './draw.ts';
 import { findGroups } from './groups.ts';
@@ -50,19 +50,18 @@ export function drawGrant(
   if ('code' in sought) return sought;
   if (sought.window?.skips === true) {
     const stale = staleRows(queue, sought, limits.claimRowsMax);
-    if (stale.length > 0) return { kind: 'skip', ids: idsOf(queue, stale) };
+    if (stale.length > 0) return skipped(queue, sought, stale);
   }
   const drawn = draw(queue, sought, now);
   if (drawn.kind === 'refuse') return drawn;
-  if (drawn.late.length > 0) return skipped(queue, drawn.late);
+  if (drawn.late.length > 0) return skipped(queue, sought, drawn.late);
   const units = countUnits(drawn);
   const unitsMin = Math.max(1, Math.floor(command.rowsMin / sought.unitSize));
   const isPartial = units < unitsMin && !drawn.isFull;
   const { rows, starts } = drawn;
   const isEnough = !isPartial || (rows.length > 0 && (command.eager === true || isLast(queue, sought, rows)));
   if (!isEnough) return notYet(queue, sought, drawn, now);
-  if (!hasRoom(queue.slots, countNewPages(queue, sought.task, rows))) return { kind: 'refuse', code: 'memory_full' };
-  return { kind: 'drawn', sought, rows, starts, isPartial };
+  return refuseWithoutRoom(queue, sought, rows) ?? { kind: 'drawn', sought, rows, starts, isPartial };
 }
 
 /** Nothing else can join these rows. */
@@ -84,7 +83,7 @@ function notYet(
   if (!queue.sealed) return { kind: 'wait', dueMs };
   if (countOpen(queue, sought) === 0) return { kind: 'drained' };
   const late = lateUnready(queue, sought, now);
-  return late.length > 0 ? skipped(queue, late) : { kind: 'wait', dueMs };
+  return late.length > 0 ? skipped(queue, sought, late) : { kind: 'wait', dueMs };
 }
 
 /**
@@ -99,6 +98,16 @@ function lateUnready(queue: PartitionQueue, sought: Sought, now: number): Float6
   return findGroups(queue, live, never).late;
 }
 
-function skipped(queue: PartitionQueue, rows: Float64Array): { kind: 'skip'; ids: Float64Array } {
-  return { kind: 'skip', ids: idsOf(queue, rows.subarray(0, limits.claimRowsMax)) };
+function skipped(
+  queue: PartitionQueue,
+  sought: Sought,
+  rows: Float64Array,
+): { readonly kind: 'skip'; readonly ids: Float64Array } | Refusal {
+  const first = rows.subarray(0, limits.claimRowsMax);
+  return refuseWithoutRoom(queue, sought, first) ?? { kind: 'skip', ids: idsOf(queue, first) };
+}
+
+/** Unless there is memory to note that the task takes these rows. */
+function refuseWithoutRoom(queue: PartitionQueue, { task }: Sought, rows: Float64Array): Refusal | undefined {
+  return makeRoom(queue, countNewPages(queue, task, rows)) ? undefined : { kind: 'refuse', code: 'memory_full' };
 }

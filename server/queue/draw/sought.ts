@@ -3,10 +3,9 @@
  * partition does not know.
  */
 import { defaults, limits } from '@transfer-queue/core/protocol';
-import { oldestIn } from '../../sampler/window.ts';
 import type { ClaimCommand, Refusal, WindowRule } from '../events.ts';
 import type { FilterUse } from '../filter_use.ts';
-import { useFilter, versionFilter } from '../filters.ts';
+import { useFilters, type WindowAsk } from '../filters.ts';
 import { numberIndex } from '../numbers.ts';
 import type { PartitionQueue } from '../state.ts';
 import type { Wanted } from './pages.ts';
@@ -24,11 +23,8 @@ export interface Sought extends Wanted {
 }
 
 /** Its filter is one of `filters`. */
-export interface Window {
+export interface Window extends WindowAsk {
   readonly use: FilterUse;
-  /** The place of the number that is the version. */
-  readonly number: number;
-  readonly oldest: number;
   /** The task passes stale rows for good. */
   readonly skips: boolean;
 }
@@ -56,13 +52,15 @@ export function seek(queue: PartitionQueue, command: ClaimCommand): Sought | Ref
     versionBy: placeOf(hasBounds(command.window) ? command.window.by : undefined),
   };
   if (unknown !== undefined) return { kind: 'refuse', code: 'number_unknown', details: { number: unknown } };
-  const where = command.where === undefined ? undefined : useFilter(queue, command.where);
-  if (isRefusal(where)) return where;
-  const window = windowOf(queue, command.window, places.versionBy);
-  if (isRefusal(window)) return window;
-  const filters: FilterUse[] = [];
-  if (where !== undefined) filters.push(where);
-  if (window !== undefined) filters.push(window.use);
+  const { where, window: rule } = command;
+  const asks: (string | WindowAsk)[] = [];
+  if (where !== undefined) asks.push(where);
+  if (hasBounds(rule)) asks.push({ number: places.versionBy, rule });
+  const filters = useFilters(queue, asks);
+  if ('code' in filters) return filters;
+  const window = hasBounds(rule)
+    ? { use: filters[filters.length - 1], number: places.versionBy, rule, skips: rule.onStale === 'skip' }
+    : undefined;
   return { command, task, fields: command.fields, filters, window, unitSize, ...places };
 }
 
@@ -73,17 +71,6 @@ function byOf({ sampler, by }: ClaimCommand): string | undefined {
 }
 
 /** Without bounds every row is in the window, and it is none. */
-function windowOf(queue: PartitionQueue, rule: WindowRule | undefined, number: number): Window | Refusal | undefined {
-  if (!hasBounds(rule)) return undefined;
-  const oldest = oldestIn(rule, queue.version);
-  const use = versionFilter(queue, number, oldest);
-  return isRefusal(use) ? use : { use, number, oldest, skips: rule.onStale === 'skip' };
-}
-
 function hasBounds(rule: WindowRule | undefined): rule is WindowRule {
   return rule !== undefined && (rule.minVersion !== undefined || rule.maxStaleness !== undefined);
-}
-
-function isRefusal(found: object | undefined): found is Refusal {
-  return found !== undefined && 'code' in found;
 }

@@ -3,6 +3,7 @@
  *
  *   ready but for the window   | in the window | stale: version < oldest | without a version: they may still get one |
  */
+import { placeOf } from '../../sampler/window.ts';
 import { filterBitmap } from '../filters.ts';
 import { numbersOf } from '../numbers.ts';
 import type { PartitionQueue } from '../state.ts';
@@ -18,7 +19,7 @@ export function staleRows(queue: PartitionQueue, sought: Sought, max: number): F
   if (command.ids === undefined) return findStale(queue, wanted, window, max);
   const rows = readyOf(queue, wanted, command.ids);
   const versions = valuesOf(queue, window.number, rows);
-  return rows.filter((_, place) => versions[place] < window.oldest).subarray(0, max);
+  return rows.filter((_, place) => isStale(queue, window, versions[place])).subarray(0, max);
 }
 
 /** In slot order. */
@@ -35,9 +36,13 @@ function findStale(queue: PartitionQueue, wanted: Wanted, window: Window, max: n
     if (bitmaps.countReady(present, taken, bits) === bitmaps.countReady(fresh, taken, bits)) return true;
     for (const offset of bitmaps.scanReady(present, taken, 0, bits, bits)) {
       if (found.length === max) return false;
-      if (versions[offset] < window.oldest) found.push(page.number * slots.pageBits + offset);
+      if (isStale(queue, window, versions[offset])) found.push(page.number * slots.pageBits + offset);
     }
     return true;
   });
   return Float64Array.from(found);
+}
+
+function isStale({ version: current }: PartitionQueue, { rule }: Window, version: number): boolean {
+  return placeOf(version, rule, current) === 'stale';
 }

@@ -99,6 +99,17 @@ describe('who waits is woken', () => {
     expect(node.waits.count).toBe(0);
   });
 
+  test('in the order in which they came, however they spell the same filter', async () => {
+    await put([9]);
+    const first = claim({ where: 'ok == true', rowsMin: 2, rowsMax: 2, waitMs: 1_000 });
+    const second = claim({ where: '( ok==true )', waitMs: 1_000 });
+    await put([0], { ok: true });
+    await put([1], { ok: true });
+    expect(shown(await first)).toBe('0 1');
+    await env.clock.advance(1_000);
+    expect((await second).kind).toBe('timed_out');
+  });
+
   test('and the filter of one who waits stays in use', async () => {
     await put([9]);
     const waiting = claim({ where: 'ok == true', waitMs: 5_000 });

@@ -28,14 +28,17 @@ export type Drawn =
 
 export class DrawModel {
   readonly groupSize: number;
-  readonly claims = new Map<number, number[]>();
+  readonly claims = new Map<number, Row[]>();
+  /** How many filters claims can use: others keep the rest. */
+  readonly filtersMax: number;
   version = 0;
   sealed = false;
   /** In the order of their arrival. */
-  readonly #groups: { readonly group: number; readonly rows: Map<number, Row> }[] = [];
+  #groups: { readonly group: number; readonly rows: Map<number, Row> }[] = [];
 
-  constructor(groupSize: number) {
+  constructor(groupSize: number, filtersMax: number) {
     this.groupSize = groupSize;
+    this.filtersMax = filtersMax;
   }
 
   /** In slot order. */
@@ -59,12 +62,13 @@ export class DrawModel {
   }
 
   claim(claim: number, ids: readonly number[]): void {
-    for (const row of this.#those(ids)) row.state = 'leased';
-    this.claims.set(claim, [...ids]);
+    const rows = this.#those(ids);
+    for (const row of rows) row.state = 'leased';
+    this.claims.set(claim, rows);
   }
 
   end(claim: number, how: 'ack' | 'release'): void {
-    for (const row of this.#those(this.claims.get(claim)!)) {
+    for (const row of this.claims.get(claim)!) {
       row.state = how === 'ack' ? 'consumed' : 'unclaimed';
       if (how === 'release') row.returns += 1;
     }
@@ -75,10 +79,18 @@ export class DrawModel {
     for (const row of this.#those(ids)) row.state = 'consumed';
   }
 
+  /** A group without rows is forgotten: coming again it is a new one. */
+  remove(ids: readonly number[]): void {
+    for (const { rows } of this.#groups) for (const id of ids) rows.delete(id);
+    this.#groups = this.#groups.filter(({ rows }) => rows.size > 0);
+  }
+
   expectClaim(command: ClaimCommand): Drawn {
     const { sampler, window, rowsMax, rowsMin, tokens } = command;
     const unit = sampler === 'group' ? this.groupSize : 1;
     if (rowsMax < unit) return { kind: 'refuse', code: 'group_too_large' };
+    const filters = (command.where === undefined ? 0 : 1) + (window === undefined ? 0 : 1);
+    if (filters > this.filtersMax) return { kind: 'refuse', code: 'too_many_filters' };
     const ready = this.rows().filter((row) => this.#isReady(row, command));
     const oldest = Math.max(window?.minVersion ?? -Infinity, this.version - (window?.maxStaleness ?? Infinity));
     const isStale = ({ tags: { version } }: Row): boolean => typeof version === 'number' && version < oldest;

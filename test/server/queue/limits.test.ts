@@ -82,6 +82,55 @@ test('a claim is refused when there is no memory to note what it takes', () => {
   expect(harness.claim(wanted(1, { fields: [9] })).kind).toBe('wait');
 });
 
+test('rows are not passed without memory to note it', () => {
+  const bitmaps = createPlainBitmaps(8, 8, 8);
+  const harness = new Harness({ machine, groupSize: 1, bitmaps, settings: { numbers: ['version'] } });
+  harness.put([1], [0]);
+  machine.applyTags(harness.queue, { ids: Float64Array.of(1), tags: ['{"version": 1}'] });
+  machine.applyAdvance(harness.queue, { version: 9 });
+  const others = Array.from({ length: 6 }, () => bitmaps.alloc(8));
+  const skip = wanted(1, { window: { by: 'version', maxStaleness: 1, onStale: 'skip' } });
+  const skipped = (): number | undefined => machine.stats(harness.queue).tasks[0]?.skipped;
+  expect([harness.claim(skip), skipped()]).toEqual([{ kind: 'refuse', code: 'memory_full' }, undefined]);
+  // The bitmap of the window makes room for that of the rows that are taken, and then has none itself.
+  bitmaps.free(others.pop()!, 8);
+  expect([harness.claim(skip), skipped()]).toEqual([{ kind: 'refuse', code: 'memory_full' }, 1]);
+  bitmaps.free(others.pop()!, 8);
+  expect(harness.claim(skip)).toMatchObject({ kind: 'wait', counts: { ready: 0, incomplete: 0, stale: 0 } });
+  machine.drop(harness.queue);
+});
+
+test('late siblings are not passed without memory to note it', () => {
+  const bitmaps = createPlainBitmaps(2, 2, 7);
+  const harness = new Harness({ machine, groupSize: 2, bitmaps, settings: { numbers: ['of'] } });
+  const tag = (id: number): number =>
+    machine.applyTags(harness.queue, { ids: Float64Array.of(id), tags: ['{"of": 1}'] });
+  const survivors = wanted(2, { sampler: 'group', group: { by: 'of', survivorsMin: 1, waitMs: 0 }, autoAck: true });
+  harness.put([0], [0]);
+  tag(0);
+  expect(claimed(harness, survivors)).toEqual([0]);
+  harness.put([2], [0]);
+  tag(2);
+  const others = Array.from({ length: bitmaps.bytesFree() / 0.25 }, () => bitmaps.alloc(2));
+  expect(harness.claim(survivors)).toEqual({ kind: 'refuse', code: 'memory_full' });
+  bitmaps.free(others.pop()!, 2);
+  expect(harness.claim(survivors).kind).toBe('wait');
+  expect(machine.stats(harness.queue).tasks[0].skipped).toBe(1);
+  machine.drop(harness.queue);
+});
+
+test('filters that nobody keeps go before anything is refused', () => {
+  const bitmaps = createPlainBitmaps(8, 8, 20);
+  const harness = new Harness({ machine, groupSize: 1, bitmaps });
+  harness.put([1], [0]);
+  const texts = Array.from({ length: 9 }, (_, n) => `a == ${n}`);
+  for (const where of texts) expect(harness.claim(wanted(1, { where })).kind).toBe('wait');
+  expect([harness.queue.filters.size, bitmaps.bytesFree()]).toEqual([9, 9]);
+  expect(harness.put([2], [0])).toBe('ok');
+  expect([...harness.queue.filters.keys()]).toEqual(texts.slice(-3).map((where) => `where ${where}`));
+  machine.drop(harness.queue);
+});
+
 test('claims cross pages, also with groups that do not fill a page', () => {
   const groupSize = 3;
   const core = loadCore();

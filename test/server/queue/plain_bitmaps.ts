@@ -1,4 +1,7 @@
-/** The queue's bitmaps as plain sets of numbers: the oracle of the WASM ones, and a count of what is alive. */
+/**
+ * The queue's bitmaps as plain sets of numbers: the oracle of the WASM ones, and a count of what is alive. With
+ * `bytesMax`, `alloc` throws beyond it, as that of the WASM ones does.
+ */
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
 
 export interface PlainBitmaps extends Bitmaps {
@@ -6,9 +9,10 @@ export interface PlainBitmaps extends Bitmaps {
   bitsAlive(): number;
 }
 
-export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536): PlainBitmaps {
+export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536, bytesMax = Infinity): PlainBitmaps {
   const all = new Map<number, { bits: number; set: Set<number> }>();
   let next = 64;
+  let bitsAlive = 0;
 
   const get = (bitmap: number): { bits: number; set: Set<number> } => {
     const found = all.get(bitmap);
@@ -27,16 +31,19 @@ export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536): PlainBitmap
   return {
     bitsMin,
     bitsMax,
-    bitsAlive: () => [...all.values()].reduce((sum, bitmap) => sum + bitmap.bits, 0),
-    bytesFree: () => Infinity,
+    bitsAlive: () => bitsAlive,
+    bytesFree: () => bytesMax - bitsAlive / 8,
     alloc: (bits) => {
+      if (bitsAlive + bits > bytesMax * 8) throw new Error('a bitmap although there is no room');
       next += 64;
+      bitsAlive += bits;
       all.set(next, { bits, set: new Set() });
       return next;
     },
     free: (bitmap, bits) => {
       if (get(bitmap).bits !== bits) throw new Error(`bitmap ${bitmap} does not have ${bits} bits`);
       all.delete(bitmap);
+      bitsAlive -= bits;
     },
     copy: (from, to, bits) => {
       for (const bit of get(from).set) if (bit < bits) get(to).set.add(bit);

@@ -1,8 +1,15 @@
 /** What a queue says to tags: refusals as a table, memory, declared numbers, filters in use, pages of lists. */
 import { limits } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
-import { describe, expect, test } from 'vitest';
-import { filterBitmap, keepFilter, letFilterGo, useFilter, versionFilter } from '../../../server/queue/filters.ts';
+import { describe, expect, test, vi } from 'vitest';
+import {
+  canonicalFilter,
+  filterBitmap,
+  keepFilter,
+  letFilterGo,
+  useFilter,
+  useFilters,
+} from '../../../server/queue/filters.ts';
 import { machine, ValueMemory, type PartitionQueue, type QueueSettings } from '../../../server/queue/machine.ts';
 import { numberIndex, numbersOf } from '../../../server/queue/numbers.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
@@ -170,7 +177,7 @@ describe('filters in use', () => {
     const other = used(useFilter(queue, 'n == 1000'));
     expect(queue.filters.size).toBe(limits.filtersPerPartitionMax);
     expect([kept, first, other].every((use) => queue.filters.get(use.key) === use)).toBe(true);
-    expect(queue.filters.has('n == 1')).toBe(false);
+    expect(queue.filters.has('where n == 1')).toBe(false);
     for (const use of queue.filters.values()) if (use !== kept) keepFilter(use);
     expect(useFilter(queue, 'n == 1')).toMatchObject({ code: 'too_many_filters' });
     letFilterGo(kept);
@@ -203,13 +210,36 @@ describe('filters in use', () => {
     machine.drop(queue);
   });
 
-  test('of versions: those that are not below the oldest, and none without a version', () => {
+  test('two spellings are one filter', () => {
+    const queue = createQueue();
+    const use = used(useFilter(queue, "status=='done'"));
+    expect(used(useFilter(queue, '(status == "done")'))).toBe(use);
+    expect(used(useFilter(queue, canonicalFilter("status=='done'")))).toBe(use);
+    expect(queue.filters.size).toBe(1);
+    expect(canonicalFilter('status = 1')).toBe('status = 1');
+    expect(useFilter(queue, '#0 >= 1')).toMatchObject({ code: 'filter_invalid' });
+    machine.drop(queue);
+  });
+
+  test('of versions: those that are in the window, and none without a version', () => {
     const queue = createQueue({ numbers: ['reward', 'version'] });
+    const window = (maxStaleness: number): FilterUse => {
+      const found = useFilters(queue, [{ number: 1, rule: { maxStaleness } }]);
+      return used('code' in found ? found : found[0]);
+    };
     tag(queue, [10, 11, 12], { version: 3 }, { version: 5 }, { version: 7.5 });
-    expect(listed(queue, used(versionFilter(queue, 1, 3)))).toEqual([10, 11]);
-    expect(listed(queue, used(versionFilter(queue, 1, 4)))).toEqual([11]);
+    machine.applyAdvance(queue, { version: 5 });
+    expect(listed(queue, window(2))).toEqual([10, 11]);
+    expect(listed(queue, window(1))).toEqual([11]);
     tag(queue, [13], { version: 4 });
-    expect(listed(queue, used(versionFilter(queue, 1, 4)))).toEqual([11, 13]);
+    expect(listed(queue, window(1))).toEqual([11, 13]);
+    const before = window(2);
+    const evaluated = vi.spyOn(before, 'holds');
+    machine.applyAdvance(queue, { version: 6 });
+    expect(listed(queue, window(2))).toEqual([11, 13]);
+    machine.applyAdvance(queue, { version: 7 });
+    expect([listed(queue, window(2)), listed(queue, window(1))]).toEqual([[11], []]);
+    expect([evaluated.mock.calls.length, queue.filters.size]).toEqual([0, 2]);
     machine.drop(queue);
   });
 });
