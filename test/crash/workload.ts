@@ -2,6 +2,7 @@
  * The fixed workload of the crash suites and the check of what it left behind.
  *
  *   rounds, in a partition of level os and one of level disk: put, overwrite, claim + ack, delete, claim + release
+ *   [a checkpoint, and a drop, after each round]
  *
  * Every change is noted before it is sent and when its answer came; `check` opens the directory as a new process would
  * and compares. It knows only the notes: acknowledged, certainly refused, or unknown.
@@ -59,7 +60,7 @@ function rowOf(notes: Notes, partition: string, id: number): RowNotes {
 export async function runWorkload(
   url: string,
   notes: Notes,
-  rounds: { from: number; to: number; size: number },
+  rounds: { from: number; to: number; size: number; checkpoints?: boolean },
 ): Promise<'done' | 'cut'> {
   const client = new TestClient(url);
   const count = (answer: Answer): Answer => {
@@ -100,8 +101,23 @@ export async function runWorkload(
       ];
       for (const step of steps) if ((await step()).outcome === 'unknown') return 'cut';
     }
+    if (rounds.checkpoints === true && !(await checkpointAndDrop(client))) return 'cut';
   }
   return 'done';
+}
+
+/** Has a checkpoint made, and a partition whose segment goes with it; false when the server no longer answers. */
+async function checkpointAndDrop(client: TestClient): Promise<boolean> {
+  const path = '/v1/partitions/dropped';
+  const body = new Uint8Array(bodyOf([1], FIELD, ['dropped']));
+  const steps = [
+    () => client.request('PUT', path, { ack: 'memory' }),
+    () => client.request('POST', `${path}/rows`, body),
+    () => client.request('DELETE', path),
+    () => client.request('POST', '/v1/snapshots', { state: true, lease_ms: 1_000 }),
+  ];
+  for (const step of steps) if ((await step()).outcome === 'unknown') return false;
+  return true;
 }
 
 /** Claims up to two rows and acks or releases them. */
