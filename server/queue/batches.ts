@@ -27,10 +27,8 @@ export interface Batch {
 type OwnBatch = { outcome: Batch['outcome'] } & Batch;
 
 export interface BatchTable {
-  /** By task, name and number; oldest first. */
-  readonly byKey: Map<string, Batch>;
-  /** How many each task has. */
-  readonly counts: Map<number, number>;
+  /** By task, then by name and number; oldest first. */
+  readonly byTask: Map<number, Map<string, Batch>>;
   readonly byOrder: Map<number, Batch>;
   orderNext: number;
   /** Orders of batches that changed since they were saved, and of those that have a record. */
@@ -45,8 +43,7 @@ interface Keeper {
 
 export function createBatchTable(): BatchTable {
   return {
-    byKey: new Map(),
-    counts: new Map(),
+    byTask: new Map(),
     byOrder: new Map(),
     orderNext: 1,
     changed: new Set(),
@@ -59,7 +56,7 @@ export function findBatch(
   task: number | undefined,
   ask: Pick<BatchPart, 'name' | 'number'>,
 ): Batch | undefined {
-  return task === undefined ? undefined : batches.byKey.get(keyOf(task, ask));
+  return task === undefined ? undefined : batches.byTask.get(task)?.get(keyOf(ask));
 }
 
 /** Whether a batch that is not kept may have been drawn: as many as can be are kept, and it is older than them. */
@@ -68,11 +65,10 @@ export function mayBeForgotten(
   task: number | undefined,
   { name, number }: Pick<BatchPart, 'name' | 'number'>,
 ): boolean {
-  if (task === undefined || (batches.counts.get(task) ?? 0) < limits.batchesKeptPerTask) return false;
+  const kept = task === undefined ? undefined : batches.byTask.get(task);
+  if (kept === undefined || kept.size < limits.batchesKeptPerTask) return false;
   let oldest = Infinity;
-  for (const batch of batches.byKey.values()) {
-    if (batch.task === task && batch.name === name) oldest = Math.min(oldest, batch.number);
-  }
+  for (const batch of kept.values()) if (batch.name === name) oldest = Math.min(oldest, batch.number);
   return number < oldest && oldest < Infinity;
 }
 
@@ -91,8 +87,8 @@ export function noteEmpty(queue: Keeper, task: number, event: BatchEvent): void 
 }
 
 /** The task begins anew, and so do its batches. */
-export function forgetBatches(queue: Keeper, task: number): void {
-  for (const batch of [...queue.batches.byKey.values()]) if (batch.task === task) forget(queue.batches, batch);
+export function forgetBatches({ batches }: Keeper, task: number): void {
+  for (const batch of [...(batches.byTask.get(task)?.values() ?? [])]) forget(batches, batch);
 }
 
 /** Takes in a batch that was saved; they come in their order. */
@@ -109,7 +105,11 @@ function needBatch(
   const { batches } = queue;
   const found = findBatch(queue, task, { name, number });
   if (found !== undefined) return found;
-  if ((batches.counts.get(task) ?? 0) >= limits.batchesKeptPerTask) forgetOldest(batches, task);
+  const kept = batches.byTask.get(task);
+  if (kept !== undefined && kept.size >= limits.batchesKeptPerTask) {
+    const [oldest] = kept.values();
+    forget(batches, oldest);
+  }
   const claims = new Float64Array(parts);
   const batch: Batch = { order: batches.orderNext, task, name, number, claims, outcome: undefined };
   add(batches, batch);
@@ -117,26 +117,20 @@ function needBatch(
 }
 
 function add(batches: BatchTable, batch: Batch): void {
-  batches.byKey.set(keyOf(batch.task, batch), batch);
+  let kept = batches.byTask.get(batch.task);
+  if (kept === undefined) batches.byTask.set(batch.task, (kept = new Map()));
+  kept.set(keyOf(batch), batch);
   batches.byOrder.set(batch.order, batch);
-  batches.counts.set(batch.task, (batches.counts.get(batch.task) ?? 0) + 1);
   batches.orderNext = batch.order + 1;
 }
 
-function forgetOldest(batches: BatchTable, task: number): void {
-  for (const batch of batches.byKey.values()) {
-    if (batch.task === task) return forget(batches, batch);
-  }
-}
-
 function forget(batches: BatchTable, batch: Batch): void {
-  batches.byKey.delete(keyOf(batch.task, batch));
+  batches.byTask.get(batch.task)!.delete(keyOf(batch));
   batches.byOrder.delete(batch.order);
-  batches.counts.set(batch.task, batches.counts.get(batch.task)! - 1);
   if (batches.saved.has(batch.order)) batches.changed.add(batch.order);
   else batches.changed.delete(batch.order);
 }
 
-function keyOf(task: number, { name, number }: Pick<BatchPart, 'name' | 'number'>): string {
-  return `${task}/${name}/${number}`;
+function keyOf({ name, number }: Pick<BatchPart, 'name' | 'number'>): string {
+  return `${name}/${number}`;
 }

@@ -36,10 +36,10 @@ test('the latest of a task are kept, and of an older number it is not known whet
   expect([10, 11, 10 + KEPT].map((number) => kindOf(ask(number)))).toEqual(['batch_unknown', 'empty', 'empty']);
   expect(kindOf(ask(10, {}, 'other'))).toBe('wait');
   expect(kindOf(ask(10, { task: 'u' }))).toBe('wait');
-  expect(queue.batches.byKey.size).toBe(KEPT);
+  expect(queue.batches.byOrder.size).toBe(KEPT);
   machine.applyReset(queue, { task: 't' });
   expect(kindOf(ask(10))).toBe('wait');
-  expect(queue.batches.byKey.size).toBe(0);
+  expect(queue.batches.byOrder.size).toBe(0);
 });
 
 test('numbers that are drawn out of order are not old as long as nothing was forgotten', () => {

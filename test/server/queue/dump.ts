@@ -31,7 +31,10 @@ export function dump(queue: PartitionQueue): unknown {
     expiredRows,
     ended: Array.from(queue.ended, ([claim, { how, task }]) => [claim, how, task.name]),
     orphans: orphans.map(([id, holders]) => [id, numbersOf(holders)]),
-    batches: Array.from(queue.batches.byKey, ([key, { claims: parts, outcome }]) => [key, [...parts], outcome]),
+    batches: Array.from(queue.batches.byOrder.values(), ({ claims: parts, ...batch }) => ({
+      ...batch,
+      parts: [...parts],
+    })),
   };
 }
 
