@@ -18,20 +18,32 @@ export interface Wanted {
  */
 export function eachOpenPage(
   queue: PartitionQueue,
-  { task, fields, filters }: Wanted,
+  wanted: Wanted,
   visit: (page: Page, present: readonly number[], taken: number) => boolean,
 ): void {
   const { slots } = queue;
-  const from = task === undefined ? 0 : pageIndexFrom(slots, task.cursor);
+  const from = wanted.task === undefined ? 0 : pageIndexFrom(slots, wanted.task.cursor);
   for (let index = from; index < slots.pages.length; index += 1) {
     const page = slots.pages[index];
-    const taskPage = task === undefined ? undefined : page.tasks[task.index];
-    if (taskPage !== undefined && taskPage.takenRows === page.rows) continue;
-    const present = presentIn(page, fields);
-    if (present === undefined) continue;
-    for (const use of filters) present.push(filterBitmap(queue, use, page));
-    if (!visit(page, present, taskPage?.taken ?? 0)) return;
+    const open = openPage(queue, wanted, page);
+    if (open !== undefined && !visit(page, open.present, open.taken)) return;
   }
+}
+
+/** The bitmaps of a page that a ready row is in, and the one it is not in; 0: none is taken. */
+export interface Open {
+  readonly present: readonly number[];
+  readonly taken: number;
+}
+
+/** Undefined: the task has taken all its rows, or none has some field. */
+export function openPage(queue: PartitionQueue, { task, fields, filters }: Wanted, page: Page): Open | undefined {
+  const taskPage = task === undefined ? undefined : page.tasks[task.index];
+  if (taskPage !== undefined && taskPage.takenRows === page.rows) return undefined;
+  const present = presentIn(page, fields);
+  if (present === undefined) return undefined;
+  for (const use of filters) present.push(filterBitmap(queue, use, page));
+  return { present, taken: taskPage?.taken ?? 0 };
 }
 
 /** The bitmaps to join: every field's, or the live rows' without fields; undefined when no row has some field. */

@@ -6,9 +6,9 @@
 import { returnsAt } from '../marks.ts';
 import { numbersOf } from '../numbers.ts';
 import type { Page } from '../page.ts';
-import { idAt, offsetOf, pageNumberOf, pageOf, slotOf, type Slots } from '../slots.ts';
+import { idAt, pageOf, slotOf, type Slots } from '../slots.ts';
 import type { PartitionQueue, Task } from '../state.ts';
-import { eachOpenPage, type Wanted } from './pages.ts';
+import { eachOpenPage, openPage, type Open, type Wanted } from './pages.ts';
 
 /** The first `max` ready rows, in slot order. */
 export function readyRows(queue: PartitionQueue, wanted: Wanted, max: number): Float64Array {
@@ -35,18 +35,23 @@ export function readyOf(queue: PartitionQueue, wanted: Wanted, ids: Float64Array
 /** Those of the list that are ready. */
 export function readyAmong(queue: PartitionQueue, wanted: Wanted, list: Float64Array): Float64Array {
   const { slots } = queue;
-  const open = new Map<number, { readonly present: readonly number[]; readonly taken: number }>();
-  eachOpenPage(queue, wanted, (page, present, taken) => {
-    open.set(page.number, { present, taken });
-    return true;
+  const open = new Map<Page, Open | undefined>();
+  const ready = new Float64Array(list.length);
+  let count = 0;
+  eachStretch(slots, list, (page, start, from, to) => {
+    if (!open.has(page)) open.set(page, openPage(queue, wanted, page));
+    const found = open.get(page);
+    if (found === undefined) return;
+    const { present, taken } = found;
+    for (let i = from; i < to; i += 1) {
+      const offset = list[i] - start;
+      if (!present.every((bitmap) => slots.bitmaps.has(bitmap, offset))) continue;
+      if (taken !== 0 && slots.bitmaps.has(taken, offset)) continue;
+      ready[count] = list[i];
+      count += 1;
+    }
   });
-  return list.filter((slot) => {
-    const page = open.get(pageNumberOf(slots, slot));
-    if (page === undefined) return false;
-    const offset = offsetOf(slots, slot);
-    const isIn = (bitmap: number): boolean => slots.bitmaps.has(bitmap, offset);
-    return page.present.every(isIn) && !(page.taken !== 0 && isIn(page.taken));
-  });
+  return ready.subarray(0, count);
 }
 
 export function idsOf({ slots }: PartitionQueue, list: Float64Array): Float64Array {
