@@ -1,5 +1,5 @@
 /**
- * The values of the records of pages: groups, bitmaps, marks. Their grammar stands in saved.ts.
+ * The values of the records of pages: groups, bitmaps, marks. Their grammar stands in records.ts.
  *
  * Invariants: a value depends on what it says and not on the length of the page; a reader gives back what was written,
  * or throws a `FormatError`.

@@ -24,7 +24,7 @@ export interface ValuePages extends ChangedPages {
   readonly blobRefs: BlobRefs;
 }
 
-/** Of one value of a number, or one reference to a blob. */
+/** Of one value of a number, or one reference to tags or to a blob. */
 const COLUMN_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
 export function tagsOf(page: Page, offset: number): Tags {
@@ -32,7 +32,7 @@ export function tagsOf(page: Page, offset: number): Tags {
 }
 
 export function setTags(pages: ValuePages, page: Page, offset: number, tags: Tags): void {
-  const all = needTags(page);
+  const all = needTags(pages, page);
   const kept = isEmpty(tags) ? undefined : tags;
   pages.values.add(weightOf(kept) - weightOf(all[offset]));
   all[offset] = kept;
@@ -82,7 +82,10 @@ export function clearValues(pages: ValuePages, page: Page, offsets: Uint32Array,
 
 /** The page becomes longer. */
 export function growValues(pages: ValuePages, page: Page, bits: number): void {
-  if (page.tags !== undefined) page.tags.length = bits;
+  if (page.tags !== undefined) {
+    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    page.tags.length = bits;
+  }
   page.numbers.forEach((column, number) => {
     pages.values.add((bits - page.bits) * COLUMN_BYTES);
     page.numbers[number] = columnOf(bits, column);
@@ -96,8 +99,11 @@ export function growValues(pages: ValuePages, page: Page, bits: number): void {
 
 /** The page goes. */
 export function freeValues(pages: ValuePages, page: Page): void {
-  for (const tags of page.tags ?? []) pages.values.add(-weightOf(tags));
-  page.tags = undefined;
+  if (page.tags !== undefined) {
+    pages.values.add(-page.tags.length * COLUMN_BYTES);
+    for (const tags of page.tags) pages.values.add(-weightOf(tags));
+    page.tags = undefined;
+  }
   page.numbers.forEach((column) => pages.values.add(-column!.length * COLUMN_BYTES));
   page.numbers.length = 0;
   for (const column of page.blobs) {
@@ -110,7 +116,7 @@ export function freeValues(pages: ValuePages, page: Page): void {
 
 /** Adds tags that were saved. */
 export function loadTags(pages: ValuePages, page: Page, runs: readonly TagsRun[]): void {
-  const all = needTags(page);
+  const all = needTags(pages, page);
   for (const { from, to, tags } of runs) {
     all.fill(tags, from, to);
     pages.values.add((to - from) * weightOf(tags));
@@ -138,8 +144,10 @@ function needBlobs(pages: ValuePages, page: Page, field: number): (BlobRef | und
   return (page.blobs[field] = new Array<BlobRef | undefined>(page.bits));
 }
 
-function needTags(page: Page): (Tags | undefined)[] {
-  return (page.tags ??= new Array<Tags | undefined>(page.bits));
+function needTags(pages: ValuePages, page: Page): (Tags | undefined)[] {
+  if (page.tags !== undefined) return page.tags;
+  pages.values.add(page.bits * COLUMN_BYTES);
+  return (page.tags = new Array<Tags | undefined>(page.bits));
 }
 
 function needNumbers(pages: ValuePages, page: Page, number: number): Float64Array {

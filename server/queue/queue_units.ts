@@ -1,5 +1,5 @@
 /**
- * The values of a queue's own records: header, tasks, claims. Their grammar stands in saved.ts.
+ * The values of a queue's own records: header, tasks, claims. Their grammar stands in records.ts.
  *
  * Invariant: a reader gives back what was written, or throws a `FormatError`.
  */

@@ -110,18 +110,24 @@ describe('patches', () => {
   });
 
   test('have no more memory than there is', () => {
-    const values = new ValueMemory(500);
+    const values = new ValueMemory(5_000);
     const queue = createQueue({}, values);
-    const change = { ids: Float64Array.of(10), tags: [JSON.stringify({ note: 'x'.repeat(400) })] };
+    tag(queue, [13], { status: 'done' });
+    const columnBytes = 8 * queue.slots.pages[0].bits;
+    expect(values.bytes).toBeGreaterThan(columnBytes);
+    machine.applyDelete(queue, Float64Array.of(13));
+    expect(values.bytes).toBe(columnBytes);
+    const change = { ids: Float64Array.of(10), tags: [JSON.stringify({ note: 'x'.repeat(600) })] };
     expect(machine.decideTags(queue, change, { withPut: false })).toBeUndefined();
     machine.applyTags(queue, change);
     expect(machine.decideTags(queue, change, { withPut: false })?.code).toBe('memory_full');
     machine.applyDelete(queue, Float64Array.of(10));
-    expect(values.bytes).toBe(0);
+    expect(values.bytes).toBe(columnBytes);
     expect(
       machine.decideTags(queue, { ids: Float64Array.of(11), tags: change.tags }, { withPut: false }),
     ).toBeUndefined();
     machine.drop(queue);
+    expect(values.bytes).toBe(0);
   });
 });
 
