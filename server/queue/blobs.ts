@@ -5,7 +5,7 @@
  */
 import type { BlobColumn } from '../journal/events.ts';
 import { setBlob } from './page_values.ts';
-import { offsetOf, pageOf, slotOf } from './slots.ts';
+import { eachPageOfIds } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
 
 /** The rows are there. `from`: place of the first of them among all rows of the put. */
@@ -15,8 +15,7 @@ export function applyBlobs(
   { field, digests, places }: BlobColumn,
   from: number,
 ): void {
-  for (let row = 0; row < ids.length; row += 1) {
-    const slot = slotOf(slots, ids[row]);
-    setBlob(slots, pageOf(slots, slot)!, field, offsetOf(slots, slot), digests[places[from + row]]);
-  }
+  eachPageOfIds(slots, ids, (page, offsets, rows) => {
+    for (let i = 0; i < rows.length; i += 1) setBlob(slots, page, field, offsets[i], digests[places[from + rows[i]]]);
+  });
 }

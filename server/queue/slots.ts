@@ -123,6 +123,41 @@ export function eachPage(
   if (isShort) spare.push(offsets);
 }
 
+/** Hands on the rows that are there page by page, with the places of their ids in the list; says how many they are. */
+export function eachPageOfIds(
+  slots: Slots,
+  ids: Float64Array,
+  visit: (page: Page, offsets: Uint32Array, places: Uint32Array) => void,
+): number {
+  const slotsOfPlaces = new Float64Array(ids.length);
+  const places = new Uint32Array(ids.length);
+  let count = 0;
+  let isRising = true;
+  let before = -1;
+  for (let place = 0; place < ids.length; place += 1) {
+    const slot = slotOf(slots, ids[place]);
+    if (slot < 0) continue;
+    slotsOfPlaces[place] = slot;
+    places[count] = place;
+    count += 1;
+    isRising &&= slot >= before;
+    before = slot;
+  }
+  if (!isRising) places.subarray(0, count).sort((a, b) => slotsOfPlaces[a] - slotsOfPlaces[b]);
+  const offsets = new Uint32Array(count);
+  for (let from = 0; from < count;) {
+    const first = slotsOfPlaces[places[from]];
+    const start = first - offsetOf(slots, first);
+    let to = from;
+    for (; to < count && slotsOfPlaces[places[to]] < start + slots.pageBits; to += 1) {
+      offsets[to] = slotsOfPlaces[places[to]] - start;
+    }
+    visit(pageOf(slots, start)!, offsets.subarray(from, to), places.subarray(from, to));
+    from = to;
+  }
+  return count;
+}
+
 /** Gives rows fields, and slots where they have none; returns the lowest of their slots. */
 export function insertRows(slots: Slots, ids: Float64Array, fields: readonly number[]): number {
   const list = reserve(slots, ids);

@@ -15,9 +15,8 @@ import { mergeTags, NO_TAGS, patchTags, TagError, type Tags } from '../sampler/m
 import type { Refusal } from './events.ts';
 import { filterAgain } from './filters.ts';
 import { numberIndex } from './numbers.ts';
-import type { Page } from './page.ts';
 import { setNumber, setTags, tagsOf } from './page_values.ts';
-import { offsetOf, pageNumberOf, pageOf, slotOf } from './slots.ts';
+import { eachPageOfIds, offsetOf, pageOf, slotOf } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
 
 /** JSON texts of patches: one for all rows, or one for each, of which an empty one says nothing. */
@@ -84,7 +83,7 @@ export function applyTags(queue: PartitionQueue, { ids, tags }: TagChange): numb
   const { slots } = queue;
   const patchAt = patchReader(queue, tags);
   const merge = merger(patchTags);
-  return eachRun(queue, ids, (page, offsets, places) => {
+  return eachPageOfIds(slots, ids, (page, offsets, places) => {
     const names = new Set<string>();
     let patchBefore: Patch | undefined;
     for (let i = 0; i < offsets.length; i += 1) {
@@ -167,25 +166,4 @@ function merger(merge: Merge): Merge {
     last = { tags, patch, merged };
     return merged;
   };
-}
-
-/** Hands on the rows that are there page by page, with the places of their ids; says how many there are. */
-function eachRun(
-  { slots }: PartitionQueue,
-  ids: Float64Array,
-  visit: (page: Page, offsets: Uint32Array, places: Uint32Array) => void,
-): number {
-  const list = Float64Array.from(ids, (id) => slotOf(slots, id));
-  const present = Uint32Array.from(list.keys()).filter((place) => list[place] >= 0);
-  const places = present.sort((a, b) => list[a] - list[b]);
-  for (let from = 0; from < places.length;) {
-    const number = pageNumberOf(slots, list[places[from]]);
-    let to = from;
-    while (to < places.length && pageNumberOf(slots, list[places[to]]) === number) to += 1;
-    const ofPage = places.subarray(from, to);
-    const offsets = Uint32Array.from(ofPage, (place) => offsetOf(slots, list[place]));
-    visit(pageOf(slots, list[places[from]])!, offsets, ofPage);
-    from = to;
-  }
-  return places.length;
 }
