@@ -12,13 +12,8 @@
 import { StoreError } from '../errors.ts';
 import type { PartitionQueue } from '../queue/machine.ts';
 import type { Partition } from '../store/partition.ts';
+import { NO_ROOM, type NodeTotals, type Room } from './node_totals.ts';
 import type { NodeState } from './state.ts';
-
-/** New rows, and the bytes that they come with. */
-export interface Room {
-  readonly rows: number;
-  readonly size: number;
-}
 
 /** Of all partitions together; 0 for no limit. */
 export interface NodeBudget {
@@ -40,6 +35,12 @@ export class GivenRoom<Put extends { readonly partition: Partition }> {
   readonly #rooms = new Map<Put, Room>();
   /** Their sums, by partition. */
   readonly #sums = new Map<Partition, Room>();
+  #all = NO_ROOM;
+
+  /** Of all partitions. */
+  get all(): Room {
+    return this.#all;
+  }
 
   to(put: Put): Room {
     return this.#rooms.get(put) ?? NO_ROOM;
@@ -49,41 +50,45 @@ export class GivenRoom<Put extends { readonly partition: Partition }> {
     return this.#sums.get(partition) ?? NO_ROOM;
   }
 
-  inAll(): Iterable<Room> {
-    return this.#sums.values();
-  }
-
   give(put: Put, room: Room): void {
-    const sum = this.in(put.partition);
     this.#rooms.set(put, room);
-    this.#sums.set(put.partition, { rows: sum.rows + room.rows, size: sum.size + room.size });
+    this.#sums.set(put.partition, plus(this.in(put.partition), room));
+    this.#all = plus(this.#all, room);
   }
 
   /** Whether the put had any. */
   takeBack(put: Put): boolean {
     const { rows, size } = this.to(put);
     if (!this.#rooms.delete(put)) return false;
-    const sum = this.in(put.partition);
-    if (sum.rows === rows) this.#sums.delete(put.partition);
-    else this.#sums.set(put.partition, { rows: sum.rows - rows, size: sum.size - size });
+    const sum = plus(this.in(put.partition), { rows: -rows, size: -size });
+    if (sum.rows === 0) this.#sums.delete(put.partition);
+    else this.#sums.set(put.partition, sum);
+    this.#all = plus(this.#all, { rows: -rows, size: -size });
     return true;
   }
 }
 
-const NO_ROOM: Room = { rows: 0, size: 0 };
+function plus(a: Room, b: Room): Room {
+  return { rows: a.rows + b.rows, size: a.size + b.size };
+}
 
 /** What the budgets are read from. */
 interface Books {
   readonly state: NodeState;
   readonly node: NodeBudget;
   readonly partition: Partition;
-  readonly given: Pick<GivenRoom<never>, 'in' | 'inAll'>;
+  readonly totals: NodeTotals;
+  readonly given: Pick<GivenRoom<never>, 'in' | 'all'>;
+}
+
+export function isNodeBounded({ rowsMax, bytesMax }: NodeBudget): boolean {
+  return rowsMax > 0 || bytesMax > 0;
 }
 
 /** Whether new rows of the partition need room at all. */
 export function isBounded({ settings }: Partition, node: NodeBudget): boolean {
   const { rowsMax, bytesMax, pace } = settings;
-  return node.rowsMax > 0 || node.bytesMax > 0 || [rowsMax, bytesMax, pace].some((budget) => budget !== undefined);
+  return isNodeBounded(node) || [rowsMax, bytesMax, pace].some((budget) => budget !== undefined);
 }
 
 /** Null when there is room. A lack of the partition goes before one of the node. */
@@ -104,7 +109,7 @@ export function findLack(books: Books, { rows, size }: Room): Lack | null {
     const limit = (queue.version + pace.maxAhead + 1) * pace.rowsPerVersion;
     lacks.push({ of, budget: 'pace', limit, used: queue.rowsAdmitted - skippedMost(queue) + given.rows, asked: rows });
   }
-  if (node.rowsMax > 0 || node.bytesMax > 0) lacks.push(...nodeBudgets(books, { rows, size }));
+  if (isNodeBounded(node)) lacks.push(...nodeBudgets(books, { rows, size }));
   return lacks.find(({ limit, used, asked }) => used + asked > limit) ?? null;
 }
 
@@ -115,16 +120,8 @@ function skippedMost(queue: PartitionQueue): number {
   return most;
 }
 
-function nodeBudgets({ state, node, given }: Books, asked: Room): Lack[] {
-  const used = { rows: 0, size: 0 };
-  for (const partition of state.store.partitions()) {
-    used.rows += state.queue(partition).slots.rows;
-    used.size += partition.bytes;
-  }
-  for (const { rows, size } of given.inAll()) {
-    used.rows += rows;
-    used.size += size;
-  }
+function nodeBudgets({ totals, node, given }: Books, asked: Room): Lack[] {
+  const used = plus(totals.sum(), given.all);
   const of = 'node';
   return [
     { of, budget: 'rows_max', limit: node.rowsMax || Infinity, used: used.rows, asked: asked.rows },

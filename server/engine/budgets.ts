@@ -31,12 +31,13 @@ import {
   GivenRoom,
   isBounded,
   isHopeless,
+  isNodeBounded,
   overBudget,
   type Lack,
   type NodeBudget,
-  type Room,
 } from './budget_room.ts';
 import type { Caller } from './commands.ts';
+import { NodeTotals, type Room } from './node_totals.ts';
 import type { NodeState } from './state.ts';
 import { WaitingBytes, type HoldingPut } from './waiting_bytes.ts';
 
@@ -80,6 +81,7 @@ export class Budgets {
   readonly #state: NodeState;
   readonly #clock: Clock;
   readonly #node: NodeBudget;
+  readonly #totals: NodeTotals;
   readonly #bytes: WaitingBytes;
   /** By partition; those that somebody waits in. */
   readonly #lines = new Map<number, Line>();
@@ -99,7 +101,16 @@ export class Budgets {
     this.#clock = options.clock;
     this.#node = options.node;
     this.#bytes = new WaitingBytes(Math.floor(options.arenaSize * WAITING_PART));
-    options.state.store.onFree = (partition) => this.#serveSoon(partition.id);
+    this.#totals = new NodeTotals(options.state);
+    options.state.store.onFree = ({ id }) => {
+      if (isNodeBounded(this.#node)) this.#totals.noteFreed(id);
+      this.#serveSoon(id);
+    };
+  }
+
+  /** What all partitions take, in a node with a budget. */
+  get used(): Room {
+    return this.#totals.sum();
   }
 
   /** Puts that wait. */
@@ -131,6 +142,7 @@ export class Budgets {
 
   /** An event was applied. Bytes that it frees are told of by the store. */
   wake(event: JournalEvent): void {
+    if (isNodeBounded(this.#node)) this.#totals.note(event);
     if (this.#count === 0 || !('partition' in event)) return;
     const line = this.#lines.get(event.partition);
     switch (event.type) {
@@ -168,7 +180,10 @@ export class Budgets {
   }
 
   #lack(partition: Partition, asked: Room): Lack | null {
-    return findLack({ state: this.#state, node: this.#node, partition, given: this.#given }, asked);
+    return findLack(
+      { state: this.#state, node: this.#node, totals: this.#totals, partition, given: this.#given },
+      asked,
+    );
   }
 
   #park(put: AskingPut, { rows, lack }: { rows: number; lack: Lack | null }): Promise<void> {
