@@ -20,7 +20,7 @@ export { BATCH_KEYS_MAX, KeyBatch } from './host/lsm_keys.ts';
 export type { BlockItem, Group } from './host/lsm_keys.ts';
 export { LsmMemory, LsmMemoryFull, SLOT_SIZE } from './host/lsm_memory.ts';
 export { Memtable, Peeked } from './host/lsm_memtable.ts';
-export type { PeekedRows, RowPut, WriteAt } from './host/lsm_memtable.ts';
+export type { PeekedRows, PutRows, RowKeys, RowsOfPut, WriteAt } from './host/lsm_memtable.ts';
 export { Merge, MERGE_RUNS_MAX } from './host/lsm_merge.ts';
 export type { Keep, MergedEntry, MergeOptions, MergeStep } from './host/lsm_merge.ts';
 export { EntryKind, KEY_SIZE_MAX, VALUE_SIZE_MAX } from './host/lsm_pack.ts';

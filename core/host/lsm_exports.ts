@@ -6,17 +6,7 @@ export interface LsmExports {
 
   memtable_create(): number;
   memtable_put(table: number, packed: number, n: number, lsn: number, keepLsn: number): number;
-  memtable_put_rows(
-    table: number,
-    prefix: number,
-    prefixLen: number,
-    ids: number,
-    n: number,
-    ordinal: number,
-    batch: number,
-    lsn: number,
-    keepLsn: number,
-  ): number;
+  memtable_put_rows(table: number, prefix: number, prefixLen: number, rows: number, n: number, keepLsn: number): number;
   memtable_get(table: number, key: number, keyLen: number, lsn: number, out: number): number;
   memtable_peek_rows(
     newer: number,

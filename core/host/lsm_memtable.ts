@@ -18,14 +18,25 @@ export interface WriteAt {
   readonly keepLsn: number;
 }
 
-/** Rows of one put: key i is prefix + big-endian u64 of ids[i], its value varint(batch) varint(ordinal + i). */
-export interface RowPut {
+/** Keys that are a prefix and a big-endian u64. */
+export interface RowKeys {
   readonly prefix: Uint8Array;
   /** Safe integers, 0 or more. */
   readonly ids: ArrayLike<number>;
+}
+
+/** So many of the rows, those behind the rows of the put before: the value of one is varint(batch) varint(ordinal). */
+export interface RowsOfPut {
+  readonly rows: number;
   readonly batch: number;
-  /** Ordinal of the first id, 0 by default. */
+  /** Of the first row; 0 without it. */
   readonly ordinal?: number;
+  readonly lsn: number;
+}
+
+/** Rows of puts that follow each other. */
+export interface PutRows extends RowKeys {
+  readonly puts: readonly RowsOfPut[];
 }
 
 /** The newest versions of the first rows that were asked for: as many as fit, at least one. */
@@ -41,6 +52,9 @@ export const Peeked = { deleted: 0xffff_fffe, unknown: 0xffff_ffff } as const;
 
 /** What one crossing peeks at; their values mostly take a tenth of the window. */
 const PEEK_ROWS_MAX = 4_096;
+
+/** A row that is put: id, batch, ordinal and LSN, 8 bytes each. */
+const ROW_NUMBERS = 4;
 
 /** Where the words of a memtable stand that hosts read. */
 const SIZE_AT = 16;
@@ -101,28 +115,35 @@ export class Memtable {
     }
   }
 
-  /** All rows of a put: a crossing per 64,000 rows. */
-  putRows(rows: RowPut, { lsn, keepLsn }: WriteAt): void {
-    const { raw, results, window, windowSize } = this.#memory;
-    const { prefix, ids, batch, ordinal = 0 } = rows;
-    const perCall = windowSize / 8;
-    for (let from = 0; from < ids.length; from += perCall) {
-      const count = Math.min(perCall, ids.length - from);
-      this.#memory.write(results, prefix);
-      this.#memory.writeNumbers(window, ids, from, count);
-      const placed = raw.memtable_put_rows(
-        this.#table,
-        results,
-        prefix.length,
-        window,
-        count,
-        ordinal + from,
-        batch,
-        lsn,
-        keepLsn,
-      );
-      this.#checkPlaced(placed, count);
+  /** All rows of some puts: a crossing per 16,000 rows. */
+  putRows({ prefix, ids, puts }: PutRows, keepLsn: number): void {
+    const { window, windowSize } = this.#memory;
+    const from = window / 8;
+    const end = from + Math.floor(windowSize / (8 * ROW_NUMBERS)) * ROW_NUMBERS;
+    let { numbers } = this.#memory;
+    let at = from;
+    let row = 0;
+    for (const { rows, batch, ordinal = 0, lsn } of puts) {
+      for (let i = 0; i < rows; i++) {
+        if (at === end) {
+          this.#placeRows(prefix, (at - from) / ROW_NUMBERS, keepLsn);
+          numbers = this.#memory.numbers;
+          at = from;
+        }
+        numbers[at] = ids[row++];
+        numbers[at + 1] = batch;
+        numbers[at + 2] = ordinal + i;
+        numbers[at + 3] = lsn;
+        at += ROW_NUMBERS;
+      }
     }
+    this.#placeRows(prefix, (at - from) / ROW_NUMBERS, keepLsn);
+  }
+
+  #placeRows(prefix: Uint8Array, count: number, keepLsn: number): void {
+    const { raw, results, window } = this.#memory;
+    this.#memory.write(results, prefix);
+    this.#checkPlaced(raw.memtable_put_rows(this.#table, results, prefix.length, window, count, keepLsn), count);
   }
 
   /** The newest version up to `lsn`: a copy of its value, null when it deletes, undefined when there is none. */
@@ -144,7 +165,7 @@ export class Memtable {
   }
 
   /** The newest versions of rows, here or else in the memtable before this one. */
-  peekRows({ prefix, ids }: Pick<RowPut, 'prefix' | 'ids'>, older: Memtable | null): PeekedRows {
+  peekRows({ prefix, ids }: RowKeys, older: Memtable | null): PeekedRows {
     const { raw, results, window, windowSize } = this.#memory;
     const count = Math.min(ids.length, PEEK_ROWS_MAX);
     const out = window + 8 * count;

@@ -21,19 +21,19 @@ import type { Core } from '@transfer-queue/core/wasm';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { ClaimEvent, InsertEvent, JournalEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
-import { FORMAT_VERSION, TICKS_PER_MS, type RecordHeader } from '../journal/format.ts';
+import type { JournalEvent } from '../journal/events.ts';
+import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
 import { readJournal, RecoveryError, type JournalEnd } from '../journal/recover.ts';
 import type { JournalStart } from '../journal/scan.ts';
 import { Reserve } from '../journal/reserve.ts';
-import { machine, type PartitionQueue } from '../queue/machine.ts';
+import { machine } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import { Records } from '../index/records.ts';
 import { Segments } from '../segment/segments.ts';
 import { Damage } from '../store/damage.ts';
 import { ExtentReader } from '../store/extents.ts';
-import type { LiveExtent, Partition } from '../store/partition.ts';
+import type { LiveExtent } from '../store/partition.ts';
 import { Store } from '../store/store.ts';
 import { Arena } from '../tier/arena.ts';
 import { BlockCache } from '../tier/block_cache.ts';
@@ -42,9 +42,10 @@ import { openTree } from '../tree/tree.ts';
 import type { NodeBudget } from './budget_room.ts';
 import { checkpointLimits, type CheckpointLimits, type CheckpointMark } from './checkpoint.ts';
 import { Node } from './node.ts';
+import { Replay } from './replay.ts';
 import { loadState } from './saved.ts';
 import type { SamplerModules } from './sampler_modules.ts';
-import { NodeState, type IdList } from './state.ts';
+import { NodeState } from './state.ts';
 import { removeStaged } from './staging.ts';
 import { ClaimTokens } from './tokens.ts';
 
@@ -87,7 +88,6 @@ export interface Recovery {
 }
 
 const TOKEN_KEY_SIZE = 32;
-const DONE = Promise.resolve();
 const SCRUB_RATE = 20 << 20;
 /** A memtable takes half of what the cache of the index does, within these bounds. */
 const MEMTABLE_SIZE_MIN = 1 << 20;
@@ -159,7 +159,7 @@ function treeSizes({ indexCacheSize }: NodeOptions): { memtableSize: number; cac
   return { memtableSize, cacheSize: indexCacheSize };
 }
 
-interface Replay {
+interface Replayed {
   readonly segments: Segments;
   readonly state: NodeState;
   readonly records: Records;
@@ -178,7 +178,7 @@ async function replayUntilSound(
   options: NodeOptions,
   arena: Arena,
   tree: Tree,
-): Promise<Replay & { lost: readonly number[] }> {
+): Promise<Replayed & { lost: readonly number[] }> {
   const voided = new Set<number>();
   const lost: number[] = [];
   let cut: JournalEnd['cut'] = null;
@@ -204,7 +204,7 @@ async function replayJournal(
   options: NodeOptions,
   { arena, tree }: { arena: Arena; tree: Tree },
   voided: ReadonlySet<number>,
-): Promise<Replay> {
+): Promise<Replayed> {
   const { env, core, directory } = options;
   const segments = new Segments({
     env,
@@ -224,6 +224,7 @@ async function replayJournal(
     tokenKey: (mark === null ? null : Buffer.from(mark.tokenKey, 'hex')) as Uint8Array | null,
     lostBefore: [] as number[],
   };
+  const replay = new Replay({ state, segments, isLossy: voided.size > 0 });
   const visit = (event: JournalEvent, header: RecordHeader): void | Promise<void> => {
     if (run.lostBefore.length > 0) return;
     if (event.type === 'descriptor') {
@@ -232,12 +233,11 @@ async function replayJournal(
       run.lostBefore = [...event.voided].filter((lsn) => !voided.has(lsn));
       return;
     }
-    if (voided.has(header.lsn)) return;
-    const possible = voided.size === 0 ? event : withoutLost(state, event);
-    if (possible !== null) return replayEvent(state, segments, possible, header);
+    if (!voided.has(header.lsn)) return replay.visit(event, header);
   };
   const from = mark === null ? undefined : startOf(mark);
   const end = await readJournal({ env, core, directory: `${directory}/journal`, visit, from });
+  await replay.end();
   state.endReplay();
   if (end.events === 0 && mark === null && segmentFiles.length > 0)
     throw new RecoveryError('there are segments, but no journal that names them', { directory });
@@ -248,87 +248,8 @@ function startOf({ journalFile, lsn, bootId, timestamp }: CheckpointMark): Journ
   return { file: journalFile, lsn, bootId, timestamp };
 }
 
-/** Rows that the event puts again or deletes may lie on disk; then it takes more than this turn. */
-function replayEvent(
-  state: NodeState,
-  segments: Segments,
-  event: JournalEvent,
-  header: RecordHeader,
-): void | Promise<void> {
-  const lists = rowsOf(event);
-  const partition = lists === null ? undefined : state.store.partitionById((event as InsertEvent).partition);
-  if (lists === null || partition === undefined || state.unready(partition, lists) === null) {
-    return applyEvent(state, segments, event, header);
-  }
-  return loadAll(state, partition, lists).then(() => applyEvent(state, segments, event, header));
-}
-
-function applyEvent(
-  state: NodeState,
-  segments: Segments,
-  event: JournalEvent,
-  { lsn, level, timestamp }: Pick<RecordHeader, 'lsn' | 'level' | 'timestamp'>,
-): void {
-  if (event.type === 'insert') segments.adopt(event.extent, level);
-  if (event.type === 'move' || event.type === 'rewrite') adoptCopy(state, segments, event);
-  state.apply(event, { lsn, level, commit: DONE, now: 0, wallMs: timestamp / TICKS_PER_MS, replayed: true });
-}
-
-async function loadAll(state: NodeState, partition: Partition, lists: readonly IdList[]): Promise<void> {
-  for (let ids = state.unready(partition, lists); ids !== null; ids = state.unready(partition, lists)) {
-    await partition.index.load(ids);
-  }
-}
-
-/** The rows that an event needs in memory if they are there. */
-function rowsOf(event: JournalEvent): readonly IdList[] | null {
-  if (event.type === 'insert' || event.type === 'rewrite') return event.batches;
-  return event.type === 'delete' ? [event] : null;
-}
-
-/** A copy of an extent that died before is forgotten with it. */
-function adoptCopy(state: NodeState, segments: Segments, event: MoveEvent | RewriteEvent): void {
-  const { store } = state;
-  if (event.type === 'rewrite') {
-    const old = store.extent(event.fromExtent);
-    if (old !== undefined) segments.adopt(event.extent, old.level);
-    return;
-  }
-  const extent = store.extentOf(event);
-  const { segment, offset } = event;
-  if (extent !== undefined) segments.adopt({ segment, offset, length: extent.length }, extent.level);
-}
-
-/** What is left of an event when rows that it names, or the claim that it ends, were lost with a void put. */
-function withoutLost(state: NodeState, event: JournalEvent): JournalEvent | null {
-  if (event.type === 'claim') return claimOfPresent(state, event);
-  if (event.type === 'ack' || event.type === 'release') {
-    return state.queueById(event.partition)?.claims.has(event.claim) === true ? event : null;
-  }
-  if (event.type === 'insert' && event.ackClaim !== 0) {
-    const there = state.queueById(event.partition)?.claims.has(event.ackClaim) === true;
-    return there ? event : { ...event, ackClaim: 0 };
-  }
-  return event;
-}
-
-/** Without some of its earlier claims a row may be a dead letter by now that was queued anew before this claim. */
-function canClaim(queue: PartitionQueue, { task, fields }: ClaimEvent, id: number): boolean {
-  const standing = machine.rowStatus(queue, id)?.tasks.find((each) => each.task === task);
-  return machine.rowHas(queue, id, fields) && (standing === undefined || standing.state === 'unclaimed');
-}
-
-function claimOfPresent(state: NodeState, event: ClaimEvent): ClaimEvent | null {
-  const queue = state.queueById(event.partition);
-  if (queue === undefined) return null;
-  const places = Array.from(event.ids.keys()).filter((place) => canClaim(queue, event, event.ids[place]));
-  if (places.length === 0) return null;
-  const ids = Float64Array.from(places, (place) => event.ids[place]);
-  return { ...event, ids, attempts: Uint16Array.from(places, (place) => event.attempts[place]) };
-}
-
 /** LSNs of the live puts above the watermark whose bytes did not reach the disk before the machine went down. */
-async function lostPuts(options: NodeOptions, replay: Replay): Promise<number[]> {
+async function lostPuts(options: NodeOptions, replay: Replayed): Promise<number[]> {
   const { env, core } = options;
   if (replay.bootId === '' || replay.bootId === env.fs.bootId()) return [];
   const lost: number[] = [];
@@ -346,7 +267,7 @@ async function lostPuts(options: NodeOptions, replay: Replay): Promise<number[]>
 }
 
 /** A run that was killed may not have synced the segments of its last puts: the next sync is to take them along. */
-async function doubtSegmentsAfter({ segments, state }: Replay, lsn: number): Promise<void> {
+async function doubtSegmentsAfter({ segments, state }: Replayed, lsn: number): Promise<void> {
   for (const segment of new Set(state.store.extentsAfter(lsn).map(({ place }) => place.segment))) {
     await segments.doubt(segment).catch((error: unknown) => {
       throw new RecoveryError('a segment cannot be opened', { segment: segment.id, why: String(error) });

@@ -10,9 +10,18 @@
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import type { SavedRecord } from '../index/records.ts';
-import type { AdoptEvent, ClaimEvent, JournalEvent, ResetEvent, RestoreEvent, TagEvent } from '../journal/events.ts';
+import type {
+  AdoptEvent,
+  BatchColumns,
+  ClaimEvent,
+  JournalEvent,
+  ResetEvent,
+  RestoreEvent,
+  TagEvent,
+} from '../journal/events.ts';
 import { machine, ValueMemory, type Bitmaps, type PartitionQueue, type QueueOptions } from '../queue/machine.ts';
 import { knownRows, presentRows } from '../queue/presence.ts';
+import { runOfOne, type InsertRun } from '../store/insert_run.ts';
 import { locate, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
@@ -125,7 +134,7 @@ export class NodeState {
       case 'drop':
         return this.#drop(event);
       case 'insert':
-        return this.#insert(event, placed);
+        return this.applyInserts(runOfOne({ event, lsn: placed.lsn }, placed.level), placed);
       case 'delete':
         return this.#delete(event, placed);
       case 'claim':
@@ -224,26 +233,33 @@ export class NodeState {
     return rows;
   }
 
-  #insert(event: Extract<JournalEvent, { type: 'insert' }>, { lsn, level, commit, now, wallMs }: Placed): number {
-    const queue = this.#queues.get(event.partition)!;
-    let rows = 0;
+  /** `placed` is the last of them. */
+  applyInserts(run: InsertRun, { lsn: lsnLast, commit, now, wallMs }: Placed): number {
+    this.store.reach(lsnLast);
+    const [{ event }] = run.inserts;
+    const { partition, ackClaim, tags, blobs = [] } = event;
+    const queue = this.#queues.get(partition)!;
     // The ack goes first: a row that the put brings back anew makes the claim stale.
-    if (event.ackClaim !== 0) {
-      const { partition, requestId } = event;
-      machine.applyAck(queue, { type: 'ack', partition, claim: event.ackClaim, requestId });
-      this.grants.end(event.ackClaim);
+    if (ackClaim !== 0) {
+      machine.applyAck(queue, { type: 'ack', partition, claim: ackClaim, requestId: event.requestId });
+      this.grants.end(ackClaim);
     }
-    this.store.applyInsert(event, { lsn, level, known: this.#known });
-    for (const { ids, columns, rows: count } of event.batches) {
+    this.store.applyInserts(run, this.#known);
+    let rows = 0;
+    for (const { ids, columns } of run.batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields }, now);
-      if (event.tags !== undefined) machine.applyTags(queue, { ids, tags: event.tags.slice(rows, rows + count) });
-      for (const column of event.blobs ?? []) machine.applyBlobs(queue, ids, column, rows);
-      rows += count;
+      if (tags !== undefined) machine.applyTags(queue, { ids, tags: tags.slice(rows, rows + ids.length) });
+      for (const column of blobs) machine.applyBlobs(queue, ids, column, rows);
+      rows += ids.length;
     }
     machine.noteArrivals(queue, wallMs);
-    const { requestId, partition } = event;
-    if (requestId !== '') {
-      this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
+    for (const {
+      event: { requestId, batches },
+      lsn,
+    } of run.inserts) {
+      if (requestId === '') continue;
+      const outcome = { kind: 'put', partition, lsn, rows: rowCountOf(batches), commit } as const;
+      this.requests.set(requestId, outcome, run.level === 'memory');
     }
     return rows;
   }
@@ -288,4 +304,10 @@ export class NodeState {
     this.requests.set(event.requestId, outcome, !isSaved(partition));
     return ids.length;
   }
+}
+
+function rowCountOf(batches: readonly BatchColumns[]): number {
+  let count = 0;
+  for (const { rows } of batches) count += rows;
+  return count;
 }

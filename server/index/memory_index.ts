@@ -50,20 +50,24 @@ export class MemoryIndex implements RowIndex {
     return count;
   }
 
-  add({ ids, batch }: RowsPut): void {
-    for (let ordinal = 0; ordinal < ids.length; ordinal++) {
-      const id = ids[ordinal];
-      let row = lookUp(this.#table, id);
-      const known = row !== -1;
-      if (!known) {
-        row = this.#newRow(id);
-        add(this.#table, id, row);
-      }
-      const entry = this.#newEntry(batch, ordinal);
-      this.#next[entry] = known ? this.#heads[row] : 0;
-      this.#heads[row] = entry;
-      if (known) this.#prune(row);
+  add({ puts, ids }: RowsPut): void {
+    let place = 0;
+    for (const { batch, rows } of puts) {
+      for (let ordinal = 0; ordinal < rows; ordinal++) this.#add(ids[place++], batch, ordinal);
     }
+  }
+
+  #add(id: number, batch: number, ordinal: number): void {
+    let row = lookUp(this.#table, id);
+    const known = row !== -1;
+    if (!known) {
+      row = this.#newRow(id);
+      add(this.#table, id, row);
+    }
+    const entry = this.#newEntry(batch, ordinal);
+    this.#next[entry] = known ? this.#heads[row] : 0;
+    this.#heads[row] = entry;
+    if (known) this.#prune(row);
   }
 
   remove(ids: Float64Array): void {

@@ -26,13 +26,19 @@ export interface BatchOrder {
   forget(batch: number, rows: number): void;
 }
 
-/** A batch that becomes the newest put of its rows; the place of an id is its ordinal in the batch. */
-export interface RowsPut {
-  readonly ids: Float64Array;
-  /** By place: 1 for a row that is there already; null when all are new. */
-  readonly known: Uint8Array | null;
+/** A batch that becomes the newest put of its rows, whose ordinals in the batch rise from 0. */
+export interface BatchOfPut {
   readonly batch: number;
   readonly lsn: number;
+  readonly rows: number;
+}
+
+/** Batches that follow each other, and their rows: those of the first, those of the second... */
+export interface RowsPut {
+  readonly puts: readonly BatchOfPut[];
+  readonly ids: Float64Array;
+  /** Of an only batch, by place: 1 for a row that is there already. Null when all rows are new, each another. */
+  readonly known: Uint8Array | null;
 }
 
 /** A batch whose rows that still show it were written anew: `ids[i]`, at `ordinals[i]` of it, is row i of `by`. */

@@ -55,14 +55,16 @@ export class TreeIndex implements RowIndex {
     return puts.count;
   }
 
-  add({ ids, known, batch, lsn }: RowsPut): void {
+  add({ puts: batches, ids, known }: RowsPut): void {
     const prefix = this.#prefix;
-    if (known === null) return this.#tree.putRows({ prefix, ids, batch }, lsn);
+    if (known === null) return this.#tree.putRows({ prefix, ids, puts: batches });
+    const [{ batch, lsn }] = batches;
     for (let from = 0; from < ids.length;) {
       const before = this.#tree.peekRows({ prefix, ids: ids.subarray(from) });
       const end = from + before.sizes.length;
       // Most rows show nothing but the new put from now on; the others are written once more.
-      this.#tree.putRows({ prefix, ids: ids.subarray(from, end), batch, ordinal: from }, lsn);
+      const part = { batch, lsn, ordinal: from, rows: end - from };
+      this.#tree.putRows({ prefix, ids: ids.subarray(from, end), puts: [part] });
       for (let ordinal = from, at = 0; ordinal < end; ordinal++) {
         const size = before.sizes[ordinal - from];
         if (known[ordinal] === 0) continue;

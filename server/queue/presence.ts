@@ -14,6 +14,11 @@ export function knownRows(queue: PartitionQueue, ids: Float64Array): Uint8Array 
   return known;
 }
 
+/** Whether none of the rows is there, and each comes once. */
+export function areNew(queue: PartitionQueue, ids: Float64Array): boolean {
+  return knownRows(queue, ids) === null && (isRising(ids) || new Set(ids).size === ids.length);
+}
+
 /** Those of the rows that are there, each once. */
 export function presentRows(queue: PartitionQueue, ids: Float64Array): Float64Array {
   const known = knownRows(queue, ids);

@@ -8,6 +8,7 @@
  * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die
  * can still be looked at. What changed since it was saved last is in `dirty`.
  */
+import type { AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import { rangesOf } from '../index/keys.ts';
 import { MemoryIndex } from '../index/memory_index.ts';
@@ -18,7 +19,6 @@ import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
 import type { StoredBatch } from './partition.ts';
 import {
-  batchNumber,
   ExtentsOfPartition,
   fieldsOf,
   isSaved,
@@ -29,6 +29,7 @@ import {
   type ExtentContent,
   type Partition,
 } from './partition.ts';
+import type { InsertRun } from './insert_run.ts';
 import { SharedCellPlaces } from './cell_places.ts';
 import { Judge } from './judge.ts';
 import { LsnTable } from './lsn_table.ts';
@@ -176,31 +177,35 @@ export class Store {
     }
   }
 
-  /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
-  applyInsert(
-    event: InsertEvent,
-    placed: {
-      lsn: number;
-      level: LiveExtent['level'];
-      known: (partition: Partition, ids: Float64Array) => Uint8Array | null;
-    },
+  /** The segments of the extents count them as live already. `known` says which rows are there, by place. */
+  applyInserts(
+    { inserts, batches, level }: InsertRun,
+    known: (partition: Partition, ids: Float64Array) => Uint8Array | null,
   ): void {
-    const { lsn, level, known } = placed;
-    const partition = this.#byId.get(event.partition);
-    const segment = this.segments.get(event.extent.segment);
-    invariant(partition !== undefined && segment !== undefined, `partition and segment of insert ${lsn} are there`);
-    const { offset, length, blocks } = event.extent;
-    const batchCount = event.batches.length;
+    const partition = this.#byId.get(inserts[0].event.partition);
+    invariant(partition !== undefined, 'the partition of an insert is there');
+    for (const { event, lsn } of inserts) this.#addInsert(partition, event, lsn, level);
+    this.#changed(partition, inserts[inserts.length - 1].lsn);
+    for (const { puts, ids } of batches) {
+      if (ids.length > 0) partition.index.add({ puts, ids, known: known(partition, ids) });
+    }
+  }
+
+  #addInsert(
+    partition: Partition,
+    { extent: { segment: id, offset, length, blocks }, batches }: InsertEvent,
+    lsn: number,
+    level: AckLevel,
+  ): void {
+    const segment = this.segments.get(id);
+    invariant(segment !== undefined, `the segment of insert ${lsn} is there`);
     const place = { segment, offset };
+    const batchCount = batches.length;
     const extent = this.addExtent(partition, { key: lsn, place, length, blocks, level, batchCount });
     this.#noteExtent(extent);
-    this.#changed(partition, lsn);
     for (let at = 0; at < batchCount; at++) {
-      const { rows, ids, columns } = event.batches[at];
-      if (rows === 0) continue;
-      const cells = this.cellPlaces.of(columns);
-      extent.addBatch(at, { lsn, rows, rowsLive: rows, cells });
-      partition.index.add({ ids, known: known(partition, ids), batch: batchNumber(lsn, at), lsn });
+      const { rows, columns } = batches[at];
+      if (rows > 0) extent.addBatch(at, { lsn, rows, rowsLive: rows, cells: this.cellPlaces.of(columns) });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
   }

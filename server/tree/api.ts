@@ -9,7 +9,7 @@
  * snapshot still sees that one; what the manifest names is complete and synced.
  */
 
-import type { PeekedRows } from '@transfer-queue/core/lsm';
+import type { PeekedRows, RowsOfPut } from '@transfer-queue/core/lsm';
 
 /** Bounds of what a tree takes, in bytes. */
 export const KEY_SIZE_MAX = 255;
@@ -47,8 +47,8 @@ export interface Tree {
   delete(key: Uint8Array, lsn: number): void;
   /** Many writes of one LSN at a tenth of the cost of as many `put`s; null deletes. */
   putMany(keys: readonly Uint8Array[], values: Values, lsn: number): void;
-  /** The same for the rows of one put: their values are varint(batch), varint(ordinal + i). */
-  putRows(rows: Rows & { readonly batch: number; readonly ordinal?: number }, lsn: number): void;
+  /** The same for the rows of puts, at least of one, in the order of their LSNs: values are varint(batch), varint(ordinal). */
+  putRows(rows: Rows & { readonly puts: readonly RowsOfPut[] }): void;
   /**
    * Nobody asks for the keys in `[start, end)` any more, nor writes them: their space comes back with compaction. It
    * belongs to the active memtable as a deletion does: lasting with the flush of that one, not with one frozen before.

@@ -5,7 +5,14 @@
  * turn in which its files are seen; reads that wait hold what they began with; nothing waits between a look at the
  * memtables and the choice of the version.
  */
-import { createLsmMemory, EntryKind, KeyBatch, type LsmMemory, type PeekedRows } from '@transfer-queue/core/lsm';
+import {
+  createLsmMemory,
+  EntryKind,
+  KeyBatch,
+  type LsmMemory,
+  type PeekedRows,
+  type PutRows,
+} from '@transfer-queue/core/lsm';
 import type { Env } from '../env/env.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { Checkpoint, Entry, Range, Rows, Tree, TreeStats, Values } from './api.ts';
@@ -114,8 +121,9 @@ class LsmTree implements Tree {
     this.#memtables.active.putMany(keys, values, this.#writeAt(lsn));
   }
 
-  putRows({ prefix, ids, batch, ordinal }: Rows & { batch: number; ordinal?: number }, lsn: number): void {
-    this.#memtables.active.putRows({ prefix, ids, batch, ordinal }, this.#writeAt(lsn));
+  putRows(rows: PutRows): void {
+    const { lsn } = rows.puts[rows.puts.length - 1];
+    this.#memtables.active.putRows(rows, this.#writeAt(lsn).keepLsn);
   }
 
   delete(key: Uint8Array, lsn: number): void {

@@ -7,7 +7,7 @@
  * snapshot holds it, and refuses keys and values that are too large and LSNs that fall. Answers come at once and as a
  * promise by turns, since a caller has to take both.
  */
-import { Peeked, type PeekedRows } from '@transfer-queue/core/lsm';
+import { Peeked, type PeekedRows, type RowsOfPut } from '@transfer-queue/core/lsm';
 import { invariant } from '../../server/errors.ts';
 import { numberKey } from '../../server/index/keys.ts';
 import { writePuts } from '../../server/index/row_value.ts';
@@ -74,10 +74,12 @@ export class PlainTree implements Tree {
     for (const [i, key] of keys.entries()) this.#write(key, values[i]?.slice() ?? null, lsn);
   }
 
-  putRows(rows: Rows & { readonly batch: number; readonly ordinal?: number }, lsn: number): void {
-    const { batch, ordinal = 0 } = rows;
-    for (const [i, key] of keysOf(rows).entries()) {
-      this.put(key, writePuts({ batches: [batch], ordinals: [ordinal + i], count: 1 }), lsn);
+  putRows(rows: Rows & { readonly puts: readonly RowsOfPut[] }): void {
+    const keys = keysOf(rows);
+    for (const { rows: count, batch, ordinal = 0, lsn } of rows.puts) {
+      for (const [i, key] of keys.splice(0, count).entries()) {
+        this.put(key, writePuts({ batches: [batch], ordinals: [ordinal + i], count: 1 }), lsn);
+      }
     }
   }
 

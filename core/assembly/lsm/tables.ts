@@ -2,7 +2,8 @@
  * The exports of memtables that take their arguments packed: many entries, or all rows of a put, in one crossing.
  *
  *     packed    | key size u8 | kind u8 | value size u16 | key | value |  one behind the other
- *     row       key prefix + big-endian u64 of the id, value varint(batch) varint(ordinal)
+ *     row       | id f64 | batch f64 | ordinal f64 | LSN f64 |        one behind the other
+ *               key prefix + big-endian u64 of the id, value varint(batch) varint(ordinal)
  *     peeked    | size u32 per row, DELETED or UNKNOWN | value | ...
  */
 import { copyBytes, writeVarint } from './bytes';
@@ -16,6 +17,11 @@ const ROW_KEY_SIZE_MAX: u32 = 255;
 const PACKED_KIND: usize = 1;
 const PACKED_VALUE_SIZE: usize = 2;
 const PACKED_HEAD: usize = 4;
+
+const ROW_BATCH: usize = 8;
+const ROW_ORDINAL: usize = 16;
+const ROW_LSN: usize = 24;
+const ROW_SIZE: usize = 32;
 
 /** Instead of the size of a value. */
 const DELETED: u32 = 0xffff_fffe;
@@ -36,27 +42,25 @@ export function memtable_put(table: usize, packed: usize, n: u32, lsn: f64, keep
   return n;
 }
 
-/** Puts the rows of n ids (f64 array), whose ordinals begin at `ordinal`; returns how many it could. */
+/** Puts n rows, in the order of their LSNs; returns how many it could. */
 export function memtable_put_rows(
   table: usize,
   prefix: usize,
   prefixLen: u32,
-  ids: usize,
+  rows: usize,
   n: u32,
-  ordinal: u32,
-  batch: f64,
-  lsn: f64,
   keepLsn: f64,
 ): u32 {
   const keyLen = prefixLen + 8;
   if (keyLen > ROW_KEY_SIZE_MAX) return 0;
   copyBytes(ROW_KEY, prefix, prefixLen);
-  const afterBatch = writeVarint(ROW_VALUE, <u64>batch);
-  const stamp = (<u64>lsn) << 1;
   beginKeys();
   for (let i: u32 = 0; i < n; i++) {
-    store<u64>(ROW_KEY + prefixLen, bswap<u64>(<u64>load<f64>(ids + ((<usize>i) << 3))));
-    const size = <u32>(writeVarint(afterBatch, ordinal + i) - ROW_VALUE);
+    const row = rows + <usize>i * ROW_SIZE;
+    store<u64>(ROW_KEY + prefixLen, bswap<u64>(<u64>load<f64>(row)));
+    const afterBatch = writeVarint(ROW_VALUE, <u64>load<f64>(row, ROW_BATCH));
+    const size = <u32>(writeVarint(afterBatch, <u64>load<f64>(row, ROW_ORDINAL)) - ROW_VALUE);
+    const stamp = (<u64>load<f64>(row, ROW_LSN)) << 1;
     if (!put(table, ROW_KEY, keyLen, stamp, ROW_VALUE, size, <u64>keepLsn)) return i;
   }
   return n;

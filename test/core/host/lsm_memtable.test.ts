@@ -119,20 +119,28 @@ test('many keys, in order, against it and at random, are found and stay in order
   }
 });
 
-test('rows of a put are keys and values as one by one', () => {
+test('rows of puts are keys and values as one by one', () => {
   const table = new Memtable(memory);
   const prefix = Buffer.of(3, 0, 0, 0, 9);
   const ids = Float64Array.from({ length: 100_000 }, (_, i) => (i < 10 ? 2 ** 53 - 1 - i : i * 3));
-  table.putRows({ prefix, ids, batch: 2 ** 45 + 7, ordinal: 100 }, { lsn: 8, keepLsn: 0 });
+  const batch = 2 ** 45 + 7;
+  const puts = [
+    { rows: 70_000, batch, ordinal: 100, lsn: 8 },
+    { rows: 0, batch: 6, lsn: 8 },
+    { rows: 30_000, batch: batch + 1, lsn: 9 },
+  ];
+  table.putRows({ prefix, ids, puts }, 0);
   expect(table.keyCount).toBe(ids.length);
-  for (const i of [0, 9, 10, 127, 128, 99_999]) {
-    const value = [...varintOf(2n ** 45n + 7n), ...varintOf(BigInt(100 + i))];
+  for (const i of [0, 9, 10, 127, 128, 69_999, 70_000, 99_999]) {
+    const ordinal = i < 70_000 ? 100 + i : i - 70_000;
+    const value = [...varintOf(i < 70_000 ? BigInt(batch) : BigInt(batch + 1)), ...varintOf(BigInt(ordinal))];
     expect(hex(table.get(rowKeyOf([...prefix], ids[i])))).toBe(hex(Buffer.from(value)));
   }
-  const batch = KeyBatch.ofRows(memory, { prefix, ids: [5, ...ids.subarray(0, 60_000)] });
-  expect(table.find(batch)).toBe(1);
-  expect([batch.kindOf(0), batch.kindOf(1), batch.lsnOf(1)]).toEqual([EntryKind.absent, EntryKind.put, 8]);
-  batch.free();
+  const keys = KeyBatch.ofRows(memory, { prefix, ids: [5, ...ids.subarray(0, 60_000), ids[99_999]] });
+  expect(table.find(keys)).toBe(1);
+  expect([keys.kindOf(0), keys.kindOf(1), keys.lsnOf(1)]).toEqual([EntryKind.absent, EntryKind.put, 8]);
+  expect(keys.lsnOf(60_001)).toBe(9);
+  keys.free();
   table.free();
 });
 

@@ -10,13 +10,14 @@ import {
   FIELDS,
   knownIn,
   Model,
+  onePut,
   putsOf,
   ranges,
   removals,
 } from './rows_model.ts';
 
 function addNew(index: MemoryIndex, ids: readonly number[], batch: number): void {
-  index.add({ ids: Float64Array.from(ids), known: null, batch, lsn: 1 });
+  index.add(onePut({ batch, lsn: 1 }, ids, null));
 }
 
 const commands = fc.array(fc.oneof({ weight: 6, arbitrary: additions }, { weight: 2, arbitrary: removals }), {
@@ -33,7 +34,7 @@ test('shows what the model shows, and forgets a batch exactly when its last row 
         const { ids } = command;
         if (command.kind === 'add') {
           const batch = batches.add(command.fields, ids.length);
-          index.add({ ids: Float64Array.from(ids), known: knownIn(model, ids), batch, lsn: 1 });
+          index.add(onePut({ batch, lsn: 1 }, ids, knownIn(model, ids)));
           model.add(ids, batch);
         } else {
           index.remove(Float64Array.from(ids.filter((id) => model.rows.delete(id))));

@@ -1,7 +1,7 @@
 /** Rows as plain lists of puts, for tests of the indexes, and the batches that both refer to. */
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import type { BatchOrder, RowIndex } from '../../../server/index/row_index.ts';
+import type { BatchOrder, RowIndex, RowsPut } from '../../../server/index/row_index.ts';
 import { addBits, bitsOf } from '../../../server/store/cell_places.ts';
 
 export const FIELDS = 40;
@@ -15,6 +15,11 @@ export interface Put {
 }
 
 /** Keeps the fields of each batch, and counts the rows that refer to it, as the store does. */
+/** What an index is told of a batch. */
+export function onePut(put: { batch: number; lsn: number }, ids: ArrayLike<number>, known: Uint8Array | null): RowsPut {
+  return { puts: [{ ...put, rows: ids.length }], ids: Float64Array.from(ids), known };
+}
+
 export class Batches implements BatchOrder {
   readonly fields = new Map<number, readonly number[]>();
   readonly rowsLive = new Map<number, number>();

@@ -13,6 +13,7 @@ import {
   ID_MAX,
   knownIn,
   Model,
+  onePut,
   putsOf,
   ranges,
   removals,
@@ -34,7 +35,7 @@ class World {
   async add(ids: readonly number[], fields: readonly number[]): Promise<void> {
     await this.#load(ids);
     const batch = this.batches.add(fields, ids.length);
-    this.index.add({ ids: Float64Array.from(ids), known: knownIn(this.model, ids), batch, lsn: ++this.#lsn });
+    this.index.add(onePut({ batch, lsn: ++this.#lsn }, ids, knownIn(this.model, ids)));
     this.model.add(ids, batch);
   }
 
@@ -165,7 +166,7 @@ describe('rows', () => {
     await world.add([1], [0]);
     await world.checkpoint();
     const loading = world.index.load(Float64Array.of(1));
-    world.index.add({ ids: Float64Array.of(1), known: null, batch: world.batches.add([0, 1], 1), lsn: 9 });
+    world.index.add(onePut({ batch: world.batches.add([0, 1], 1), lsn: 9 }, [1], null));
     await loading;
     expect(world.index.putsOf(1)).toBe(1);
     const [[{ batch }]] = await putsOf(world.index, [1]);
@@ -188,10 +189,10 @@ describe('rows', () => {
     world.batches.judge = (_, count, keep) => void keep.fill(1, 0, count);
     const ids = new Float64Array(70_000).fill(5);
     ids.forEach((_, i) => (ids[i] = i));
-    world.index.add({ ids, known: null, batch, lsn: 1 });
+    world.index.add(onePut({ batch, lsn: 1 }, ids, null));
     const last = Float64Array.of(69_999);
     for (let put = 1; put < limits.putsPerRowMax; put++) {
-      world.index.add({ ids: last, known: Uint8Array.of(1), batch: batch - put, lsn: put + 1 });
+      world.index.add(onePut({ batch: batch - put, lsn: put + 1 }, last, Uint8Array.of(1)));
     }
     expect(world.index.putsOf(69_999)).toBe(limits.putsPerRowMax);
     const [puts] = await putsOf(world.index, [69_999]);
@@ -204,7 +205,7 @@ test('partitions do not see each other, and a range of keys takes all of one', a
   await world.add([0, Number.MAX_SAFE_INTEGER], [0]);
   const neighbours = [6, 8].map((partition) => world.indexOf(partition));
   for (const index of neighbours) {
-    index.add({ ids: Float64Array.of(0), known: null, batch: world.batches.add([0], 1), lsn: 9 });
+    index.add(onePut({ batch: world.batches.add([0], 1), lsn: 9 }, [0], null));
   }
   for (const range of rangesOf(7)) world.tree.dropRange(range);
   expect(await putsOf(world.index, [0, Number.MAX_SAFE_INTEGER])).toEqual([[], []]);

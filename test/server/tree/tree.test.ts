@@ -78,7 +78,7 @@ describe('reads', () => {
     const tree = await openSmall(simEnv());
     const prefix = Uint8Array.of(1, 0, 0, 0, 7);
     const ids = Float64Array.from([5, 2 ** 40, 0, 2 ** 53 - 1]);
-    tree.putRows({ prefix, ids, batch: 300, ordinal: 2 }, 1);
+    tree.putRows({ prefix, ids, puts: [{ rows: 4, batch: 300, ordinal: 2, lsn: 1 }] });
     const keyOf = (id: number) => {
       const key = Buffer.alloc(13);
       key.set(prefix);
