@@ -75,11 +75,7 @@ function joinIds(batches: readonly WalkedBatch[]): number[] {
 function viewColumn(stream: Uint8Array, layout: FieldLayout, at: { rows: number; regions: readonly number[] }): Column {
   const { rows, regions } = at;
   const part = <T extends ArrayBufferView>(index: number, array: ArrayConstructor<T>): T =>
-    new array(
-      stream.buffer,
-      stream.byteOffset + regions[2 * index],
-      regions[2 * index + 1] / array.BYTES_PER_ELEMENT,
-    );
+    new array(stream.buffer, stream.byteOffset + regions[2 * index], regions[2 * index + 1] / array.BYTES_PER_ELEMENT);
   const parts = partCount(layout);
   if (parts === 1) return new Column({ layout, rows, values: part(0, arrayOf(layout)) });
   // A stream of 0 rows may leave the offsets out altogether.

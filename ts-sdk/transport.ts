@@ -57,10 +57,7 @@ export class Transport {
       if (exchange.signal?.aborted === true) return handler.aborted();
       const { method, path, headers, body } = exchange;
       const length = body === undefined ? {} : { 'content-length': String(body.size) };
-      pool.dispatch(
-        { method, path, headers: { ...headers, ...length }, body: body && payloadOf(body) },
-        handler,
-      );
+      pool.dispatch({ method, path, headers: { ...headers, ...length }, body: body && payloadOf(body) }, handler);
     });
   }
 
