@@ -2,7 +2,7 @@
  * The documents are right: their TypeScript examples run as printed against a real server, their links and paths lead
  * somewhere, and the tables that repeat the code say what the code says. Python and curl: py-bindings/test_readme.py.
  *
- *   expression; // value           in an example: the value is compared
+ *   expression; // value           in an example: the value is compared, see support/examples.ts
  *   <!-- checked: name -->         in a document: the table up to <!-- end --> is compared
  */
 
@@ -19,6 +19,7 @@ import { eventTypes } from '../server/journal/events.ts';
 import * as journalFormat from '../server/journal/format.ts';
 import { RESERVE_SIZE } from '../server/journal/reserve.ts';
 import { EXTENT_ALIGNMENT } from '../server/segment/segments.ts';
+import { blocksIn, compared } from './support/examples.ts';
 import { startServer, temporaryDirectory, type ServerProcess } from './support/process.ts';
 import { readRepository, root } from './tidy/files.ts';
 import { parseManifest } from './tidy/manifests.ts';
@@ -30,14 +31,7 @@ const textOf = (path: string): string => documents.find((document) => document.p
 const printedUrl = 'http://127.0.0.1:7654';
 const columnsMax = 120;
 
-/** The blocks of a language in a document, each with its line. */
-function blocksOf(path: string, language: string): { line: number; code: string }[] {
-  const text = textOf(path);
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => ({
-    line: text.slice(0, match.index).split('\n').length + 1,
-    code: match[1],
-  }));
-}
+const blocksOf = (path: string, language: string) => blocksIn(textOf(path), language);
 
 describe('TypeScript examples', () => {
   const directory = temporaryDirectory('docs');
@@ -76,21 +70,9 @@ describe('TypeScript examples', () => {
 
 /** Runs in a process of its own, from the root of the repository, where the packages are found by their names. */
 function runModule(code: string): { status: number | null; stderr: string } {
-  const module = `import assert from 'node:assert/strict';\n${code}`;
+  const module = `import { deepEqual as equal } from 'node:assert/strict';\n${code}`;
   const options = { cwd: root, input: module, encoding: 'utf8', timeout: 60_000 } as const;
   return spawnSync(process.execPath, ['--input-type=module-typescript', '-'], options);
-}
-
-/** Turns `expression; // value` into a comparison. */
-function compared(code: string): string {
-  const value = String.raw`\[.*\]|\{.*\}|'.*'|\d+|true|false`;
-  return code.replace(
-    new RegExp(String.raw`^( *)((?!const |let )[^=\n]*?); \/\/ (\w+Array )?(${value})$`, 'gm'),
-    (_, indent: string, expression: string, array: string | undefined, printed: string) => {
-      const wanted = array === undefined ? printed : `${array}.from(${printed})`;
-      return `${indent}assert.deepEqual(${expression}, ${wanted.replace(/(\w+Array) (\[.*?\])/g, '$1.from($2)')});`;
-    },
-  );
 }
 
 /** What the compiler says of the blocks of each document, taken as one module at the root of the repository. */

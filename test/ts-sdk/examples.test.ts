@@ -1,20 +1,17 @@
 /**
- * The examples of the client's own documentation, run: each by itself, against rows 0 to 7 of a real server.
- *
- *   expression; // [1, 2]                      the comment is the value, which is compared
- *   expression; // BigInt64Array [1n, 2n]      the same, as a typed array
- *   anything;   // other words                 a comment
+ * The examples of the client's own documentation, run: each by itself, against rows 0 to 7 of a real server. Values in
+ * comments are compared, see ../support/examples.ts.
  */
-import { mkdtempSync, readFileSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, readdirSync } from 'node:fs';
 import { compileFunction } from 'node:vm';
 import ts from 'typescript';
 import { tableFromArrays } from 'apache-arrow';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import * as sdk from '../../ts-sdk/index.ts';
-import { connect, dense, ragged, scalar, text, type Client } from '../../ts-sdk/index.ts';
-import { startServer, type RealServer } from './real.ts';
+import { connect, dense, ragged, scalar, text } from '../../ts-sdk/index.ts';
+import { compared } from '../support/examples.ts';
+import { temporaryDirectory } from '../support/process.ts';
+import { realRig } from './real.ts';
 
 const folder = new URL('../../ts-sdk/', import.meta.url);
 
@@ -35,34 +32,16 @@ const examples: Example[] = readdirSync(folder)
 
 type Run = (...values: unknown[]) => Promise<void>;
 
-/** Turns `expression; // value` into a comparison. */
-function compared(code: string): string {
-  return code.replace(
-    /^( *)([^=\n]*?); \/\/ (\w+Array )?(\[.*\]|'.*'|[\d.]+)$/gm,
-    (_, indent: string, expression: string, array: string | undefined, value: string) => {
-      return `${indent}expect(${expression}).toEqual(${array === undefined ? value : `${array}.from(${value})`});`;
-    },
-  );
-}
-
 function runnable(code: string): string {
   const target = ts.ScriptTarget.ES2022;
   return ts.transpileModule(`async function example() {\n${compared(code)}\n}`, { compilerOptions: { target } })
     .outputText;
 }
 
-let server: RealServer;
-let tq: Client;
+const real = realRig();
+const directory = temporaryDirectory('example');
 
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
+afterAll(() => directory.remove());
 
 describe('examples', () => {
   it('are found', () => {
@@ -70,6 +49,7 @@ describe('examples', () => {
   });
 
   it.each(examples)('$name', async ({ code }) => {
+    const { tq, url } = real;
     for (const { name } of await tq.partitions()) await (await tq.partition(name)).drop();
     const train = await tq.partition('train', {
       fields: {
@@ -94,9 +74,9 @@ describe('examples', () => {
     await policy.put({ weights: [[2]] }, { ids: [2] });
     const scope: Record<string, unknown> = {
       ...sdk,
-      connect: () => connect({ url: server.url }),
-      directory: mkdtempSync(join(tmpdir(), 'tq-example-')),
-      expect,
+      connect: () => connect({ url }),
+      directory: directory.path,
+      equal: (value: unknown, wanted: unknown) => expect(value).toEqual(wanted),
       last,
       policy,
       tableFromArrays,
