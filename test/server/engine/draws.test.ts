@@ -1,4 +1,5 @@
 /** Claims beyond fifo, at the door of the engine: who wakes them, when time decides, what the caller is told. */
+import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { limits } from '@transfer-queue/core/protocol';
 import { endClaim } from '../../../server/engine/claims.ts';
@@ -8,6 +9,7 @@ import { advance, deleteRows, seal } from '../../../server/engine/partitions.ts'
 import { loadSamplers, type SamplerModules } from '../../../server/engine/sampler_modules.ts';
 import { tagRows } from '../../../server/engine/tags.ts';
 import type { Candidates } from '../../../server/queue/machine.ts';
+import { blocksIn } from '../../support/examples.ts';
 import { bodyOf, claimOf, declareTest, openTestNode, putBody } from '../../support/node.ts';
 import { quietLog, settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 
@@ -232,13 +234,16 @@ describe('rows given back because they could not be delivered', () => {
   });
 });
 
+type Sample = (candidates: Candidates) => unknown;
+
+/** The sampler that docs/OPERATIONS.md prints. */
+const operations = new URL('../../../docs/OPERATIONS.md', import.meta.url);
+const [{ code }] = blocksIn(readFileSync(operations, 'utf8'), 'js');
+const printed = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as { readonly sample: Sample };
+
 describe('modules', () => {
-  const modules: Readonly<Record<string, (candidates: Candidates) => unknown>> = {
-    longest: ({ ids, numbers, rowsMax }) => {
-      const lengths = numbers('length');
-      const places = Array.from(ids, (_, place) => place);
-      return places.sort((a, b) => lengths[b] - lengths[a]).slice(0, rowsMax);
-    },
+  const modules: Readonly<Record<string, Sample>> = {
+    longest: printed.sample,
     tagged: ({ ids, tags }) => Array.from(ids, (_, place) => place).filter((place) => tags(place).ok === true),
     seeded: ({ ids, seed, by }) => (by === 'length' ? [seed % ids.length] : []),
     broken: () => {
