@@ -1,22 +1,11 @@
 /** Blobs through the client, against the real server: sent once, stored once, fetched once, one object for siblings. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { blob, connect, scalar, type Client } from '../../ts-sdk/index.ts';
+import { expect, it } from 'vitest';
+import { blob, connect, scalar } from '../../ts-sdk/index.ts';
 import { BlobCache } from '../../ts-sdk/blob_cache.ts';
-import { startServer, type RealServer } from './real.ts';
+import { realRig } from './real.ts';
 import { rejection } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
+const real = realRig();
 
 const fields = { image: blob(), x: scalar('int32') };
 const SIBLINGS = 16;
@@ -26,14 +15,14 @@ function image(seed: number, size = 100_000): Uint8Array {
 }
 
 it('an image of 16 siblings is one blob, and one object for all of them', async () => {
-  const photos = await tq.partition('photos', { fields, groupSize: SIBLINGS });
+  const photos = await real.tq.partition('photos', { fields, groupSize: SIBLINGS });
   const images = [image(1), image(2)];
   const ids = Array.from({ length: 2 * SIBLINGS }, (_, id) => id);
   const given = ids.map((id) => images[Math.floor(id / SIBLINGS)]);
   await photos.put({ image: given, x: ids }, { ids });
-  const stats = (await (await fetch(`${server.url}/v1/partitions/photos`)).json()) as { blobs: object };
+  const stats = (await (await fetch(`${real.url}/v1/partitions/photos`)).json()) as { blobs: object };
   expect(stats.blobs).toMatchObject({ count: 2 });
-  await using other = connect({ url: server.url });
+  await using other = connect({ url: real.url });
   const claim = await (
     await other.partition('photos')
   ).claim({
@@ -50,7 +39,7 @@ it('an image of 16 siblings is one blob, and one object for all of them', async 
 });
 
 it('equal blobs of several objects are one, and an empty one is one too', async () => {
-  const photos = await tq.partition('equal', { fields });
+  const photos = await real.tq.partition('equal', { fields });
   const cells = [image(1, 10), image(1, 10), new Uint8Array(0)];
   await photos.put({ image: cells, x: [1, 2, 3] }, { ids: [1, 2, 3] });
   const batch = await photos.get([3, 2, 1]);
@@ -62,13 +51,13 @@ it('equal blobs of several objects are one, and an empty one is one too', async 
 });
 
 it('what is no blob is refused', async () => {
-  const photos = await tq.partition('refused', { fields });
+  const photos = await real.tq.partition('refused', { fields });
   const put = photos.put({ image: ['text'], x: [1] }, { ids: [1] });
   expect(await rejection(put)).toMatchObject({ code: 'field_mismatch' });
   await photos.put({ image: [image(1, 3)], x: [1] }, { ids: [1] });
   const batch = await photos.get([1]);
   expect(await rejection(batch.blobs('x'))).toMatchObject({ code: 'field_mismatch' });
-  const elsewhere = await tq.partition('elsewhere', { fields });
+  const elsewhere = await real.tq.partition('elsewhere', { fields });
   const moved = elsewhere.put({ image: batch.column('image'), x: [1] }, { ids: [1] });
   expect(await rejection(moved)).toMatchObject({ code: 'blob_missing', kind: 'fix_request' });
 });

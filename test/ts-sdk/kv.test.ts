@@ -1,27 +1,14 @@
 /** Rows by string keys, on the real server; their ids are those of every language. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, keyId, ragged, scalar, text, type Client, type Partition } from '../../ts-sdk/index.ts';
+import { describe, expect, it } from 'vitest';
+import { keyId, ragged, text, type Partition } from '../../ts-sdk/index.ts';
 import vectors from '../vectors/hash.json' with { type: 'json' };
-import { startServer, type RealServer } from './real.ts';
+import { realRig } from './real.ts';
 import { rejection, thrown } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-let made = 0;
-
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
+const real = realRig();
 
 function rowsOf(): Promise<Partition> {
-  const fields = { x: scalar('int32'), r: ragged('float32'), name: text() };
-  return tq.partition(`p${made++}`, { fields, numbers: ['score'] });
+  return real.fresh(0, { fields: { r: ragged('float32'), name: text() }, numbers: ['score'] });
 }
 
 describe('keyId', () => {

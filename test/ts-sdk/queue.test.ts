@@ -1,39 +1,12 @@
 /** The words of the queue on the real server: what partitions declare, and how claims draw. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  connect,
-  scalar,
-  type ClaimOptions,
-  type ClaimedBatch,
-  type Client,
-  type Partition,
-  type PartitionSettings,
-} from '../../ts-sdk/index.ts';
-import { startServer, type RealServer } from './real.ts';
+import { describe, expect, it } from 'vitest';
+import { type ClaimOptions, type ClaimedBatch, type Partition } from '../../ts-sdk/index.ts';
+import { realRig, words } from './real.ts';
 import { rejection } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-let made = 0;
+const real = realRig();
 
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
-
-const words = { task: 't', fields: ['x'], batchSize: 2 };
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, id) => id);
-
-async function rowsOf(count: number, settings: PartitionSettings = {}): Promise<Partition> {
-  const rows = await tq.partition(`p${made++}`, { fields: { x: scalar('int32') }, ...settings });
-  if (count > 0) await rows.put({ x: upTo(count) }, { ids: upTo(count) });
-  return rows;
-}
 
 async function claimed(rows: Partition, options: Partial<ClaimOptions> = {}): Promise<ClaimedBatch> {
   const result = await rows.claim({ ...words, ...options });
@@ -43,7 +16,7 @@ async function claimed(rows: Partition, options: Partial<ClaimOptions> = {}): Pr
 
 describe('a declaration', () => {
   it('is told back, added to, and taken back', async () => {
-    const rows = await rowsOf(0, {
+    const rows = await real.fresh(0, {
       tasks: ['a'],
       release: 'consumed',
       numbers: ['length'],
@@ -61,19 +34,19 @@ describe('a declaration', () => {
       pace: { rowsPerVersion: 512, maxAhead: 1 },
       retention: { rowsMax: 10, ageMsMax: 60_000 },
     });
-    await tq.partition(rows.name, settings);
+    await real.tq.partition(rows.name, settings);
     expect(await rows.stats()).toMatchObject({
       declaredTasks: { a: {}, b: { maxAttempts: 2 } },
       numbers: ['length', 'score'],
       rowsMax: null,
       pace: null,
     });
-    const wrong = tq.partition(`p${made++}`, { release: 'consumed' });
+    const wrong = real.tq.partition('wrong', { release: 'consumed' });
     expect(await rejection(wrong)).toMatchObject({ code: 'json_invalid' });
   });
 
   it('lets new rows wait for room, others not', async () => {
-    const rows = await rowsOf(4, { tasks: ['t'], release: 'consumed', rowsMax: 4 });
+    const rows = await real.fresh(4, { tasks: ['t'], release: 'consumed', rowsMax: 4 });
     const put = (waitMs: number): Promise<unknown> => rows.put({ x: [9, 9] }, { ids: [8, 9], waitMs });
     expect(await rejection(put(0))).toMatchObject({ code: 'over_budget', kind: 'wait', status: 429 });
     expect(await rejection(put(20))).toMatchObject({ code: 'over_budget', details: { limit: 4 } });
@@ -87,7 +60,7 @@ describe('a declaration', () => {
   });
 
   it('paces producers by the version', async () => {
-    const rows = await rowsOf(2, { pace: { rowsPerVersion: 2, maxAhead: 0 } });
+    const rows = await real.fresh(2, { pace: { rowsPerVersion: 2, maxAhead: 0 } });
     const waiting = rows.put({ x: [2] }, { ids: [2], waitMs: 60_000 });
     await rows.advance(1);
     await waiting;
@@ -103,7 +76,7 @@ describe('a declaration', () => {
 
 describe('a claim draws', () => {
   it('by filter, priority and weight', async () => {
-    const rows = await rowsOf(6, { numbers: ['priority', 'w'] });
+    const rows = await real.fresh(6, { numbers: ['priority', 'w'] });
     const numbers = [3, 9, 1, 7, 5, 2].map((priority, id) => ({ priority, w: id < 2 ? 1 : 0, even: id % 2 === 0 }));
     await rows.tag(upTo(6), numbers);
     const order = await claimed(rows, { task: 'a', sampler: 'priority' });
@@ -120,7 +93,7 @@ describe('a claim draws', () => {
   });
 
   it('as many rows as have so many tokens', async () => {
-    const rows = await rowsOf(4, { numbers: ['length'] });
+    const rows = await real.fresh(4, { numbers: ['length'] });
     await rows.tag(upTo(4), [{ length: 3 }, { length: 3 }, { length: 3 }, { length: 30 }]);
     const tokens = { max: 7 };
     expect((await claimed(rows, { batchSize: 4, tokens })).ids).toEqual([0, 1]);
@@ -129,7 +102,7 @@ describe('a claim draws', () => {
   });
 
   it('rows of a window of versions', async () => {
-    const rows = await rowsOf(4, { numbers: ['version'] });
+    const rows = await real.fresh(4, { numbers: ['version'] });
     await rows.tag(upTo(4), [{ version: 0 }, { version: 1 }, { version: 2 }, { version: 3 }]);
     await rows.advance(3);
     const window = { maxStaleness: 1 };
@@ -140,7 +113,7 @@ describe('a claim draws', () => {
   });
 
   it('groups by a number, and those that survived', async () => {
-    const rows = await rowsOf(6, { numbers: ['prompt'], groupSize: 3 });
+    const rows = await real.fresh(6, { numbers: ['prompt'], groupSize: 3 });
     await rows.tag(
       upTo(6),
       upTo(6).map((id) => ({ prompt: id % 2 })),
@@ -155,7 +128,7 @@ describe('a claim draws', () => {
   });
 
   it('exactly the ids', async () => {
-    const rows = await rowsOf(4);
+    const rows = await real.fresh(4);
     const batch = await claimed(rows, { batchSize: undefined, ids: [3, 1, 77] });
     expect([batch.ids.toSorted(), batch.partial]).toEqual([[1, 3], false]);
     const none = await rows.claim({ ...words, batchSize: undefined, ids: [3] });
@@ -164,7 +137,7 @@ describe('a claim draws', () => {
   });
 
   it('fewer rows at the end of the wait, or after a while', async () => {
-    const rows = await rowsOf(3);
+    const rows = await real.fresh(3);
     const some = await claimed(rows, { batchSize: 9, partial: true, waitMs: 5 });
     expect([some.ids, some.partial]).toEqual([[0, 1, 2], true]);
     await some.release();
@@ -174,7 +147,7 @@ describe('a claim draws', () => {
   });
 
   it('with tags', async () => {
-    const rows = await rowsOf(2, { numbers: ['score'] });
+    const rows = await real.fresh(2, { numbers: ['score'] });
     await rows.tag([0], { a: 1, score: 2 });
     const batch = await claimed(rows, { fields: ['x', 'tq_tags'] });
     expect([batch.fields, batch.tags]).toEqual([['x'], [{ a: 1, score: 2 }, {}]]);
@@ -188,7 +161,7 @@ describe('a shared batch', () => {
   });
 
   it('is the same for all who ask for a part, and has other rows in the other parts', async () => {
-    const rows = await rowsOf(8);
+    const rows = await real.fresh(8);
     const [first, same, other] = await Promise.all([
       claimed(rows, shared(0, 0)),
       claimed(rows, shared(0, 0)),
@@ -203,7 +176,7 @@ describe('a shared batch', () => {
   });
 
   it('is empty for all when no row came, and consumers pass it over together', async () => {
-    const rows = await rowsOf(0);
+    const rows = await real.fresh(0);
     expect((await rows.claim({ ...words, ...shared(0, 0) })).outcome).toBe('timed_out');
     await rows.put({ x: upTo(8) }, { ids: upTo(8) });
     expect((await rows.claim({ ...words, ...shared(0, 1), waitMs: 60_000 })).outcome).toBe('timed_out');

@@ -1,33 +1,11 @@
 /** The client against the real server: what the fake one may have got wrong. Each test has partitions of its own. */
 import { tableFromArrays, tableToIPC } from 'apache-arrow';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bytes,
-  connect,
-  dense,
-  json,
-  ragged,
-  scalar,
-  text,
-  type Client,
-  type Matrix,
-  type Partition,
-} from '../../ts-sdk/index.ts';
-import { startServer, type RealServer } from './real.ts';
+import { describe, expect, it } from 'vitest';
+import { bytes, dense, json, ragged, scalar, text, type Matrix, type Partition } from '../../ts-sdk/index.ts';
+import { realRig } from './real.ts';
 import { rejection, until } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
+const real = realRig();
 
 const fields = {
   image: dense('float32', [2, 2]),
@@ -67,7 +45,7 @@ const cells = {
 
 describe('rows', () => {
   it('come back as they were put, in every layout, for 2, 1 and 0 rows', async () => {
-    const train = await tq.partition('layouts', { fields });
+    const train = await real.tq.partition('layouts', { fields });
     expect(await train.put(cells, { ids: [7, 2 ** 53 - 1] })).toMatchObject({ rows: 2, ack: 'os' });
     const batch = await train.get([2 ** 53 - 1, 7]);
     expect([batch.ids, batch.fields]).toEqual([[2 ** 53 - 1, 7], Object.keys(fields)]);
@@ -94,7 +72,7 @@ describe('rows', () => {
   });
 
   it("take a newcomer's first put, as a table and as bytes", async () => {
-    const train = await tq.partition('newcomer', { open: true });
+    const train = await real.tq.partition('newcomer', { open: true });
     const table = tableFromArrays({ index_id: [7, 8], prompt: ['a', 'b'], reward: Float32Array.of(1, 0) });
     await train.put(table);
     await train.put(tableToIPC(tableFromArrays({ index_id: [9], prompt: ['c'] }), 'stream'));
@@ -103,7 +81,7 @@ describe('rows', () => {
   });
 
   it('are large or many', async () => {
-    const train = await tq.partition('large', { fields: { x: ragged('float64') } });
+    const train = await real.tq.partition('large', { fields: { x: ragged('float64') } });
     const large = Float64Array.from({ length: 1_000_000 }, (_, i) => i);
     await train.put({ x: [large] }, { ids: [0] });
     expect((await train.get([0])).column('x').row(0)).toEqual(large);
@@ -119,7 +97,7 @@ describe('rows', () => {
   });
 
   it('are missing, waited for, newest, drained', async () => {
-    const train = await tq.partition('waits', { fields: { x: scalar('int32') } });
+    const train = await real.tq.partition('waits', { fields: { x: scalar('int32') } });
     expect(await rejection(train.get([1]))).toMatchObject({
       code: 'rows_missing',
       details: { missing: [1], missing_count: 1 },
@@ -139,16 +117,16 @@ describe('rows', () => {
   });
 
   it('are refused with the code of the catalogue', async () => {
-    const train = await tq.partition('refusals', { fields: { x: scalar('int32') } });
+    const train = await real.tq.partition('refusals', { fields: { x: scalar('int32') } });
     await train.put({ x: [1] }, { ids: [1] });
     const code = async (call: Promise<unknown>): Promise<string> => (await rejection(call)).code!;
     expect(await code(train.put({ x: [1] }, { ids: [1], ifAbsent: true }))).toBe('rows_exist');
     expect(await code(train.put({ x: [1, 1] }, { ids: [2, 2] }))).toBe('ids_duplicate');
     expect(await code(train.put({ y: [1] }, { ids: [2] }))).toBe('field_unknown');
     expect(await code(train.get([1], { fields: ['y'] }))).toBe('field_unknown');
-    expect(await code(tq.partition('nowhere'))).toBe('partition_unknown');
-    expect(await code(tq.partition('refusals', { groupSize: 2 }))).toBe('partition_conflict');
-    expect(await code(tq.partition('no/name'))).toBe('name_invalid');
+    expect(await code(real.tq.partition('nowhere'))).toBe('partition_unknown');
+    expect(await code(real.tq.partition('refusals', { groupSize: 2 }))).toBe('partition_conflict');
+    expect(await code(real.tq.partition('no/name'))).toBe('name_invalid');
     expect(await code(train.claim({ task: 't', fields: ['x'], batchSize: 0 }))).toBe('json_invalid');
   });
 });
@@ -156,8 +134,8 @@ describe('rows', () => {
 describe('matrices', () => {
   it('are written and read one by one', async () => {
     const name = { partition: 'matrices' };
-    await tq.partition('matrices', { fields });
-    await tq.writeMatrix(
+    await real.tq.partition('matrices', { fields });
+    await real.tq.writeMatrix(
       7,
       'prompt',
       [
@@ -166,18 +144,18 @@ describe('matrices', () => {
       ],
       name,
     );
-    const { data: elements, shape } = (await tq.readMatrix(7, 'prompt', name)) as Matrix;
+    const { data: elements, shape } = (await real.tq.readMatrix(7, 'prompt', name)) as Matrix;
     expect([elements.length, shape]).toEqual([4, [2, 2]]);
-    await tq.writeMatrix(7, 'meta', { any: ['thing'] }, name);
-    expect(await tq.readMatrix(7, 'meta', name)).toEqual({ any: ['thing'] });
-    const { partitions } = { partitions: await tq.partitions() };
+    await real.tq.writeMatrix(7, 'meta', { any: ['thing'] }, name);
+    expect(await real.tq.readMatrix(7, 'meta', name)).toEqual({ any: ['thing'] });
+    const { partitions } = { partitions: await real.tq.partitions() };
     expect(partitions.find((partition) => partition.name === 'matrices')!.rows).toBe(1);
-    expect((await tq.limits()).waitMsMax).toBe(60_000);
+    expect((await real.tq.limits()).waitMsMax).toBe(60_000);
   });
 });
 
 async function filled(name: string, count: number, groupSize = 1): Promise<Partition> {
-  const train = await tq.partition(name, { fields: { x: scalar('int32'), y: scalar('int32') }, groupSize });
+  const train = await real.tq.partition(name, { fields: { x: scalar('int32'), y: scalar('int32') }, groupSize });
   const ids = Array.from({ length: count }, (_, i) => i);
   await train.put({ x: ids }, { ids });
   return train;
@@ -248,7 +226,7 @@ describe('claims', () => {
 describe('snapshots', () => {
   it('show rows as they were, page by page, until they are closed', async () => {
     const train = await filled('snapshots', 100);
-    const snapshot = await tq.snapshot({ leaseMs: 30_000 });
+    const snapshot = await real.tq.snapshot({ leaseMs: 30_000 });
     await train.put({ x: Array.from({ length: 50 }, () => -1) }, { ids: Array.from({ length: 50 }, (_, id) => id) });
     await train.delete([98, 99]);
     const seen: number[] = [];

@@ -1,30 +1,15 @@
 /** Tags, numbers and lists, on the real server. */
 import fc from 'fast-check';
 import { tableFromArrays, tableToIPC } from 'apache-arrow';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connect, scalar, text, type Client, type Json, type Partition, type Tags } from '../../ts-sdk/index.ts';
-import { startServer, type RealServer } from './real.ts';
+import { describe, expect, it } from 'vitest';
+import { text, type Json, type Partition, type Tags } from '../../ts-sdk/index.ts';
+import { realRig } from './real.ts';
 import { rejection } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-let made = 0;
+const real = realRig();
 
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
-
-async function rowsOf(count: number, numbers: readonly string[] = []): Promise<Partition> {
-  const rows = await tq.partition(`p${made++}`, { fields: { x: scalar('int32'), name: text() }, numbers });
-  const ids = Array.from({ length: count }, (_, id) => id);
-  if (count > 0) await rows.put({ x: ids }, { ids });
-  return rows;
+function rowsOf(count: number, numbers: readonly string[] = []): Promise<Partition> {
+  return real.fresh(count, { fields: { name: text() }, numbers });
 }
 
 describe('tag', () => {

@@ -1,42 +1,14 @@
 /** Leases, dead letters, another epoch, held bytes and changes, on the real server. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  connect,
-  scalar,
-  type Change,
-  type Client,
-  type Partition,
-  type PartitionSettings,
-} from '../../ts-sdk/index.ts';
-import { startServer, type RealServer } from './real.ts';
+import { describe, expect, it } from 'vitest';
+import { type Change } from '../../ts-sdk/index.ts';
+import { realRig, words } from './real.ts';
 import { rejection } from './support.ts';
 
-let server: RealServer;
-let tq: Client;
-let made = 0;
-
-beforeAll(async () => {
-  server = await startServer();
-  tq = connect({ url: server.url });
-});
-
-afterAll(async () => {
-  await tq.close();
-  await server.stop();
-});
-
-async function rowsOf(count: number, settings: PartitionSettings = {}): Promise<Partition> {
-  const rows = await tq.partition(`p${made++}`, { fields: { x: scalar('int32') }, ...settings });
-  const ids = Array.from({ length: count }, (_, id) => id);
-  if (count > 0) await rows.put({ x: ids }, { ids });
-  return rows;
-}
-
-const words = { task: 't', fields: ['x'], batchSize: 2 };
+const real = realRig();
 
 describe('tasks', () => {
   it('tell their leases', async () => {
-    const rows = await rowsOf(3);
+    const rows = await real.fresh(3);
     const claim = await rows.claim({ ...words, leaseMs: 20_000 });
     const [lease, ...others] = await rows.leases();
     expect(others).toEqual([]);
@@ -47,7 +19,7 @@ describe('tasks', () => {
   });
 
   it('have dead letters, which can be queued anew', async () => {
-    const rows = await rowsOf(5, { tasks: { t: { maxAttempts: 2 } } });
+    const rows = await real.fresh(5, { tasks: { t: { maxAttempts: 2 } } });
     for (let attempt = 1; attempt <= 2; attempt++) {
       const claim = await rows.claim({ ...words, batchSize: 4 });
       if (claim.outcome === 'rows') await claim.batch.release();
@@ -71,7 +43,7 @@ describe('tasks', () => {
   });
 
   it('begin anew, and claims of before are stale', async () => {
-    const rows = await rowsOf(4);
+    const rows = await real.fresh(4);
     await rows.claim({ ...words, autoAck: true });
     const held = await rows.claim(words);
     expect(await rows.resetConsumption('t')).toBe(4);
@@ -83,9 +55,9 @@ describe('tasks', () => {
 
 describe('whyHeld', () => {
   it('says who needs a row', async () => {
-    const rows = await rowsOf(2, { tasks: ['t'], release: 'consumed' });
+    const rows = await real.fresh(2, { tasks: ['t'], release: 'consumed' });
     const claim = await rows.claim({ ...words, batchSize: 1 });
-    await using snapshot = await tq.snapshot();
+    await using snapshot = await real.tq.snapshot();
     const held = await rows.whyHeld(0);
     expect(held).toMatchObject({ id: 0, there: true, release: 'consumed', retention: null });
     expect(held.fields.x).toMatchObject({ rows: 2, rowsLive: 2 });
@@ -102,7 +74,7 @@ describe('whyHeld', () => {
 
 describe('watch', () => {
   it('tells every change once, in order', async () => {
-    const rows = await rowsOf(0);
+    const rows = await real.fresh(0);
     const changes = rows.watch({ waitMs: 60_000 });
     await changes.begin();
     const { lsn } = await rows.put({ x: [1, 2] }, { ids: [1, 2] });
@@ -129,7 +101,7 @@ describe('watch', () => {
   });
 
   it('waits for changes, and ends when none comes', async () => {
-    const rows = await rowsOf(0);
+    const rows = await real.fresh(0);
     const changes = rows.watch({ waitMs: Infinity });
     await changes.begin();
     const next = changes.next();
@@ -142,7 +114,7 @@ describe('watch', () => {
   });
 
   it('says when changes were missed', async () => {
-    const rows = await rowsOf(2);
+    const rows = await real.fresh(2);
     const { lsn } = await rows.put({ x: [1] }, { ids: [7] });
     const first = await rows.watch({ afterLsn: 0 }).next();
     expect(first.value).toMatchObject({ change: 'missed' });
@@ -152,7 +124,7 @@ describe('watch', () => {
   });
 
   it('ends while it waits, by its signal and by return', async () => {
-    const rows = await rowsOf(0);
+    const rows = await real.fresh(0);
     const controller = new AbortController();
     const cut = rejection(rows.watch({ signal: controller.signal }).next());
     const changes = rows.watch();
