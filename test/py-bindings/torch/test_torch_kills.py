@@ -24,8 +24,8 @@ def test_each_row_is_in_one_checkpoint(real: Client, tmp_path: Path, workers: in
     partition.put({"x": range(ROWS)}, index_ids=range(ROWS))
     partition.seal()
     context = multiprocessing.get_context("forkserver")
-    # One process imports torch; each life is a fork of it.
-    context.set_forkserver_preload(["trainer"])
+    # One process imports torch; each life is a fork of it. It would not find `trainer` itself.
+    context.set_forkserver_preload(["transferq.torch"])
     rng = random.Random(seed)
     deaths = 0
     while not (tmp_path / "done").exists():
