@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -28,7 +29,8 @@ class StreamingDataset(IterableDataset[TensorBatch]):
 
     Args:
         partition: the partition; or its name, with ``url``. It must exist.
-        url: the server, where ``partition`` is a name; default: as for `transferq.connect`.
+        url: the server, where ``partition`` is a name; default: as for `transferq.connect`. The connection is closed
+            when nothing refers to it any more.
         task: name of the consumer group; each task gets each row once, over all loaders and workers.
         fields: the fields that a row must have, and that come with it; ``"tq_tags"`` brings its tags as dicts.
         batch_size: rows of a batch, at most (the global batch, where micro-batches are made of it).
@@ -86,7 +88,9 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         super().__init__()
         if wait_s is not None and not wait_s > 0:
             raise FixRequest(f"wait_s must be positive or None, not {wait_s}.", code="json_invalid")
-        self.partition = transferq.connect(url).partition(partition) if isinstance(partition, str) else partition
+        if url is not None and not isinstance(partition, str):
+            raise FixRequest("A partition has a server: give its name with url, or itself alone.", code="json_invalid")
+        self.partition = _attached(partition, url)
         self.task = task
         self.fields = field_names(fields) or []
         self.batch_size = batch_size
@@ -146,3 +150,12 @@ class StreamingDataset(IterableDataset[TensorBatch]):
             **self._words,
             **shared,
         )
+
+
+def _attached(partition: Partition | str, url: str | None) -> Partition:
+    if not isinstance(partition, str):
+        return partition
+    client = transferq.connect(url)
+    # It does not refer to the client, which this would else keep.
+    weakref.finalize(client, client.transport.close)
+    return client.partition(partition)

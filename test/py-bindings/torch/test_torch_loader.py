@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -333,6 +334,25 @@ def test_arguments_that_cannot_be(numbered: Numbered) -> None:
     assert "StreamingDataset" in repr(StreamingDataLoader(dataset))
 
 
+    with pytest.raises(FixRequest, match="its name with url"):
+        dataset_of(partition, url=partition.client.url)
+    transport = dataset.partition.client.transport
+    assert not transport._closed.is_set()
+    del dataset
+    gc.collect()
+    assert transport._closed.is_set()
+
+
+def test_dead_letters_are_not_waited_for(numbered: Numbered) -> None:
+    partition = numbered(8)
+    partition.client.partition(partition.name, tasks={"t": Task(max_attempts=1)})
+    dead = partition.claim(task="t", fields=["x"], batch_size=4)
+    assert isinstance(dead, Batch)
+    dead.release()
+    loader = forked(dataset_of(partition), 0)
+    assert not loader.drained()
+    assert ids_of(loader) == [4, 5, 6, 7]
+    assert loader.drained()
 def test_torch_is_asked_to_pin(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be no GPU here; torch then warns, and the loader must still work."""
     options: list[dict[str, Any]] = []
