@@ -153,10 +153,10 @@ class StreamingDataLoader:
         return self._ledger.load(state)
 
     def drained(self) -> bool:
-        """Asks the server whether the partition is sealed and the task has consumed all rows."""
+        """Asks the server whether the partition is sealed and the task has consumed all rows but its dead letters."""
         stats = self.dataset.partition.stats()
-        consumed = stats["tasks"].get(self.dataset.task, {}).get("consumed", 0)
-        return bool(stats["sealed"]) and consumed == stats["rows"]
+        task = stats["tasks"].get(self.dataset.task, {})
+        return bool(stats["sealed"]) and task.get("consumed", 0) + task.get("dead", 0) == stats["rows"]
 
     # ---- For iterations ------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 import transferq
 from torch.utils.data import DataLoader
-from transferq import FixRequest, Partition, TimedOut
+from transferq import Batch, FixRequest, Partition, Task, TimedOut
 from transferq.torch import MicroBatch, StreamingDataLoader, StreamingDataset, TensorBatch
 from transferq.torch import _dataset as dataset_module
 from transferq.torch import _loader as loader_module
@@ -353,6 +353,17 @@ def test_dead_letters_are_not_waited_for(numbered: Numbered) -> None:
     assert not loader.drained()
     assert ids_of(loader) == [4, 5, 6, 7]
     assert loader.drained()
+
+
+def test_arguments_that_cannot_be(numbered: Numbered) -> None:
+    dataset = dataset_of(numbered(4))
+    with pytest.raises(FixRequest):
+        StreamingDataLoader(dataset, ack="never")
+    with pytest.raises(FixRequest):
+        dataset_of(dataset.partition, fields="x")
+    assert "StreamingDataset" in repr(StreamingDataLoader(dataset))
+
+
 def test_torch_is_asked_to_pin(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be no GPU here; torch then warns, and the loader must still work."""
     options: list[dict[str, Any]] = []
