@@ -198,6 +198,8 @@ class Stream(Iterator[TensorBatch]):
         self._number = ledger.batch_number
         self._early: dict[int | None, TensorBatch | Passed] = {}
         self._link = Link(workers, turn=self._number or 0)
+        # Torch's iterator, which waits for the workers, may be collected before this; a finalizer comes before both.
+        weakref.finalize(self, self._link.stop)
         self._parts: Iterator[MicroBatch] = iter(())
         self._items: Iterator[Item] | None = None
         self._items = batches(self._link)
@@ -251,13 +253,20 @@ class Stream(Iterator[TensorBatch]):
             raise StopIteration
         early = self._early.pop(self._number, None)
         item: Item = next(self._items) if early is None else early
-        if isinstance(item, Late):
-            # One of an earlier wait says nothing about this one.
-            if item.since == self._link.waiting_since:
-                raise item.error
-            return None
-        if isinstance(item, TransferQueueError):
-            raise item
+        try:
+            if isinstance(item, Late):
+                # One of an earlier wait says nothing about this one.
+                if item.since == self._link.waiting_since:
+                    raise item.error
+                return None
+            if isinstance(item, TransferQueueError):
+                raise item
+            return self._in_order(item)
+        finally:
+            # An error leads to this frame; led this to the error, the workers would outlive a loop that it ends.
+            del item
+
+    def _in_order(self, item: TensorBatch | Passed) -> TensorBatch | None:
         number = item.number if isinstance(item, Passed) else item.batch_number
         if number is not None:
             if number != self._number:

@@ -169,6 +169,17 @@ def test_leaving_early_releases_what_was_not_yielded(numbered: Numbered, workers
     assert counts(partition)["consumed"] == 40
 
 
+def test_a_time_out_that_ends_the_loop_leaves_nothing_behind(numbered: Numbered) -> None:
+    loader = forked(dataset_of(numbered(3, sealed=False), wait_s=0.1), 2)
+    gc.disable()
+    try:
+        with contextlib.suppress(TimedOut):
+            list(loader)
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
+
+
 def test_an_exception_in_a_step_leaves_nothing_behind(numbered: Numbered) -> None:
     partition = numbered(40)
 
