@@ -36,7 +36,8 @@ def claim(store: Any, partition: FakePartition, _: Any, request: dict[str, Any])
                 _grant(store, partition, request, taken[part * size : (part + 1) * size]) if size else None
                 for part in range(parts)
             ]
-            return _share(store, partition, request)
+            # Who asked first hears why it is empty.
+            return _share(store, partition, request) if enough else _timed_out({"ready": len(free), **counts})
         if enough:
             token, ids = _grant(store, partition, request, taken)
             return _answer(store, partition, request, token, ids, partial=easy and len(taken) < rows_max)

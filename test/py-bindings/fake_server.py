@@ -41,6 +41,9 @@ def checksum_of(body: bytes) -> bytes:
 class FakeStore:
     """State and routes; one lock, one condition for all waits."""
 
+    # Of all nodes: no two claims have the same one.
+    tokens = itertools.count(1)
+
     def __init__(self, limits: dict[str, int] | None = None) -> None:
         self.limits = {**LIMITS, **(limits or {})}
         self.nodes: list[dict[str, str]] = [{"id": "n1", "url": "http://127.0.0.1:1"}]
@@ -53,7 +56,6 @@ class FakeStore:
         self.snapshots = FakeSnapshots()
         self.changed = threading.Condition()
         self.lsns = itertools.count(1)
-        self.tokens = itertools.count(1)
         # Puts that were refused since a budget was full, and how long each was asked to wait.
         self.waits_for_room: list[int] = []
 

@@ -37,7 +37,8 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         rows_min: rows of a batch, at least; default ``batch_size``. The last batches of a sealed partition may be
             smaller; see `TensorBatch.partial`.
         sampler: ``"fifo"``, ``"group"`` for whole groups, or another; with it go ``by``, ``seed``, ``where``,
-            ``tokens``, ``window``, ``group``, ``partial`` and ``linger_s``, all as for `Partition.claim`.
+            ``tokens``, ``window``, ``group``, ``partial`` and ``linger_s``, all as for `Partition.claim`: the end of
+            ``wait_s`` is the end of the trainer's wait, and a worker lingers from when it looks for a batch.
         batch: which part of which shared batches, so that all ranks see the same steps; see
             `transferq.SharedBatch`. Batches come in the order of their numbers, from its own on, with any number of
             workers; a number that stays empty is passed over by all ranks. ``batch_size`` counts the rows of all parts.
@@ -133,11 +134,25 @@ class StreamingDataset(IterableDataset[TensorBatch]):
         """Rows of a batch of this process, at most."""
         return self.batch_size if self.batch is None else self.batch_size // self.batch.parts
 
-    def claim(self, *, wait_s: float, rows_min: int | None, number: int | None) -> Batch | TimedOut | Drained:
-        """One claim, which waits for at most ``wait_s`` (seconds); where batches are shared, of that of this number."""
-        shared: dict[str, Any] = {}
+    def claim(
+        self, *, wait_s: float, waited_s: float, is_last: bool, rows_min: int | None, number: int | None
+    ) -> Batch | TimedOut | Drained:
+        """One claim of those that make up the wait for a batch.
+
+        Args:
+            wait_s: how long it waits, at most (seconds).
+            waited_s: for how long those before it waited (seconds).
+            is_last: whether it is the last of them.
+            rows_min: in place of the dataset's.
+            number: of the shared batch.
+        """
+        words: dict[str, Any] = dict(self._words)
+        if "linger_s" in words:
+            words["linger_s"] = max(0.0, words["linger_s"] - waited_s)
+        if not is_last:
+            words.pop("partial", None)
         if self.batch is not None and number is not None:
-            shared["batch"] = dataclasses.replace(self.batch, number=number)
+            words["batch"] = dataclasses.replace(self.batch, number=number)
         return self._claim(
             self.partition,
             task=self.task,
@@ -147,8 +162,7 @@ class StreamingDataset(IterableDataset[TensorBatch]):
             wait_s=wait_s,
             lease_s=self.lease_s,
             hold_max_s=self.hold_max_s,
-            **self._words,
-            **shared,
+            **words,
         )
 
 

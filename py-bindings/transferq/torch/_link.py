@@ -1,15 +1,16 @@
-"""What a loader and its workers tell each other: a few numbers in shared memory. The workers write the turn, the loader
-all others.
+"""What a loader and its workers tell each other: a few numbers in shared memory. The workers write turn and idle,
+the loader all others.
 
     stopping        1: the iteration is over
     waiting_since   when the trainer began to wait for the batch that it waits for (monotonic ns); 0: it does not wait
     held_rows       rows that the trainer holds, un-acked, while it waits
-    turn            number of the shared batch that is to be claimed next, by the worker whose number it is
+    turn            number of the shared batch that is to be claimed next, by the worker whose number it is; -1: none is
+    idle            a bit for each node that had nothing more when it was last asked for a shared batch
     received[w]     how many batches of worker w the trainer was given
 
-Invariants: the turn only rises, and is passed on by the worker that has it; a batch counts as received from before the
-trainer gets it, and by then the loader renews its lease; so what a worker does not find received was never seen by a
-trainer, and is the worker's to renew or to release.
+Invariants: the turn only rises until it is nobody's; the worker that has it passes it on, and notes what nodes have; a
+batch counts as received from before the trainer gets it, and by then the loader renews its lease; so what a worker does
+not find received was never seen by a trainer, and is the worker's to renew or to release.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ STOPPING: Final = 0
 WAITING_SINCE: Final = 1
 HELD_ROWS: Final = 2
 TURN: Final = 3
-RECEIVED: Final = 4
+IDLE: Final = 4
+RECEIVED: Final = 5
+# No worker's turn.
+NOBODY: Final = -1
 
 
 class Link:
@@ -71,8 +75,25 @@ class Link:
     def turn(self) -> int:
         return int(self._numbers[TURN])
 
+    def has_turn(self, worker: int) -> bool:
+        return self.turn != NOBODY and self.turn % self.workers == worker
+
     def pass_turn(self) -> None:
         self._numbers[TURN] += 1
+
+    def end_turns(self) -> None:
+        """No worker claims a shared batch any more."""
+        self._numbers[TURN] = NOBODY
+
+    def note_node(self, node: int, *, idle: bool) -> None:
+        """Notes whether a node had nothing more."""
+        nodes = int(self._numbers[IDLE])
+        self._numbers[IDLE] = nodes | 1 << node if idle else nodes & ~(1 << node)
+
+    @property
+    def idle_nodes(self) -> int:
+        """How many nodes had nothing more."""
+        return int(self._numbers[IDLE]).bit_count()
 
     def received(self, worker: int) -> int:
         return int(self._numbers[RECEIVED + worker])

@@ -31,9 +31,9 @@ from transferq.errors import Drained, TimedOut, TransferQueueError
 from transferq.torch._batches import Origin, TensorBatch
 from transferq.torch._cells import cells_from, cells_of, share_offsets, shared_buffer
 from transferq.torch._dataset import StreamingDataset
-from transferq.torch._link import Link
+from transferq.torch._link import NOBODY, Link
 
-# A wait at the server that is longer would not notice that the loader stopped (seconds).
+# A claim that waits longer at the server would not notice that the loader stopped (seconds).
 WAIT_S: Final = 0.5
 PARENT_CHECK_S: Final = 1.0
 # How long the release of claims may take in all when a worker ends (seconds); their leases end by themselves anyway.
@@ -54,7 +54,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Passed:
-    """The shared batch of this number stayed empty, for this part of it."""
+    """The shared batch of this number stays empty, for this part of it."""
 
     number: int
 
@@ -125,9 +125,10 @@ class Unreceived:
 
 
 class Reader:
-    """Claims batch after batch until nothing more comes or the loader stops.
+    """Claims batch after batch until nothing more comes or the loader stops. The wait for a batch is several claims.
 
-    Of shared batches the workers claim the numbers in turn: claims are in order, and what follows them is not.
+    Of shared batches the workers claim the numbers in turn: claims are in order, and what follows them is not. Each
+    number is of one node, so nothing more comes when every node had nothing more; then all workers end together.
     """
 
     def __init__(self, dataset: StreamingDataset, link: Link, worker: int, *, shares_memory: bool) -> None:
@@ -148,51 +149,70 @@ class Reader:
 
     def _items(self) -> Iterator[Item]:
         rows_min: int | None = None
-        while self._has_turn():
+        began_at = time.monotonic()
+        while self._may_claim():
             number = None if self._dataset.batch is None else self._link.turn
+            since = self._link.waiting_since
+            wait_s, is_last = self._next_wait(since)
             claimed_at = time.monotonic()
+            waited_s = claimed_at - began_at
             try:
-                outcome = self._dataset.claim(wait_s=self._wait_s(), rows_min=rows_min, number=number)
+                outcome = self._dataset.claim(
+                    wait_s=wait_s, waited_s=waited_s, is_last=is_last, rows_min=rows_min, number=number
+                )
             except TransferQueueError as error:
                 yield error
                 return
-            if number is not None:
-                self._link.pass_turn()
-            rows_min = None
-            if isinstance(outcome, Drained):
+            ends = isinstance(outcome, Drained)
+            if isinstance(outcome, TimedOut) and self._stall.seen(outcome):
+                ends = outcome.ready == 0
+                rows_min = rows_min if ends else 1
+            if number is None and ends:
+                return
+            if number is not None and not self._pass_turn(number, outcome, ends=ends):
                 return
             if isinstance(outcome, Batch):
                 self._stall.over()
                 yield self._made(outcome, claimed_at)
                 # Its memory is that of the next answer.
                 del outcome
+                rows_min, began_at = None, time.monotonic()
                 continue
             if number is not None:
                 yield Passed(number)
-            since = self._link.waiting_since
-            if self._is_late(since):
+            if isinstance(outcome, TimedOut) and is_last:
                 yield Late(since, outcome)
-            if self._stall.seen(outcome):
-                if outcome.ready == 0:
-                    return
-                rows_min = 1
 
-    def _has_turn(self) -> bool:
-        """Waits until it may claim; False when the loader stops."""
+    def _may_claim(self) -> bool:
+        """Waits until it may; False when the loader stops, or no shared batch comes any more."""
         while not self._link.stopping:
-            if self._dataset.batch is None or self._link.turn % self._link.workers == self._worker:
+            if self._dataset.batch is None or self._link.has_turn(self._worker):
                 return True
+            if self._link.turn == NOBODY:
+                return False
             time.sleep(TURN_CHECK_S)
         return False
 
-    def _wait_s(self) -> float:
-        wait_s = self._dataset.wait_s
+    def _next_wait(self, since: int) -> tuple[float, bool]:
+        """How long the next claim waits (seconds), and whether the wait of the trainer that began then ends with it."""
         longest = WAIT_S if self._dataset.batch is None else SHARED_WAIT_S
-        return longest if wait_s is None else min(longest, wait_s)
+        if self._dataset.wait_s is None:
+            return longest, False
+        if since == 0:
+            return min(longest, self._dataset.wait_s), False
+        left_s = max(0.0, self._dataset.wait_s - (time.monotonic_ns() - since) / 1e9)
+        return min(longest, left_s), left_s <= longest
 
-    def _is_late(self, since: int) -> bool:
-        wait_s = self._dataset.wait_s
-        return wait_s is not None and since > 0 and time.monotonic_ns() - since >= wait_s * 1e9
+    def _pass_turn(self, number: int, outcome: Batch | TimedOut | Drained, *, ends: bool) -> bool:
+        """Passes the turn on; False when no node has anything more, and then it is nobody's."""
+        nodes = len(self._dataset.partition.client.shards.current.origins)
+        if ends or isinstance(outcome, Batch) or _is_told_counts(outcome):
+            self._link.note_node(number % nodes, idle=ends)
+        if self._link.idle_nodes < nodes:
+            self._link.pass_turn()
+            return True
+        self._link.end_turns()
+        return False
 
     def _made(self, batch: Batch, claimed_at: float) -> TensorBatch:
         lease = batch.lease
@@ -250,8 +270,7 @@ class Stall:
 
     def seen(self, counts: TimedOut) -> bool:
         """Whether the wait that ended with these counts was a stall."""
-        if "leased" not in counts.details:
-            # What others were told about a shared batch says nothing about now.
+        if not _is_told_counts(counts):
             return False
         # The other parts of shared batches are as large, and those who train on them hold as many.
         held_rows = self._link.held_rows * (1 if self._dataset.batch is None else self._dataset.batch.parts)
@@ -270,6 +289,11 @@ class Stall:
             with contextlib.suppress(TransferQueueError):
                 self._sealed = bool(self._dataset.partition.stats()["sealed"])
         return self._sealed
+
+
+def _is_told_counts(outcome: TimedOut | Drained) -> bool:
+    """Not where it was asked for a shared batch that others found empty before: that says nothing about now."""
+    return "leased" in outcome.details
 
 
 def _end_with_parent(unreceived: Unreceived) -> None:

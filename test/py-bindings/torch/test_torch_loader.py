@@ -334,17 +334,6 @@ def test_a_partition_by_its_name(numbered: Numbered) -> None:
     assert sorted(ids_of(forked(dataset, 0))) == list(range(8))
     with pytest.raises(transferq.PartitionUnknown):
         dataset_of("nothing", url=partition.client.url)  # type: ignore[arg-type]
-
-
-def test_arguments_that_cannot_be(numbered: Numbered) -> None:
-    dataset = dataset_of(numbered(4))
-    with pytest.raises(FixRequest):
-        StreamingDataLoader(dataset, ack="never")
-    with pytest.raises(FixRequest):
-        dataset_of(dataset.partition, fields="x")
-    assert "StreamingDataset" in repr(StreamingDataLoader(dataset))
-
-
     with pytest.raises(FixRequest, match="its name with url"):
         dataset_of(partition, url=partition.client.url)
     transport = dataset.partition.client.transport

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import transferq
-from transferq import Partition, SharedBatch, Tokens
+from fake_server import FakeStore
+from transferq import Partition, Scalar, SharedBatch, Tokens
 from transferq.torch import StreamingDataLoader, StreamingDataset
 from transferq.torch import _source as source_module
 
@@ -82,13 +84,15 @@ def test_numbers_that_stay_empty_are_passed_over(
     stream = iter(loader_of(partition, workers, batch=SharedBatch("job", number=7)))
 
     def put_late() -> None:
+        while stream._link.turn < 9:
+            time.sleep(0.01)
         partition.put({"x": list(range(16))}, index_ids=range(16))
         partition.seal()
 
-    timer = threading.Timer(0.4, put_late)
-    timer.start()
+    producer = threading.Thread(target=put_late)
+    producer.start()
     batches = list(stream)
-    timer.join()
+    producer.join()
     numbers = [batch.batch_number for batch in batches]
     assert numbers[0] is not None
     assert numbers[0] > 8
@@ -104,6 +108,67 @@ def test_a_wait_for_a_shared_batch_ends(numbered: Numbered, monkeypatch: pytest.
         next(stream)
     partition.put({"x": list(range(8))}, index_ids=range(8))
     assert len(next(stream)) == 8
+
+
+def test_workers_end_together_when_one_of_them_sees_the_end(numbered: Numbered) -> None:
+    """The trainer holds all rows that are left. Worker 1 is told so; worker 0 asks for what others asked before."""
+
+    def claim(partition: Partition, *, batch: SharedBatch, **words: Any) -> Any:
+        if batch.number == 0:
+            return partition.claim(batch=batch, **words)
+        time.sleep(0.01)
+        counts = {"ready": 0, "leased": 4, "incomplete": 0}
+        return transferq.TimedOut(details=counts if batch.number % 2 == 1 else {"empty": True})
+
+    loader = loader_of(numbered(4), 2, ack="checkpoint", batch=SharedBatch("job"), claim=claim)
+    assert [batch.batch_number for batch in loader] == [0]
+
+
+@pytest.mark.parametrize("ack", ["auto", "checkpoint"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shared_batches_of_several_nodes_end_when_all_nodes_have_no_more(
+    cluster: tuple[transferq.Client, list[FakeStore]], monkeypatch: pytest.MonkeyPatch, workers: int, ack: str
+) -> None:
+    monkeypatch.setattr(source_module, "SHARED_WAIT_S", 0.1)
+    tq, stores = cluster
+    partition = tq.partition("p", fields={"x": Scalar("int64")})
+    partition.put({"x": range(60)}, index_ids=range(60))
+    partition.seal()
+    # One node has fewer rows than the others, and is drained long before them.
+    scarce = list(stores[1].partitions["p"].rows)[3:]
+    partition.delete(scarce)
+    loader = loader_of(partition, workers, ack=ack, batch=SharedBatch("job"))
+    batches = list(loader)
+    numbers = [batch.batch_number for batch in batches]
+    assert numbers == sorted(set(numbers))
+    assert sorted(row for batch in batches for row in batch["x"].tolist()) == sorted(set(range(60)) - set(scarce))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lingering_is_counted_over_the_claims_of_a_wait(
+    numbered: Numbered, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "WAIT_S", 0.02)
+    loader = loader_of(numbered(3, sealed=False), workers, linger_s=0.1, wait_s=PATIENCE_S)
+    assert len(next(iter(loader))) == 3
+
+
+def test_what_is_ready_is_taken_at_the_end_of_the_wait(numbered: Numbered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "WAIT_S", 0.02)
+    asked: list[bool] = []
+
+    def claim(partition: Partition, **words: Any) -> Any:
+        asked.append(words.get("partial", False))
+        return partition.claim(**words)
+
+    loader = loader_of(numbered(3, sealed=False), 0, partial=True, wait_s=0.2, claim=claim)
+    stream = iter(loader)
+    assert len(next(stream)) == 3
+    assert asked[-1]
+    assert len(asked) > 1
+    assert not any(asked[:-1])
+    with pytest.raises(transferq.TimedOut):
+        next(stream)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
