@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,27 @@ import pytest
 import transferq
 from transferq import Blob, Checkpoint, CheckpointInvalid, Ragged, Scalar, Text
 from transferq import _checkpoints as checkpoints
-from transferq.testing import start_server
+from transferq.testing import Server, start_server
 
+Pair = tuple[transferq.Client, transferq.Client]
 FIELDS = {"prompt": Text(), "reward": Scalar("float32"), "tokens": Ragged("int64")}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[Server, Server]]:
+    """Two servers, for tests of all that a server has."""
+    with start_server() as one, start_server() as other:
+        yield one, other
+
+
+@pytest.fixture
+def pair(nodes: tuple[Server, Server]) -> Iterator[Pair]:
+    """Clients of two servers that have no partitions."""
+    with transferq.connect(nodes[0].url) as source, transferq.connect(nodes[1].url) as target:
+        yield source, target
+        for tq in (source, target):
+            for partition in tq.partitions():
+                tq.partition(partition["name"]).drop()
 
 
 def fill(tq: transferq.Client, name: str, rows: int = 40) -> transferq.Partition:
@@ -54,108 +73,97 @@ def view(partition: transferq.Partition) -> dict[str, Any]:
     }
 
 
-def test_brings_rows_tags_and_consumption_to_another_node(tmp_path: Path) -> None:
-    with (
-        start_server() as one,
-        start_server() as other,
-        transferq.connect(one.url) as source,
-        transferq.connect(other.url) as target,
-    ):
-        partition = fill(source, "train")
-        source.partition("volatile", ack="memory").put({"x": [1]}, index_ids=[1])
-        partition.claim(task="train", fields=["prompt"], batch_size=7).ack()
-        leased = partition.claim(task="train", fields=["prompt", "reward"], batch_size=5)
-        before = view(partition)
-        saved = source.save_checkpoint(tmp_path / "saved", {"step": 12})
-        assert (saved.metadata, saved.partitions, saved.left_out) == ({"step": 12}, {"train": 40}, ("volatile",))
-        assert Checkpoint.read(tmp_path / "saved") == saved
-        loaded = target.load_checkpoint(tmp_path / "saved")
-        assert loaded == saved
-        found = target.partition("train")
-        assert view(found) == before
-        again = found.claim(task="train", fields=["prompt", "reward"], batch_size=5)
-        assert again.index_ids.tolist() == leased.index_ids.tolist()
-        with pytest.raises(transferq.PartitionExists):
-            target.load_checkpoint(tmp_path / "saved")
-        found.delete([0])
-        target.load_checkpoint(tmp_path / "saved", ["train"], replace=True)
-        assert view(target.partition("train")) == before
-        assert [one["name"] for one in target.partitions()] == ["train"]
+def test_brings_rows_tags_and_consumption_to_another_node(pair: Pair, tmp_path: Path) -> None:
+    source, target = pair
+    partition = fill(source, "train")
+    source.partition("volatile", ack="memory").put({"x": [1]}, index_ids=[1])
+    partition.claim(task="train", fields=["prompt"], batch_size=7).ack()
+    leased = partition.claim(task="train", fields=["prompt", "reward"], batch_size=5)
+    before = view(partition)
+    saved = source.save_checkpoint(tmp_path / "saved", {"step": 12})
+    assert (saved.metadata, saved.partitions, saved.left_out) == ({"step": 12}, {"train": 40}, ("volatile",))
+    assert Checkpoint.read(tmp_path / "saved") == saved
+    loaded = target.load_checkpoint(tmp_path / "saved")
+    assert loaded == saved
+    found = target.partition("train")
+    assert view(found) == before
+    again = found.claim(task="train", fields=["prompt", "reward"], batch_size=5)
+    assert again.index_ids.tolist() == leased.index_ids.tolist()
+    with pytest.raises(transferq.PartitionExists):
+        target.load_checkpoint(tmp_path / "saved")
+    found.delete([0])
+    target.load_checkpoint(tmp_path / "saved", ["train"], replace=True)
+    assert view(target.partition("train")) == before
+    assert [one["name"] for one in target.partitions()] == ["train"]
 
 
-def test_shared_blobs_are_saved_once_and_shared_again(tmp_path: Path) -> None:
+def test_shared_blobs_are_saved_once_and_shared_again(pair: Pair, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     # Two of them fill a file.
     images = [draw.bytes(5 << 20), draw.bytes(5 << 20), draw.bytes(100), b""]
     rows = 32
     given = [images[row % len(images)] for row in range(rows)]
-    with (
-        start_server() as one,
-        start_server() as other,
-        transferq.connect(one.url) as source,
-        transferq.connect(other.url) as target,
-    ):
-        fields = {"image": Blob(), "more": Blob(), "x": Scalar("int64")}
-        partition = source.partition("photos", fields=fields)
-        partition.put({"image": given, "x": np.arange(rows)}, index_ids=np.arange(rows))
-        partition.put({"more": given[:8]}, index_ids=np.arange(8))
-        source.save_checkpoint(tmp_path)
-        [saved] = Checkpoint.read(tmp_path).contents
-        assert [file.rows for file in saved.blobs] == [2, 2]
-        assert sum(file.bytes for file in saved.all_files) < 1.1 * sum(map(len, images))
+    source, target = pair
+    fields = {"image": Blob(), "more": Blob(), "x": Scalar("int64")}
+    partition = source.partition("photos", fields=fields)
+    partition.put({"image": given, "x": np.arange(rows)}, index_ids=np.arange(rows))
+    partition.put({"more": given[:8]}, index_ids=np.arange(8))
+    source.save_checkpoint(tmp_path)
+    [saved] = Checkpoint.read(tmp_path).contents
+    assert [file.rows for file in saved.blobs] == [2, 2]
+    assert sum(file.bytes for file in saved.all_files) < 1.1 * sum(map(len, images))
 
-        target.load_checkpoint(tmp_path)
-        found = target.partition("photos")
-        assert found.get(range(rows), fields=["image"])["image"].list() == given
-        assert found.get(range(8), fields=["more"])["more"].list() == given[:8]
-        assert found.stats()["blobs"] == partition.stats()["blobs"]
+    target.load_checkpoint(tmp_path)
+    found = target.partition("photos")
+    assert found.get(range(rows), fields=["image"])["image"].list() == given
+    assert found.get(range(8), fields=["more"])["more"].list() == given[:8]
+    assert found.stats()["blobs"] == partition.stats()["blobs"]
 
-        path = tmp_path / Checkpoint.read(tmp_path).data / saved.blobs[0].file
-        path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(CheckpointInvalid):
-            target.load_checkpoint(tmp_path, replace=True)
-        assert found.get([0])["image"].list() == given[:1]
+    path = tmp_path / Checkpoint.read(tmp_path).data / saved.blobs[0].file
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointInvalid):
+        target.load_checkpoint(tmp_path, replace=True)
+    assert found.get([0])["image"].list() == given[:1]
 
 
-def test_a_save_under_load_is_of_one_moment(tmp_path: Path) -> None:
-    with start_server() as one, transferq.connect(one.url) as tq:
-        partition = tq.partition("train", fields={"x": Scalar("int64")}, tasks=["t"])
-        done = threading.Event()
+def test_a_save_under_load_is_of_one_moment(pair: Pair, tmp_path: Path) -> None:
+    tq, target = pair
+    partition = tq.partition("train", fields={"x": Scalar("int64")}, tasks=["t"])
+    done = threading.Event()
 
-        def produce() -> None:
-            for at in range(0, 1_000_000, 8):
-                if done.is_set():
-                    return
-                partition.put({"x": np.arange(at, at + 8)}, index_ids=np.arange(at, at + 8))
+    def produce() -> None:
+        for at in range(0, 1_000_000, 8):
+            if done.is_set():
+                return
+            partition.put({"x": np.arange(at, at + 8)}, index_ids=np.arange(at, at + 8))
 
-        def consume() -> None:
-            while not done.is_set():
-                batch = partition.claim(task="t", fields=["x"], batch_size=4, wait_s=1.0)
-                batch.ack()
+    def consume() -> None:
+        while not done.is_set():
+            batch = partition.claim(task="t", fields=["x"], batch_size=4, wait_s=1.0)
+            batch.ack()
 
-        workers = [threading.Thread(target=work) for work in (produce, produce, consume)]
+    workers = [threading.Thread(target=work) for work in (produce, produce, consume)]
+    for worker in workers:
+        worker.start()
+    try:
+        for turn in range(3):
+            time.sleep(0.2)
+            tq.save_checkpoint(tmp_path / "saved", turn)
+    finally:
+        done.set()
         for worker in workers:
-            worker.start()
-        try:
-            for turn in range(3):
-                time.sleep(0.2)
-                tq.save_checkpoint(tmp_path / "saved", turn)
-        finally:
-            done.set()
-            for worker in workers:
-                worker.join()
-        with start_server() as other, transferq.connect(other.url) as target:
-            assert target.load_checkpoint(tmp_path / "saved").metadata == 2
-            stats = target.partition("train").stats()
-            # Producers put 8 at a time, the consumer took 4 at a time, from the front.
-            ids = target.partition("train").list().index_ids.tolist()
-            assert stats["rows"] % 8 == 0
-            assert stats["tasks"]["t"]["consumed"] % 4 == 0
-            if stats["rows"] > stats["tasks"]["t"]["consumed"]:
-                left = target.partition("train").claim(task="t", fields=["x"], batch_size=1)
-                assert left.index_ids[0] == ids[stats["tasks"]["t"]["consumed"]]
-                assert left["x"].numpy()[0] == left.index_ids[0]
-        assert [path.name[:4] for path in sorted((tmp_path / "saved").iterdir())] == ["data", "mani"]
+            worker.join()
+    assert target.load_checkpoint(tmp_path / "saved").metadata == 2
+    stats = target.partition("train").stats()
+    # Producers put 8 at a time, the consumer took 4 at a time, from the front.
+    ids = target.partition("train").list().index_ids.tolist()
+    assert stats["rows"] % 8 == 0
+    assert stats["tasks"]["t"]["consumed"] % 4 == 0
+    if stats["rows"] > stats["tasks"]["t"]["consumed"]:
+        left = target.partition("train").claim(task="t", fields=["x"], batch_size=1)
+        assert left.index_ids[0] == ids[stats["tasks"]["t"]["consumed"]]
+        assert left["x"].numpy()[0] == left.index_ids[0]
+    assert [path.name[:4] for path in sorted((tmp_path / "saved").iterdir())] == ["data", "mani"]
 
 
 def damage(path: Path, at: int) -> None:
@@ -304,34 +312,36 @@ def test_a_saver_that_is_killed_leaves_a_whole_checkpoint(real: transferq.Client
     assert len(list(tmp_path.glob("data-*"))) == 1
 
 
-def test_a_loader_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> None:
+def test_a_loader_that_is_killed_leaves_all_or_nothing(
+    nodes: tuple[Server, Server], pair: Pair, tmp_path: Path
+) -> None:
     rng = random.Random(4)
-    with start_server() as server, transferq.connect(server.url) as tq:
-        before = view(fill(tq, "killed"))
-        tq.save_checkpoint(tmp_path, None)
-        for _ in range(4):
-            killed(LOADER, server.url, str(tmp_path), after_s=rng.random() / 4)
-            assert view(tq.partition("killed")) == before
-            assert [one["name"] for one in tq.partitions()] == ["killed"]
+    tq, _ = pair
+    before = view(fill(tq, "killed"))
+    tq.save_checkpoint(tmp_path, None)
+    for _ in range(4):
+        killed(LOADER, nodes[0].url, str(tmp_path), after_s=rng.random() / 4)
+        assert view(tq.partition("killed")) == before
+        assert [one["name"] for one in tq.partitions()] == ["killed"]
 
 
 def test_a_server_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> None:
     rng = random.Random(6)
-    with start_server() as one, transferq.connect(one.url) as tq:
+    with start_server(tmp_path / "data") as server, transferq.connect(server.url) as tq:
         before = view(fill(tq, "killed"))
         tq.save_checkpoint(tmp_path / "saved", None)
-    for turn in range(3):
-        data = tmp_path / f"data-{turn}"
-        with start_server(data) as server, transferq.connect(server.url) as tq:
-            worker = multiprocessing.get_context("spawn").Process(
-                target=_load_until_gone, args=(server.url, str(tmp_path / "saved"))
-            )
+        for _ in range(3):
+            tq.partition("killed").drop()
+            begun = multiprocessing.Event()
+            arguments = (server.url, str(tmp_path / "saved"), begun)
+            worker = multiprocessing.get_context("fork").Process(target=_load_until_gone, args=arguments)
             worker.start()
-            time.sleep(1.0 + rng.random())
+            assert begun.wait(20.0)
+            time.sleep(rng.random() / 2)
             server.kill()
             worker.kill()
             worker.join()
-        with start_server(data) as server, transferq.connect(server.url) as tq:
+            server.restart()
             names = [one["name"] for one in tq.partitions()]
             assert names in ([], ["killed"])
             if names:
@@ -340,7 +350,8 @@ def test_a_server_that_is_killed_leaves_all_or_nothing(tmp_path: Path) -> None:
             assert view(tq.partition("killed")) == before
 
 
-def _load_until_gone(url: str, directory: str) -> None:
+def _load_until_gone(url: str, directory: str, begun: Any) -> None:
     with transferq.connect(url, timeout_s=2.0) as tq:
+        begun.set()
         while True:
             tq.load_checkpoint(directory, replace=True)

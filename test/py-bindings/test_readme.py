@@ -17,7 +17,6 @@ from transferq.testing import start_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PRINTED_URL = "http://127.0.0.1:7654"
-READMES = ["README.md", "py-bindings/README.md"]
 
 
 def blocks(path: str, language: str) -> list[str]:
@@ -38,27 +37,22 @@ def run_python(code: str, url: str, folder: Path) -> str:
     return run([sys.executable, "-W", "error", str(script)], folder)
 
 
-@pytest.mark.parametrize("path", READMES)
-def test_python_examples_run_as_printed(path: str, tmp_path: Path) -> None:
+def run_examples(path: str, url: str, folder: Path) -> str:
     examples = blocks(path, "python")
     assert examples
+    return run_python("\n".join(examples), url, folder)
+
+
+def test_examples_run_as_printed(tmp_path: Path) -> None:
     with start_server() as server:
-        run_python("\n".join(examples), server.url, tmp_path)
-
-
-def test_the_first_example_consumes_what_it_put(tmp_path: Path) -> None:
-    with start_server() as server:
-        printed = run_python(blocks("README.md", "python")[0], server.url, tmp_path)
-    assert "[0 1 2 3 4 5 6 7]" in printed
-    assert "[ 8  9 10 11 12 13 14 15]" in printed
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-def test_curl_examples_run_after_the_python_example(tmp_path: Path) -> None:
-    examples = [block for block in blocks("README.md", "sh") if "curl" in block]
-    assert examples
-    with start_server() as server:
-        run_python(blocks("README.md", "python")[0], server.url, tmp_path)
+        printed = run_examples("README.md", server.url, tmp_path)
+        assert "[0 1 2 3 4 5 6 7]" in printed
+        assert "[ 8  9 10 11 12 13 14 15]" in printed
+        if shutil.which("curl") is None:
+            pytest.skip("there is no curl")
+        # They ask for the rows of the Python examples.
+        examples = [block for block in blocks("README.md", "sh") if "curl" in block]
+        assert examples
         script = "set -e\n" + "".join(examples).replace(PRINTED_URL, server.url)
         # An answer that is an error must fail; the reader has this Python under its usual name.
         script = script.replace("curl ", "curl --fail --silent --show-error ").replace("python3", sys.executable)
@@ -66,6 +60,11 @@ def test_curl_examples_run_after_the_python_example(tmp_path: Path) -> None:
     assert '"train"' in printed
     assert "(28, 28)" in printed
     assert "tq_partition_rows" in printed
+
+
+def test_examples_of_the_package_run_as_printed(tmp_path: Path) -> None:
+    with start_server() as server:
+        run_examples("py-bindings/README.md", server.url, tmp_path)
 
 
 def test_an_example_that_fails_is_found(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_leases_are_renewed_while_the_loop_is_held_up(server: Server, rows: Part
     async def main() -> None:
         async with aio.connect(server.url) as tq:
             batch = await claim_all(await tq.partition(rows.name), lease_s=1.0)
-            time.sleep(3.0)  # as a step of a model does
+            time.sleep(1.5)  # as a step of a model does
             assert batch.held
             outcome = rows.claim(task="t", fields=["x"], batch_size=1)
             assert isinstance(outcome, transferq.TimedOut)
