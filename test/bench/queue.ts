@@ -1,19 +1,18 @@
 /**
- * Suite `queue`: claims and acks with data over a socket, what a claim costs when much is consumed already, updates of
- * tags, the sleep of a parked claim (wire_wake.py), and the memory of a row.
+ * Suite `queue`: claims and acks with data and updates of tags, by the TypeScript client; what a claim costs when much
+ * is consumed already; the sleep of a parked claim (wire_wake.py), and the memory of a row.
  *
- * Every claim is checked: no row may come twice, none may be missing.
+ * Every claim is checked: no row may come twice, none may be missing, each has its own cells.
  */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
-import { encodeBatch, walkStream, type EncodedColumn } from '../../core/arrow/index.ts';
-import { headers, mediaTypes } from '../../core/protocol.ts';
 import { loadCore, PAGE_SIZE, type Core } from '../../core/wasm.ts';
 import { machine, type PartitionQueue } from '../../server/queue/machine.ts';
 import { createBitmaps } from '../../server/queue/wasm_bitmaps.ts';
+import { connect, dense, scalar, type ClaimedBatch, type Client, type Partition } from '../../ts-sdk/index.ts';
 import { alternate } from './runner/measure.ts';
 import { benchPython } from './runner/python.ts';
 import { startServer, type BenchServer } from './runner/server.ts';
@@ -23,7 +22,6 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const ROWS = 64;
 const CONNECTIONS = 4;
 const BARE = 'bare node:net, fixed bytes';
-const json = { 'content-type': mediaTypes.json };
 
 /** The environment variable names one case: cycles, consumed, tags, wake_up or memory. */
 const only = process.env['TQ_BENCH_ONLY'] ?? '';
@@ -42,71 +40,50 @@ export async function run(context: BenchContext): Promise<void> {
 }
 
 /** Five small fields: a prompt's and a response's tokens, log-probs, a reward and a version. */
-function sample(first: number, rows: number): Buffer {
-  const ids = Float64Array.from({ length: rows }, (_, i) => first + i);
-  const scalar = { layout: 'scalar', dtype: 'float32' } as const;
-  const dense = { layout: 'dense', dtype: 'float32', shape: [16] } as const;
-  const column = (name: string, layout: typeof scalar | typeof dense, width: number): EncodedColumn => {
-    const values = Float32Array.from({ length: rows * width }, (_, i) => first + i);
-    return { name, layout, values: new Uint8Array(values.buffer) };
-  };
-  const columns = [
-    column('prompt', dense, 16),
-    column('response', dense, 16),
-    column('logp', dense, 16),
-    column('reward', scalar, 1),
-    column('version', scalar, 1),
-  ];
-  return Buffer.concat(encodeBatch(ids, columns));
-}
-const FIELDS = ['prompt', 'response', 'logp', 'reward', 'version'];
+const fields = {
+  prompt: dense('float32', [16]),
+  response: dense('float32', [16]),
+  logp: dense('float32', [16]),
+  reward: scalar('float32'),
+  version: scalar('float32'),
+};
+const FIELDS = Object.keys(fields);
 
-interface Answer {
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: ArrayBuffer;
-}
-
-async function post(
-  pool: Pool,
-  path: string,
-  body: Buffer | object,
-  type: Record<string, string> = json,
-): Promise<Answer> {
-  const payload = Buffer.isBuffer(body) ? body : JSON.stringify(body);
-  const answer = await pool.request({ method: 'POST', path, headers: type, body: payload });
-  const bytes = await answer.body.arrayBuffer();
-  if (answer.statusCode !== 200) throw new Error(`${path}: ${Buffer.from(bytes).toString()}`);
-  return { headers: answer.headers, body: bytes };
-}
-
-async function fill(pool: Pool, path: string, rows: number): Promise<void> {
-  await (await pool.request({ method: 'PUT', path, headers: json, body: '{}' })).body.dump();
+async function filled(tq: Client, name: string, rows: number): Promise<Partition> {
+  const partition = await tq.partition(name, { fields });
   const PUT_ROWS = 4_096;
   for (let first = 0; first < rows; first += PUT_ROWS) {
-    await post(pool, `${path}/rows`, sample(first, Math.min(PUT_ROWS, rows - first)), {
-      'content-type': mediaTypes.arrow,
-    });
+    const ids = Array.from({ length: Math.min(PUT_ROWS, rows - first) }, (_, i) => first + i);
+    const reward = Float32Array.from(ids);
+    const prompt = new Float32Array(16 * ids.length).fill(first);
+    await partition.put({ prompt, response: prompt, logp: prompt, reward, version: reward }, { ids });
   }
+  return partition;
 }
 
-/** Claims of 64 rows with their data, each acked: by several consumers over one pool of connections. */
+/** Claims of 64 rows with their data, each acked: by several consumers over as many connections of one client. */
 async function benchCycles(server: BenchServer, { quick, report }: BenchContext): Promise<void> {
   const cycles = quick ? 1_000 : 4_000;
   const rounds = 5;
-  const pool = new Pool(server.url, { connections: CONNECTIONS });
-  const path = '/v1/partitions/cycles';
-  await fill(pool, path, cycles * ROWS * (rounds + 1));
-  const seen = new Set<number>();
-  let size = 0;
-  const cycle = async (): Promise<void> => {
-    const claim = await post(pool, `${path}/claims`, { task: 't', fields: FIELDS, rows_max: ROWS });
-    const walked = walkStream(new Uint8Array(claim.body), { allowReserved: true });
-    if (!walked.ok) throw new Error(walked.message);
-    for (const { ids } of walked.batches) for (const id of ids) seen.add(id);
-    size = claim.body.byteLength;
-    await post(pool, `/v1/claims/${String(claim.headers[headers.claim])}:ack`, Buffer.alloc(0));
+  const warmUpRounds = 1;
+  await using tq = connect({ url: server.url, connectionsMax: CONNECTIONS });
+  const rows = cycles * ROWS * (rounds + warmUpRounds);
+  const partition = await filled(tq, 'cycles', rows + ROWS);
+  const claims = new Uint8Array(rows + ROWS);
+  const cycle = async (): Promise<ClaimedBatch> => {
+    const claim = await partition.claim({ task: 't', fields: FIELDS, batchSize: ROWS });
+    if (claim.outcome !== 'rows') throw new Error(`no rows: ${claim.outcome}`);
+    const { batch } = claim;
+    const rewards = batch.column('reward').values;
+    for (let row = 0; row < ROWS; row++) {
+      const id = batch.ids[row];
+      if (rewards[row] !== id) throw new Error(`row ${id} has the cell of another one`);
+      claims[id]++;
+    }
+    await batch.ack();
+    return batch;
   };
-  const perSecond = async (one: () => Promise<void>): Promise<number> => {
+  const perSecond = async (one: () => Promise<unknown>): Promise<number> => {
     const startMs = performance.now();
     const consume = async (): Promise<void> => {
       for (let i = 0; i < cycles / CONNECTIONS; i++) await one();
@@ -114,21 +91,19 @@ async function benchCycles(server: BenchServer, { quick, report }: BenchContext)
     await Promise.all(Array.from({ length: CONNECTIONS }, consume));
     return (cycles * 1_000) / (performance.now() - startMs);
   };
-  await cycle();
-  seen.clear();
-  const bare = await startBare(size);
+  const bare = await startBare((await cycle()).bytes.length);
   const bareCycle = async (): Promise<void> => {
     for (let call = 0; call < 2; call++) await (await bare.pool.request({ method: 'GET', path: '/' })).body.dump();
   };
   const values = await alternate({
     rounds,
+    warmUpRounds,
     ours: () => perSecond(cycle),
     peer: () => perSecond(bareCycle),
-    warmUpRounds: 0,
   });
   bare.stop();
-  if (seen.size !== rounds * cycles * ROWS) throw new Error(`${seen.size} rows came, not ${rounds * cycles * ROWS}`);
-  await pool.close();
+  const wrong = claims.findIndex((count) => count !== 1);
+  if (wrong !== -1) throw new Error(`row ${wrong} came ${claims[wrong]} times`);
   const rate = { metric: 'cycles', unit: '1/s', better: 'higher', peerName: BARE } as const;
   report({ case: `claim and ack of ${ROWS} rows x 5 fields, ${CONNECTIONS} connections`, ...rate, ...values });
 }
@@ -144,26 +119,26 @@ async function startBare(size: number): Promise<{ pool: Pool; stop(): void }> {
 async function benchTags(server: BenchServer, { quick, report }: BenchContext): Promise<void> {
   const TAGGED = 1_000;
   const requests = quick ? 20 : 100;
-  const pool = new Pool(server.url, { connections: CONNECTIONS });
-  const path = '/v1/partitions/tags';
-  await fill(pool, path, TAGGED * CONNECTIONS);
+  await using tq = connect({ url: server.url, connectionsMax: CONNECTIONS });
+  const partition = await filled(tq, 'tags', TAGGED * CONNECTIONS);
   const ours: number[] = [];
   for (let round = 0; round < 5; round++) {
     const startMs = performance.now();
     const tag = async (_: unknown, connection: number): Promise<void> => {
       const ids = Array.from({ length: TAGGED }, (_, i) => connection * TAGGED + i);
       for (let request = 0; request < requests; request++) {
-        const tags = ids.map((id) => ({ status: request % 2 === 0 ? 'running' : 'finished', step: id + request }));
-        await post(pool, `${path}/rows:tag`, { ids, tags });
+        const status = request % 2 === 0 ? 'running' : 'finished';
+        await partition.tag(
+          ids,
+          ids.map((id) => ({ status, step: id + request })),
+        );
       }
     };
     await Promise.all(Array.from({ length: CONNECTIONS }, tag));
     ours.push((TAGGED * requests * CONNECTIONS * 1_000) / (performance.now() - startMs));
   }
-  const listed = await post(pool, `${path}/rows:list`, { where: 'status == "finished"', rows_max: TAGGED });
-  const { ids } = JSON.parse(Buffer.from(listed.body).toString()) as { ids: number[] };
-  if (ids.length !== TAGGED) throw new Error(`${ids.length} rows are finished, not ${TAGGED}`);
-  await pool.close();
+  const { ids } = await partition.list({ where: 'status == "finished"' });
+  if (ids.length !== TAGGED * CONNECTIONS) throw new Error(`${ids.length} rows are finished`);
   report({ case: `tags of ${TAGGED} rows a request`, metric: 'updates', unit: '1/s', better: 'higher', ours });
 }
 
