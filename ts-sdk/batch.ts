@@ -189,9 +189,8 @@ export function readRows(bytes: Uint8Array): AnswerRows {
 function splitColumns({ ids, columns }: Rows): AnswerRows {
   const attempts = columns.get(ATTEMPT_COLUMN)?.values as Int32Array | undefined;
   const tags = columns.get(TAGS_COLUMN);
-  const isPlain = attempts === undefined && tags === undefined;
-  const fields = isPlain
-    ? columns
-    : new Map([...columns].filter(([name]) => name !== ATTEMPT_COLUMN && name !== TAGS_COLUMN));
+  const fields = new Map(columns);
+  fields.delete(ATTEMPT_COLUMN);
+  fields.delete(TAGS_COLUMN);
   return { rows: { ids, columns: fields }, attempts: attempts ?? new Int32Array(0), tags };
 }

@@ -209,9 +209,9 @@ function isWrongNode(error: unknown): boolean {
   return error instanceof TransferQueueError && error.code === 'wrong_node';
 }
 
-function fillPath(path: string, { names, query }: Call): string {
-  const filled =
-    names === undefined ? path : path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(names[key]));
+function fillPath(path: string, { names = {}, query }: Call): string {
+  let filled = path;
+  for (const name of Object.keys(names)) filled = filled.replace(`{${name}}`, encodeURIComponent(names[name]));
   const search = query === undefined ? '' : new URLSearchParams(query).toString();
   return search === '' ? filled : `${filled}?${search}`;
 }
