@@ -41,7 +41,7 @@ export async function openBlob(node: Node, { partition: name, digest, size, wait
   if (known !== undefined && hasBlob(node.parts.state.queue(known), digest)) {
     node.blobs.touch(known, digest);
     const { lsn, settings } = known;
-    await node.settledAt(settings.ack, lsn);
+    await node.parts.journal.settled(settings.ack);
     return { kind: 'there', answer: { lsn, rows: 0, ack: settings.ack } };
   }
   const frame = frameOf(digest, size);

@@ -97,8 +97,8 @@ async function finish(node: Node, partition: Partition, result: Ended): Promise<
   const cells = (await located).share();
   invariant(cells === null || cells.missing.length === 0, 'rows that were granted have all their cells');
   if (cells === null) throw new StoreError('claim_stale', { reason: 'the claim of this request ended' });
+  // All that the cells show came before the claim.
   await result.commit;
-  await node.parts.journal.settled();
   return {
     kind: 'claimed',
     located: cells,
@@ -139,7 +139,7 @@ export async function endClaim(
   if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
   if (decision.kind === 'already') {
     const { lsn } = partition;
-    await node.settledAt(partition.settings.ack, lsn);
+    await node.parts.journal.settled(partition.settings.ack);
     return lsn;
   }
   const { lsn, commit } = node.commit(decision.event, partition.settings.ack);

@@ -228,7 +228,7 @@ export class Node {
     await segments.reclaim(journal.durableLsn);
   }
 
-  /** What answers wait for that say again what happened before: it may not be as safe yet as its level promises. */
+  /** What the answer to a put waits for that may have been made at a weaker level before. */
   async settledAt(level: AckLevel, lsn: number): Promise<void> {
     const { journal } = this.parts;
     if (level === 'disk' && lsn > journal.durableLsn) await this.makeDurable();

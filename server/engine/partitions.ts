@@ -1,7 +1,7 @@
 /** Partitions: declare, alter, drop, seal; delete rows; describe. */
 import { sameLayout, describeLayout } from '@transfer-queue/core/layout';
 import type { NamedLayout } from '@transfer-queue/core/arrow';
-import { defaults, limits } from '@transfer-queue/core/protocol';
+import { defaults, limits, type AckLevel } from '@transfer-queue/core/protocol';
 import { StoreError } from '../errors.ts';
 import type { DeclaredTask, PartitionSettings } from '../journal/events.ts';
 import { machine } from '../queue/machine.ts';
@@ -23,7 +23,7 @@ export async function declare(node: Node, command: DeclareCommand): Promise<Reco
   const settings = known === undefined ? newSettings(node, command) : mergedSettings(known.settings, command);
   if (known !== undefined && settings === known.settings) {
     const description = describe(node, known);
-    await node.settledAt(settings.ack, known.lsn);
+    await node.parts.journal.settled(levelOf(settings));
     return { ...description, created: false };
   }
   if (known !== undefined) {
@@ -48,12 +48,16 @@ function checkNumbers(node: Node, partition: Partition, { numbers = [] }: Partit
 }
 
 /** The declaration outlives the rows of a `memory` partition, so it is journaled at `os` at least. */
+function levelOf({ ack }: PartitionSettings): AckLevel {
+  return ack === 'memory' ? 'os' : ack;
+}
+
 export function commitDeclaration(
   node: Node,
   partition: number,
   settings: PartitionSettings,
 ): ReturnType<Node['commit']> {
-  return node.commit({ type: 'declare', partition, settings }, settings.ack === 'memory' ? 'os' : settings.ack);
+  return node.commit({ type: 'declare', partition, settings }, levelOf(settings));
 }
 
 function newSettings(node: Node, command: DeclareCommand): PartitionSettings {
@@ -124,7 +128,7 @@ export function planColumns(partition: Partition, columns: readonly NamedLayout[
 
 export async function drop(node: Node, name: string): Promise<number> {
   const { id, settings } = node.partition(name);
-  const { lsn, commit } = node.commit({ type: 'drop', partition: id }, settings.ack === 'memory' ? 'os' : settings.ack);
+  const { lsn, commit } = node.commit({ type: 'drop', partition: id }, levelOf(settings));
   await commit;
   return lsn;
 }
@@ -133,7 +137,7 @@ export async function seal(node: Node, name: string): Promise<number> {
   const partition = node.partition(name);
   if (node.parts.state.queue(partition).sealed) {
     const { lsn } = partition;
-    await node.settledAt(partition.settings.ack, lsn);
+    await node.parts.journal.settled(partition.settings.ack);
     return lsn;
   }
   const { lsn, commit } = node.commit({ type: 'seal', partition: partition.id }, partition.settings.ack);
@@ -148,7 +152,7 @@ export async function advance(node: Node, name: string, version: number): Promis
   if (version < current) throw new StoreError('version_behind', { partition: name, current, asked: version });
   if (version === current) {
     const { lsn } = partition;
-    await node.settledAt(partition.settings.ack, lsn);
+    await node.parts.journal.settled(partition.settings.ack);
     return lsn;
   }
   const { lsn, commit } = node.commit({ type: 'advance', partition: partition.id, version }, partition.settings.ack);

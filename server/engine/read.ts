@@ -40,7 +40,7 @@ async function readAt(
   const outcome = await state.store.snapshots.reading(lsn, () =>
     select.by === 'ids' ? idsAt(node, past, select.ids) : rangeAt(node, past, select),
   );
-  await journal.settled();
+  await journal.settled(partition.settings.ack);
   return outcome;
 }
 
@@ -148,7 +148,7 @@ async function located(
 ): Promise<ReadOutcome> {
   const cells = await locate(node.parts.state.store, partition, { ids, fields });
   if (cells.missing.length > 0) throw rowsMissing(partition, idsMissing(cells));
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(partition.settings.ack);
   return { kind: 'rows', located: cells, next };
 }
 

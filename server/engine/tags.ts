@@ -56,7 +56,7 @@ export async function listRows(node: Node, command: ListRows): Promise<RowList &
     rowsMax,
   });
   const numberNames = partition.settings.numbers ?? [];
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(partition.settings.ack);
   return { ...list, numberNames };
 }
 
@@ -69,7 +69,7 @@ export async function tagTexts(node: Node, partition: Partition, ids: Float64Arr
   if (dropped) throw new StoreError('partition_unknown', { partition: settings.name, dropped });
   const queue = node.parts.state.queue(partition);
   const texts = Array.from(ids, (id) => JSON.stringify(machine.tagsOfRow(queue, id)));
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(settings.ack);
   return texts;
 }
 

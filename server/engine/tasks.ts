@@ -41,7 +41,7 @@ export async function listLeases(node: Node, name: string): Promise<LeaseView[]>
     const grant = state.grants.get(lease.claim)!;
     return { view: viewOf(lease, grant, now), fields: fieldsOf(partition, lease, grant) };
   });
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(partition.settings.ack);
   return Promise.all(leases.map(async ({ view, fields }) => ({ ...view, fields: await fields })));
 }
 
@@ -67,9 +67,9 @@ export async function listDeadLetters(
   name: TaskName,
   page: { readonly from: number; readonly rowsMax: number },
 ): Promise<DeadLetters> {
-  const { queue, task } = queueOf(node, name);
+  const { partition, queue, task } = queueOf(node, name);
   const letters = machine.deadLetters(queue, task, page.from, page.rowsMax);
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(partition.settings.ack);
   return letters;
 }
 
@@ -97,7 +97,7 @@ export async function requeue(
     answer.rows += rows;
     await commit;
   }
-  await node.settledAt(level, answer.lsn);
+  await node.parts.journal.settled(level);
   return answer;
 }
 

@@ -16,7 +16,7 @@ export interface WatchCommand {
 export async function watch(node: Node, command: WatchCommand, caller: Caller): Promise<ChangesFound> {
   const partition = node.partition(command.partition);
   const found = await firstChanges(node, partition, command, caller);
-  await node.parts.journal.settled();
+  await node.parts.journal.settled(partition.settings.ack);
   return found;
 }
 

@@ -37,6 +37,8 @@ import {
 import { RESERVE_SIZE, type Reserve } from './reserve.ts';
 import { RoomWaiters } from './room.ts';
 
+const DONE = Promise.resolve();
+
 /** With what is being written it fits the reserve, which makes room for both when the disk is full. */
 const PENDING_SIZE_MAX = RESERVE_SIZE / 2;
 
@@ -104,8 +106,10 @@ export class Journal {
   #appendedSize = 0;
   #pending = new ByteWriter();
   #spare = new ByteWriter();
-  /** LSN of the last record. */
+  /** LSN of the last record, */
   #pendingLsn: number;
+  /** and of the last one of level `disk`. */
+  #diskLsn = 0;
   #writing: Promise<void> | null = null;
   #syncing: Promise<void> | null = null;
   #syncWanted = 0;
@@ -184,13 +188,20 @@ export class Journal {
     const written = this.#waitFor(this.#writeWaiters, lsn);
     this.#startWrite();
     if (level === 'os') return { lsn, commit: written.then(() => commit) };
+    this.#diskLsn = lsn;
     return { lsn, commit: written.then(() => this.#synced(lsn)).then(() => commit) };
   }
 
-  /** Null when all that was appended is written; else resolves when it is. No answer may show an event before that. */
-  settled(): Promise<void> | null {
-    if (this.#pendingLsn <= this.#writtenLsn) return null;
-    return this.#waitFor(this.#writeWaiters, this.#pendingLsn);
+  /**
+   * Null when all events of up to this level are as safe as theirs says; else resolves when they are. No answer may show
+   * an event before that: events of one level at most are what it shows, those of the partition that was asked.
+   */
+  settled(level: AckLevel = 'os'): Promise<void> | null {
+    if (level === 'memory') return null;
+    const written = this.#pendingLsn <= this.#writtenLsn ? null : this.#waitFor(this.#writeWaiters, this.#pendingLsn);
+    const lsn = this.#diskLsn;
+    if (level === 'os' || lsn <= this.#syncedLsn) return written;
+    return (written ?? DONE).then(() => this.#synced(lsn));
   }
 
   /**
