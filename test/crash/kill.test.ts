@@ -1,46 +1,51 @@
 /**
  * S2 and S3: the server is killed at a syscall or at a random moment, again and again; nothing acknowledged is lost.
  */
-import { spawnSync } from 'node:child_process';
 import { cpSync, rmSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../support/sim_env.ts';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { hasStrace, killBefore } from '../support/strace.ts';
 import { check, judgeRow, newNotes, runWorkload, type Notes } from './workload.ts';
 
 const isLong = process.env.TQ_LONG === '1';
-const hasStrace = spawnSync('strace', ['-V']).status === 0;
-/** Syscalls that change the disk; the short run tries one of so many calls of each, the long run tries all. */
-const SYSCALLS = { pwrite64: 2, fdatasync: 2, fsync: 1, rename: 1, unlink: 1, ftruncate: 1 } as const;
+/** Syscalls that change the disk. The short run tries one of so many calls of each, the long run tries all. */
+const SYSCALLS = [
+  { syscall: 'pwrite64', stepShort: 2, pointsMin: 40 },
+  { syscall: 'fdatasync', stepShort: 2, pointsMin: 20 },
+  { syscall: 'fsync', stepShort: 1, pointsMin: 15 },
+  { syscall: 'rename', stepShort: 1, pointsMin: 4 },
+  { syscall: 'unlink', stepShort: 1, pointsMin: 3 },
+  { syscall: 'ftruncate', stepShort: 1, pointsMin: 3 },
+] as const;
+
+/** Before each random kill of S3. */
+const ACKNOWLEDGED_MIN = 6;
+const POLL_MS = 5;
+/** Kills in a start come so late at most. */
+const RECOVERY_MS = 500;
 
 /** One run that is killed before the N-th call of a syscall; null when the workload ended before. */
 async function killedAt(syscall: string, occurrence: number): Promise<Notes | null> {
   const directory = temporaryDirectory('kill');
   const notes = newNotes();
-  const wrapper = [
-    'strace',
-    '-f',
-    '-qq',
-    '-o',
-    '/dev/null',
-    '-e',
-    `trace=${syscall}`,
-    '-e',
-    `inject=${syscall}:signal=KILL:when=${occurrence}`,
-  ];
+  const kill = killBefore(syscall, occurrence);
+  const args = ['--sync-interval-ms', '50'];
   try {
-    const env = { UV_THREADPOOL_SIZE: '1' };
-    const server = await startServer({
-      directory: directory.path,
-      wrapper,
-      env,
-      arguments: ['--sync-interval-ms', '50'],
-    }).catch(() => null);
+    const starting = startServer({ directory: directory.path, ...kill.options, arguments: args });
+    const server = await starting.catch((error: unknown) => {
+      if (!kill.happened()) throw error;
+      return null;
+    });
     if (server !== null) {
       const end = await runWorkload(server.url, notes, { from: 0, to: 3, size: 100, checkpoints: true });
       server.signal('SIGKILL');
       await server.exited;
-      if (end === 'done') return null;
+      if (!kill.happened()) {
+        expect(end, `${syscall} ${occurrence}`).toBe('done');
+        return null;
+      }
     }
     expect(await check(directory.path, notes), `killed at ${syscall} ${occurrence}`).toEqual([]);
     return notes;
@@ -50,7 +55,7 @@ async function killedAt(syscall: string, occurrence: number): Promise<Notes | nu
 }
 
 describe.skipIf(!hasStrace)('S2: kill -9 at a syscall of a fixed workload', () => {
-  for (const [syscall, stepShort] of Object.entries(SYSCALLS)) {
+  for (const { syscall, stepShort, pointsMin } of SYSCALLS) {
     test(`at each ${syscall}`, { timeout: isLong ? 3_600_000 : 240_000 }, async () => {
       const step = isLong ? 1 : stepShort;
       let points = 0;
@@ -61,8 +66,8 @@ describe.skipIf(!hasStrace)('S2: kill -9 at a syscall of a fixed workload', () =
         points++;
         acknowledged += killed.acknowledged;
       }
-      console.log(`S2 ${syscall}: ${points} points, ${acknowledged} changes acknowledged`);
-      expect(points).toBeGreaterThan(2);
+      console.log(`S2 ${syscall}: ${points} points, ${acknowledged} acknowledged`);
+      expect(points).toBeGreaterThanOrEqual(pointsMin);
       expect(acknowledged).toBeGreaterThan(0);
     });
   }
@@ -72,7 +77,7 @@ test('S3: random kills under load, also during recovery', { timeout: isLong ? 3_
   const random = seededRandom(20);
   const directory = temporaryDirectory('kills');
   const notes = newNotes();
-  const kills = isLong ? 1_000 : 20;
+  const kills = isLong ? 1_000 : 8;
   try {
     for (let kill = 0; kill < kills; kill++) {
       const server = await startServer({ directory: directory.path, arguments: ['--sync-interval-ms', '100'] });
@@ -81,32 +86,33 @@ test('S3: random kills under load, also during recovery', { timeout: isLong ? 3_
         to: kill * 100 + 100,
         size: Math.floor(random() * 60_000),
       });
-      await new Promise((resolve) => setTimeout(resolve, 50 + random() * 300));
+      let isOver = false;
+      void work.finally(() => (isOver = true));
+      await setTimeout(50 + random() * 300);
+      while (!isOver && notes.acknowledged < ACKNOWLEDGED_MIN * (kill + 1)) await setTimeout(POLL_MS);
       server.signal('SIGKILL');
       await server.exited;
       await work;
-      for (let depth = 0; depth < Math.floor(random() * 3); depth++)
-        await killedInRecovery(directory.path, random() * 500);
-      if (kill % 5 === 4) await checkCopy(directory.path, notes);
+      const depth = Math.floor(random() * 3);
+      for (let deep = 0; deep < depth; deep++) await killedInRecovery(directory.path, random() * RECOVERY_MS);
+      if (kill % 4 === 3) await checkCopy(directory.path, notes);
     }
     expect(await check(directory.path, notes)).toEqual([]);
     console.log(`S3: ${kills} kills, attempted ${notes.attempted}, acknowledged ${notes.acknowledged}, lost 0`);
-    expect(notes.acknowledged).toBeGreaterThan(kills * 5);
+    expect(notes.acknowledged).toBeGreaterThanOrEqual(kills * ACKNOWLEDGED_MIN);
   } finally {
     directory.remove();
   }
 });
 
-async function killedInRecovery(directory: string, afterMs: number): Promise<void> {
-  const starting = startServer({ directory }).catch(() => null);
-  await new Promise((resolve) => setTimeout(resolve, afterMs));
-  const server = await starting;
-  server?.signal('SIGKILL');
+/** A start that cannot end has no say here: the next one would not either. */
+async function killedInRecovery(directory: string, killsAfterMs: number): Promise<void> {
+  const server = await startServer({ directory, killsAfterMs }).catch(() => null);
   await server?.exited;
 }
 
 /** The check drains the task, so it works on a copy. */
-async function checkCopy(directory: string, notes: Parameters<typeof check>[1]): Promise<void> {
+async function checkCopy(directory: string, notes: Notes): Promise<void> {
   const copy = temporaryDirectory('copy');
   try {
     cpSync(directory, copy.path, { recursive: true, filter: (path) => !path.endsWith('.sock') });
@@ -129,7 +135,7 @@ describe('the suites can fail', () => {
       const preload = new URL(`bugs/${bug}.ts`, import.meta.url);
       const server = await startServer({ directory: directory.path, preload });
       const work = runWorkload(server.url, notes, { from: 0, to: 100, size: 2_000 });
-      await new Promise((resolve) => setTimeout(resolve, 200 + random() * 100));
+      await setTimeout(200 + random() * 100);
       server.signal('SIGKILL');
       await server.exited;
       await work;

@@ -1,12 +1,11 @@
 /** S7: a read of the disk that fails hits one request; the server goes on and says what it could not read. */
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { hasStrace, ONE_DISK_THREAD, straced } from '../support/strace.ts';
 import { columnsOf, TestClient } from '../support/http_client.ts';
 import { bodyOf } from '../support/node.ts';
 
-const hasStrace = spawnSync('strace', ['-V']).status === 0;
 const ROWS = 8;
 const SIZE = 400_000;
 const POINTS = process.env.TQ_LONG === '1' ? ROWS : 2;
@@ -28,11 +27,11 @@ async function failedAt(occurrence: number): Promise<{ first: number[]; second: 
     await before.exited;
     const segment = join(directory.path, 'segments', '0000000001.seg');
     const inject = `inject=pread64:error=EIO:when=${occurrence}`;
-    const wrapper = ['strace', '-f', '-qq', '-o', '/dev/null', '-P', segment, '-e', 'trace=pread64', '-e', inject];
+    const wrapper = straced('-o', '/dev/null', '-P', segment, '-e', 'trace=pread64', '-e', inject);
     const server = await startServer({
       directory: directory.path,
       wrapper,
-      env: { UV_THREADPOOL_SIZE: '1' },
+      env: ONE_DISK_THREAD,
       // No background work comes in between.
       arguments: ['--sync-interval-ms', '10000'],
     });

@@ -188,7 +188,8 @@ export async function check(directory: string, notes: Notes): Promise<string[]> 
   return wrong;
 }
 
-const LOCK_TRIES_MAX = 100;
+const LOCK_TRIES_MAX = 1_000;
+const LOCK_POLL_MS = 5;
 
 /** A killed process lets go of its lock only when the kernel has buried it, which its tracer does not wait for. */
 async function openWhenUnlocked(directory: string): ReturnType<typeof openTestNode> {
@@ -197,7 +198,7 @@ async function openWhenUnlocked(directory: string): ReturnType<typeof openTestNo
       return await openTestNode(realEnv(quietLog), directory);
     } catch (error) {
       if ((error as { code?: string }).code !== 'ELOCKED' || tries === LOCK_TRIES_MAX) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
     }
   }
 }

@@ -3,13 +3,13 @@
  * once it was ready, no system call may name a file outside its data directory, nor may a file inside be named by a
  * caller.
  */
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errors, type ErrorCode } from '@transfer-queue/core/protocol';
 import { seeded } from '../core/arrow/fixtures.ts';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { hasStrace, straced } from '../support/strace.ts';
 import { scalars, streamOf } from './bodies.ts';
 import { Connection, type Request } from './client.ts';
 import { hostileName, places } from './hostile_names.ts';
@@ -19,7 +19,6 @@ import { streamOfSize } from './probes.ts';
 import { jsonRequest, putRequest, succeed } from './world.ts';
 
 const isLong = process.env.TQ_LONG === '1';
-const hasStrace = spawnSync('strace', ['-V']).status === 0;
 const NAMES = isLong ? 100_000 : 2_000;
 const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
 /** All that a data directory ever holds. */
@@ -41,7 +40,7 @@ async function tracedRun(count: number, env: Record<string, string> = {}): Promi
   const directory = temporaryDirectory('names');
   const trace = temporaryDirectory('trace');
   const log = join(trace.path, 'calls');
-  const wrapper = ['strace', '-f', '-qq', '-o', log, '-e', 'trace=%file'];
+  const wrapper = straced('-o', log, '-e', 'trace=%file');
   try {
     const server = await startServer({ directory: directory.path, wrapper, env });
     await prepare(server.url);

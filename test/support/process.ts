@@ -26,6 +26,10 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A module that is loaded first, such as a planted bug. */
   readonly preload?: URL;
+  /** Asked whenever it wrote to its standard error; kills it at once. */
+  readonly killsWhen?: (log: string) => boolean;
+  /** Kills it so long after its start, ready or not. */
+  readonly killsAfterMs?: number;
 }
 
 /** Resolves when the server is ready; rejects with its log when it ends before. */
@@ -44,7 +48,11 @@ export function startServer(options: StartOptions): Promise<ServerProcess> {
     detached: true,
   });
   let log = '';
-  child.stderr.on('data', (bytes: Buffer) => (log += bytes.toString()));
+  child.stderr.on('data', (bytes: Buffer) => {
+    log += bytes.toString();
+    if (options.killsWhen?.(log)) killGroup(child, 'SIGKILL');
+  });
+  if (options.killsAfterMs !== undefined) setTimeout(() => killGroup(child, 'SIGKILL'), options.killsAfterMs);
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
