@@ -46,13 +46,19 @@ export function proofOf([name, ...args]: readonly string[], chance: () => number
   return { folders, seed, isLong, rest };
 }
 
+/** Arguments of Vitest for a proof. An option without `=` would take the first folder for its value. */
+export function vitestArguments({ folders, rest }: Proof): readonly string[] {
+  return ['--disable-console-intercept=true', ...folders, ...rest];
+}
+
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
-  const { folders, seed, isLong, rest } = proofOf(args, Math.random);
+  const proof = proofOf(args, Math.random);
+  const { seed, isLong } = proof;
   console.log(`seed ${seed}: npm run ${args[0]} --${isLong ? ' --long' : ''} --seed ${seed}`);
   const vitest = [process.execPath, join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run'];
   const env = { ...process.env, SEED: String(seed), ...(isLong ? { TQ_LONG: '1' } : {}) };
-  process.exitCode = await run([...vitest, '--disable-console-intercept', ...folders, ...rest], { cwd: root, env });
+  process.exitCode = await run([...vitest, ...vitestArguments(proof)], { cwd: root, env });
 }
 
 if (import.meta.main) {

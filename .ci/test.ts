@@ -9,7 +9,8 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { capture, run } from './process.mjs';
+import { capture, run, type Options } from './process.mjs';
+import { scratchInMemory } from './scratch.ts';
 import { root } from './setup.mjs';
 
 interface Outcome {
@@ -30,12 +31,10 @@ const mypyConfig = 'py-bindings/pyproject.toml';
 
 /** Two lanes, run side by side: one core each. */
 const checkLanes: Check[][] = [
+  [{ name: 'eslint', command: [node, packages('eslint/bin/eslint.js'), '--max-warnings=0', '.'] }],
   [
     { name: 'prettier', command: [node, packages('prettier/bin/prettier.cjs'), '--check', '.'] },
     { name: 'tsc', command: [node, packages('typescript/bin/tsc'), '--project', 'tsconfig.json'] },
-    { name: 'eslint', command: [node, packages('eslint/bin/eslint.js'), '--max-warnings=0', '.'] },
-  ],
-  [
     { name: 'ruff check', command: [python, '-m', 'ruff', 'check', 'py-bindings', 'test'] },
     { name: 'ruff format', command: [python, '-m', 'ruff', 'format', '--check', 'py-bindings', 'test'] },
     { name: 'mypy', command: [python, '-m', 'mypy', '--config-file', mypyConfig, 'py-bindings/transferq'] },
@@ -51,7 +50,11 @@ const RUNNER_MS_MAX = 40 * 60_000;
 
 /** Colours belong to terminals; a log file stays plain. */
 const options = { cwd: root, env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' } };
-const runnerOptions = { ...options, timeout: RUNNER_MS_MAX };
+
+function runnerOptions(scratch: string | null): Options {
+  const env = scratch === null ? options.env : { ...options.env, TMPDIR: scratch };
+  return { ...options, env, timeout: RUNNER_MS_MAX };
+}
 
 async function runChecks(): Promise<Outcome> {
   const outcomes = await Promise.all(
@@ -73,21 +76,21 @@ async function runChecks(): Promise<Outcome> {
   return sum(outcomes);
 }
 
-async function runVitest(): Promise<Outcome> {
+async function runVitest(scratch: string | null): Promise<Outcome> {
   rmSync(vitestReport, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${vitestReport}`];
-  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], runnerOptions);
+  const status = await run([node, packages('vitest/vitest.mjs'), 'run', ...reporters], runnerOptions(scratch));
   const outcome = existsSync(vitestReport) ? readVitest(readFileSync(vitestReport, 'utf8')) : nothing();
   return withStatus('vitest', status, outcome);
 }
 
-async function runPytest(): Promise<Outcome> {
+async function runPytest(scratch: string | null): Promise<Outcome> {
   rmSync(pytestReport, { force: true });
   // Two processes, one for each core; the tests of a file share its server.
   const lanes = ['-n', '2', '--dist', 'loadfile'];
   const report = `--junit-xml=${pytestReport}`;
   const command = [python, '-m', 'pytest', '--config-file=test/pytest.ini', ...lanes, report, 'test'];
-  const status = await run(command, runnerOptions);
+  const status = await run(command, runnerOptions(scratch));
   const outcome = existsSync(pytestReport) ? readPytest(readFileSync(pytestReport, 'utf8')) : nothing();
   return withStatus('pytest', status, outcome);
 }
@@ -142,17 +145,22 @@ function seconds(startMs: number): string {
 
 async function main(): Promise<void> {
   mkdirSync(outDir, { recursive: true });
+  const scratch = scratchInMemory();
   const outcomes: Outcome[] = [];
-  for (const [name, step] of [
-    ['checks', runChecks],
-    ['vitest', runVitest],
-    ['pytest', runPytest],
-  ] as const) {
-    const startMs = performance.now();
-    console.log(`\n== ${name}`);
-    outcomes.push(await step());
-    console.log(`== ${name} ${seconds(startMs)}`);
-    if (process.argv.includes('--checks-only')) break;
+  try {
+    for (const [name, step] of [
+      ['checks', runChecks],
+      ['vitest', runVitest],
+      ['pytest', runPytest],
+    ] as const) {
+      const startMs = performance.now();
+      console.log(`\n== ${name}`);
+      outcomes.push(await step(scratch));
+      console.log(`== ${name} ${seconds(startMs)}`);
+      if (process.argv.includes('--checks-only')) break;
+    }
+  } finally {
+    if (scratch !== null) rmSync(scratch, { recursive: true, force: true });
   }
   const { passed, failed } = sum(outcomes);
   if (failed.length > 0) console.log(`\nfailed:\n${failed.map((name) => `  ${name}`).join('\n')}`);

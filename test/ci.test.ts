@@ -3,9 +3,12 @@
  * runs.
  */
 
+import { existsSync, rmdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { proofOf } from '../.ci/proof.ts';
-import { sameLock } from '../.ci/setup.mjs';
+import { capture } from '../.ci/process.mjs';
+import { proofOf, vitestArguments } from '../.ci/proof.ts';
+import { scratchInMemory } from '../.ci/scratch.ts';
+import { root, sameLock } from '../.ci/setup.mjs';
 import { readPytest, readVitest } from '../.ci/test.ts';
 
 describe('the report of Vitest', () => {
@@ -84,4 +87,29 @@ describe('a proof', () => {
       expect(() => proofOf(args, chance)).toThrow(/Which proof|A seed has/);
     },
   );
+
+  test('runs the tests of its folders and no others', async () => {
+    const args = vitestArguments(proofOf(['crash'], chance));
+    const command = [process.execPath, 'node_modules/vitest/vitest.mjs', 'list', '--filesOnly', ...args];
+    const { output } = await capture(command, { cwd: root });
+    const files = output.split('\n').filter((line) => line.includes('.test.ts'));
+    expect(files).not.toEqual([]);
+    expect(files.filter((file) => !file.includes('test/crash/'))).toEqual([]);
+  });
+});
+
+describe('directories of tests', () => {
+  test('are in memory where there is room', () => {
+    const made = scratchInMemory('/dev/shm', 0);
+    if (existsSync('/dev/shm')) expect(made).toMatch(/^\/dev\/shm\/tq-/);
+    if (made !== null) rmdirSync(made);
+  });
+
+  test.each([
+    ['there is too little room', '/dev/shm', Infinity],
+    ['it is no memory', '/proc', 0],
+    ['there is no such directory', '/nowhere', 0],
+  ])('are where they always were when %s', (_, parent, roomMin) => {
+    expect(scratchInMemory(parent, roomMin)).toBeNull();
+  });
 });
