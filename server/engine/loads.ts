@@ -103,7 +103,15 @@ export class Loads {
     if (this.#loads.size >= limits.loadsMax) throw new StoreError('too_many_loads', { open: this.#loads.size });
     const load = `${this.#node.parts.epoch}-${++this.#count}`;
     const timer = this.#expiry(load, leaseMs);
-    this.#loads.set(load, { leaseMs, timer, working: 0, staged: new Map(), asked: new Map(), stagings: 0, outcome: null });
+    this.#loads.set(load, {
+      leaseMs,
+      timer,
+      working: 0,
+      staged: new Map(),
+      asked: new Map(),
+      stagings: 0,
+      outcome: null,
+    });
     return { load, lease_ms: leaseMs };
   }
 
@@ -151,7 +159,9 @@ export class Loads {
 
   async #stage({ load, found, name, bytes, give }: Arrived, staging: string): Promise<string> {
     const { state } = this.#node.parts;
-    const { fields, groupSize, ack } = await this.#node.states.alone(() => this.#read(name, bytes).settings);
+    const { fields, groupSize, ack } = await this.#node.states.alone(
+      async () => (await this.#read(name, bytes)).settings,
+    );
     for (let room = this.#node.journalRoom('os'); room !== null; room = this.#node.journalRoom('os')) await room;
     this.#open(load);
     if (state.store.partitionCount >= limits.partitionsMax)
@@ -216,7 +226,7 @@ export class Loads {
   async #restore(name: string, staged: Staged): Promise<void> {
     const node = this.#node;
     const { partition, bytes } = staged;
-    const { queue } = this.#read(name, bytes);
+    const { queue } = await this.#read(name, bytes);
     const commits: Promise<unknown>[] = [];
     const lastAt = Math.max(0, Math.ceil(bytes.length / PART_SIZE) - 1) * PART_SIZE;
     for (let at = 0; at <= lastAt; at += PART_SIZE) {
@@ -252,10 +262,13 @@ export class Loads {
   }
 
   /** The state, and a queue of it in memory of its own. */
-  #read(partition: string, bytes: Buffer): SavedState & { readonly queue: PartitionQueue } {
+  async #read(partition: string, bytes: Buffer): Promise<SavedState & { readonly queue: PartitionQueue }> {
+    const { core, env } = this.#node.parts;
+    const pause = (): Promise<void> => new Promise((resolve) => env.clock.soon(resolve));
     try {
-      const state = decodeState(this.#node.parts.core, bytes);
-      const queue = machine.queueOfState(state, { partition: 0, bitmaps: createBitmaps(loadCore()) });
+      const state = decodeState(core, bytes);
+      const place = { partition: 0, bitmaps: createBitmaps(loadCore()) };
+      const queue = await machine.queueOfStateInSlices(state, place, pause);
       return { ...state, queue };
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;

@@ -5,7 +5,7 @@
  *   snapshot --records--> a queue of its own, in memory of its own --> settings, ids by fields, records without claims
  *
  * The freeze is as short as that of any checkpoint, and nothing is copied before somebody asks for a partition's state;
- * making a queue of its records is one turn then, the longer the more rows it has.
+ * a queue is made of its records page by page then, and writing its records is one turn.
  * Invariants: one state is made at a time; ids, consumption, tags and the cells that a read at the snapshot's LSN gives are of one moment.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
@@ -66,9 +66,9 @@ async function makeState(
   const { settings } = readDeclaration(found.declaration[0].value);
   // The memory of the node's bitmaps is not for copies.
   const bitmaps = createBitmaps(loadCore());
-  const queue = machine.loadQueue({ partition: id, groupSize: settings.groupSize, settings, bitmaps }, found.queue);
+  const options = { partition: id, groupSize: settings.groupSize, settings, bitmaps };
   const pause = (): Promise<void> => new Promise((resolve) => node.parts.env.clock.soon(resolve));
-  await pause();
+  const queue = await machine.loadQueueInSlices(options, found.queue, pause);
   const bySet = await machine.rowsBySet(queue, pause);
   const rows = bySet.map(({ fields, ids }): SavedRows => {
     return { fields: fields.map((field) => settings.fields[field].name), ids };

@@ -26,13 +26,36 @@ interface LoadedRecord {
 
 /** Builds a queue from its records, in any order. Values are copied. */
 export function loadQueue(options: QueueOptions, records: Iterable<QueueRecord>): PartitionQueue {
+  const steps = loadSteps(options, records);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** As `loadQueue`, page by page with a pause after each. */
+export async function loadQueueInSlices(
+  options: QueueOptions,
+  records: Iterable<QueueRecord>,
+  pause: () => Promise<void>,
+): Promise<PartitionQueue> {
+  const steps = loadSteps(options, records);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await pause();
+  }
+}
+
+/** Yields after each page. */
+function* loadSteps(options: QueueOptions, records: Iterable<QueueRecord>): Generator<void, PartitionQueue, void> {
   const kinds = sortRecords(records);
   const queue = create(options);
   try {
     loadHeader(queue, kinds[recordKinds.header]);
     loadTasks(queue, kinds[recordKinds.task]);
     loadClaims(queue, readClaims(queue, kinds[recordKinds.claim]));
-    loadPages(queue, kinds[recordKinds.unit]);
+    yield* loadPages(queue, kinds[recordKinds.unit]);
     for (const { parsed, value } of kinds[recordKinds.batch]) readBatch(queue, parsed.number, value);
     countTasks(queue);
     noteAllConsumed(queue);
@@ -105,7 +128,7 @@ function readClaims(queue: PartitionQueue, records: readonly LoadedRecord[]): Lo
   return { known, ended };
 }
 
-function loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): void {
+function* loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): Generator<void, void, void> {
   const highest = { group: -1 };
   for (let from = 0; from < records.length;) {
     const { number } = records[from].parsed;
@@ -115,6 +138,7 @@ function loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): voi
       units.push({ unit: records[from].parsed.unit, value: records[from].value });
     }
     loadPage(queue, number, units, highest);
+    yield;
   }
 }
 

@@ -39,11 +39,11 @@ import { useFilter } from './filters.ts';
 import { listRows } from './list.ts';
 import { findNoNumber } from './numbers.ts';
 import { newestRow, rowHas, rowStatus } from './rows.ts';
-import { dirtyCount, loadQueue, saveDirty } from './saved.ts';
+import { dirtyCount, loadQueue, loadQueueInSlices, saveDirty } from './saved.ts';
 import { leaseList, stats } from './stats.ts';
 import { applyTags, decideTags } from './tags.ts';
 import { tagsOfRow } from './values.ts';
-import { findOtherRow, queueOfState, rowsBySet, takePlace, wholeRecords } from './whole.ts';
+import { findOtherRow, queueOfState, queueOfStateInSlices, rowsBySet, takePlace, wholeRecords } from './whole.ts';
 
 export const machine = {
   create: createQueue,
@@ -93,8 +93,10 @@ export const machine = {
   dirtyCount,
   saveDirty,
   loadQueue,
+  loadQueueInSlices,
   wholeRecords,
   queueOfState,
+  queueOfStateInSlices,
   takePlace,
   rowsBySet,
   findOtherRow,

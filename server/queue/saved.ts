@@ -17,7 +17,7 @@ import type { PartitionQueue } from './state.ts';
 import { writeBlobs, writeNumbers, writeTags } from './value_units.ts';
 import { VarintWriter } from './varints.ts';
 
-export { loadQueue } from './load.ts';
+export { loadQueue, loadQueueInSlices } from './load.ts';
 export type { QueueRecord } from './records.ts';
 
 type Write = (record: QueueRecord) => void;

@@ -14,7 +14,7 @@ import { endClaim, returnRows } from './claims.ts';
 import { noteAllConsumed } from './consumed.ts';
 import type { Page } from './page.ts';
 import { note } from './page_notes.ts';
-import { loadQueue } from './load.ts';
+import { loadQueue, loadQueueInSlices } from './load.ts';
 import { recordKinds, type QueueRecord } from './records.ts';
 import { saveDirty } from './saved.ts';
 import { idAt, offsetOf, pageOf, slotOf } from './slots.ts';
@@ -46,12 +46,32 @@ export interface WholeQueue {
  * A queue out of records that come from elsewhere, and fits the settings that came with them. Claims belong to the
  * store that granted them. Throws a `FormatError`.
  */
-export function queueOfState(
-  { settings, records }: WholeQueue,
-  place: Pick<QueueOptions, 'partition' | 'bitmaps' | 'values'>,
-): PartitionQueue {
+export function queueOfState(state: WholeQueue, place: QueuePlace): PartitionQueue {
+  checkNoClaims(state);
+  return fitting(loadQueue(optionsOf(state, place), state.records), state.settings);
+}
+
+/** As `queueOfState`, page by page with a pause after each. */
+export async function queueOfStateInSlices(
+  state: WholeQueue,
+  place: QueuePlace,
+  pause: () => Promise<void>,
+): Promise<PartitionQueue> {
+  checkNoClaims(state);
+  return fitting(await loadQueueInSlices(optionsOf(state, place), state.records, pause), state.settings);
+}
+
+type QueuePlace = Pick<QueueOptions, 'partition' | 'bitmaps' | 'values'>;
+
+function optionsOf({ settings }: WholeQueue, place: QueuePlace): QueueOptions {
+  return { ...place, groupSize: settings.groupSize, settings };
+}
+
+function checkNoClaims({ records }: WholeQueue): void {
   if (records.some(({ key }) => isOfClaims(key))) throw new FormatError('a saved queue brings claims');
-  const queue = loadQueue({ ...place, groupSize: settings.groupSize, settings }, records);
+}
+
+function fitting(queue: PartitionQueue, settings: PartitionSettings): PartitionQueue {
   const fieldEnd = settings.fields.length;
   const isField = (field: number): boolean => field < fieldEnd;
   const fits =

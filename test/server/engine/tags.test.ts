@@ -136,7 +136,8 @@ test('tags of an answer are committed, and those of its rows, not of others unde
   await putTagged(world, [1], ['{"n":1}']);
   const partition = world.node.partition('p');
   const { promise: written, resolve } = Promise.withResolvers<void>();
-  world.env.fs.gate = (action, path) => (action === 'write' && path.includes('/journal/') ? written : Promise.resolve());
+  world.env.fs.gate = (action, path) =>
+    action === 'write' && path.includes('/journal/') ? written : Promise.resolve();
   const tagging = tag(world, [1], { tags: ['{"n":2}'] });
   let told: readonly string[] | null = null;
   const telling = tagTexts(world.node, partition, Float64Array.of(1, 7)).then((texts) => (told = texts));

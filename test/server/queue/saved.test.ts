@@ -85,6 +85,15 @@ describe('frozen records', () => {
     machine.drop(loaded);
   });
 
+  test('the same queue is made of them page by page, with a pause after each', async () => {
+    let pauses = 0;
+    const pause = (): Promise<void> => Promise.resolve(void pauses++);
+    const loaded = await machine.loadQueueInSlices(options, recordsOf(vectors.map(([line]) => line)), pause);
+    expect(dump(loaded)).toEqual(dump(harness.queue));
+    expect(pauses).toBe(loaded.slots.pages.length);
+    machine.drop(loaded);
+  });
+
   test('a header of format 1 did not count: the rows that came are those that are there', () => {
     const lines = ['00 01028080040101', ...vectors.slice(1).map(([line]) => line)];
     const loaded = machine.loadQueue(options, recordsOf(lines));
