@@ -59,7 +59,7 @@ export interface Loaded {
 export interface StateSource {
   readonly size: number;
   /** Asked for once there is room. */
-  receive(): Promise<Buffer>;
+  readonly receive: () => Promise<Buffer>;
 }
 
 interface Staged {

@@ -6,7 +6,8 @@
  *
  * The freeze is as short as that of any checkpoint, and nothing is copied before somebody asks for a partition's state;
  * a queue is made of its records page by page then, and writing its records is one turn.
- * Invariants: one state is made at a time; ids, consumption, tags and the cells that a read at the snapshot's LSN gives are of one moment.
+ * Invariants: one state is made at a time; ids, consumption, tags and the cells that a read at the snapshot's LSN gives
+ * are of one moment.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import { StoreError } from '../errors.ts';

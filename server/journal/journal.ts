@@ -193,8 +193,8 @@ export class Journal {
   }
 
   /**
-   * Null when all events of up to this level are as safe as theirs says; else resolves when they are. No answer may show
-   * an event before that: events of one level at most are what it shows, those of the partition that was asked.
+   * Null when all events of up to this level are as safe as it says; else resolves when they are. No answer may show
+   * what happened to a partition of this level before that.
    */
   settled(level: AckLevel = 'os'): Promise<void> | null {
     if (level === 'memory') return null;

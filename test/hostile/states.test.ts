@@ -55,11 +55,16 @@ function named(digests: readonly Buffer[]): Buffer {
   return streamOf([...digests.keys()], [column]);
 }
 
+interface Header {
+  readonly settings: object;
+  readonly records: number;
+}
+
 /** The state with another header or other records, and a checksum that says that all is well. */
-function forged(change: (header: Record<string, never>) => object, more: Uint8Array = Buffer.alloc(0)): Buffer {
+function forged(change: (header: Header) => object, more: Uint8Array = Buffer.alloc(0)): Buffer {
   const { state } = places;
   const end = 12 + state.readUInt32LE(8);
-  const header = JSON.parse(state.toString('utf8', 12, end)) as Record<string, never>;
+  const header = JSON.parse(state.toString('utf8', 12, end)) as Header;
   const json = Buffer.from(JSON.stringify({ ...header, ...change(header) }));
   const padded = Buffer.concat([json, Buffer.alloc((8 - ((12 + json.length) % 8)) % 8, ' ')]);
   const size = Buffer.alloc(4);
@@ -68,8 +73,8 @@ function forged(change: (header: Record<string, never>) => object, more: Uint8Ar
   return Buffer.concat([bytes, checksumOf(bytes)]);
 }
 
-const settings = (more: object) => (header: Record<string, never>) => ({
-  settings: { ...(header.settings as object), ...more },
+const settings = (more: object) => (header: Header) => ({
+  settings: { ...header.settings, ...more },
 });
 const many = (count: number): { name: string }[] => Array.from({ length: count }, (_, i) => ({ name: `n${i}` }));
 const stage = (body: Uint8Array, load = places.load, name = 'other'): Request =>

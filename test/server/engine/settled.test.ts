@@ -113,10 +113,10 @@ test('what is said again of a disk partition waits for the sync of what was said
     delete: () => deleteRows(node, 'p', { ids: Float64Array.of(1), requestId: 'once' }),
     seal: () => seal(node, 'p'),
   };
-  const twice = Object.entries(acts).flatMap(([name, act]) => [
+  const twice = Object.entries(acts).flatMap(([name, act]): [string, Promise<unknown>][] => [
     [name, act()],
     [`${name} again`, act()],
-  ]) as [string, Promise<unknown>][];
+  ]);
   expect(await settled(Object.fromEntries(twice))).toEqual([]);
   resolve();
   await Promise.all(twice.map(([, one]) => one));
