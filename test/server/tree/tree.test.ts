@@ -337,8 +337,10 @@ describe('a flush', () => {
       for (let i = 0; i < 300; i++) tree.put(bytesOf(nameOf(i)), bytesOf(`value ${lsn}`), lsn);
       tree.rotate();
       const flushing = tree.flush({ lsn });
-      await Promise.race([flushing, new Promise((resolve) => setTimeout(resolve, 50))]);
-      if (!tree.stats.stalled) continue;
+      let isOver = false;
+      void flushing.finally(() => (isOver = true));
+      while (!isOver && !tree.stats.stalled) await new Promise(setImmediate);
+      if (isOver) continue;
       env.failpoints.release('tree.compaction.begin');
       await flushing;
       break;
