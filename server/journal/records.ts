@@ -9,14 +9,8 @@ import type { Core } from '@transfer-queue/core/wasm';
 import { ByteReader, FormatError } from './bytes.ts';
 import { readEventFrom } from './event_codecs.ts';
 import type { JournalEvent } from './events.ts';
-import {
-  FILE_HEADER_SIZE,
-  parseRecordHeader,
-  PAYLOAD_SIZE_MAX,
-  RECORD_HEADER_SIZE,
-  recordSize,
-  type RecordHeader,
-} from './format.ts';
+import { FILE_HEADER_SIZE, parseRecordHeader, RECORD_HEADER_SIZE, recordSize, type RecordHeader } from './format.ts';
+import type { Incoming } from './incoming.ts';
 import { RecordHashes } from './record_hashes.ts';
 
 export interface JournalRecord {
@@ -28,11 +22,9 @@ export interface JournalRecord {
 /** A file whose header is sound. */
 export interface FileBytes {
   readonly core: Core;
-  readonly bytes: Buffer;
+  readonly incoming: Incoming;
   readonly name: string;
-  readonly number: number;
   readonly isLast: boolean;
-  readonly lsnBefore: number;
 }
 
 /** The bytes of a file that are no record, and the first and the last valid record behind them. */
@@ -69,9 +61,7 @@ export interface Progress {
 
 export class JournalFile {
   readonly name: string;
-  readonly number: number;
   readonly size: number;
-  readonly lsnBefore: number;
   readonly #file: FileBytes;
   readonly #progress: Progress;
   readonly #headers: Headers;
@@ -82,13 +72,11 @@ export class JournalFile {
   /** `progress` stands where the file begins, and moves on with its records. */
   constructor(file: FileBytes, progress: Progress) {
     this.name = file.name;
-    this.number = file.number;
-    this.size = file.bytes.length;
-    this.lsnBefore = file.lsnBefore;
+    this.size = file.incoming.bytes.length;
     this.#file = file;
     this.#progress = progress;
     this.#headers = new Headers(file);
-    this.#source = new ByteReader(file.bytes);
+    this.#source = new ByteReader(file.incoming.bytes);
   }
 
   /** Null while all that was read is sound. */
@@ -96,7 +84,7 @@ export class JournalFile {
     return this.#finding;
   }
 
-  /** The next record, or null at the end of the file or at a finding. Until then `progress` stands at this one. */
+  /** The next record, or null at the end of what has come or at a finding. Until then `progress` stands at this one. */
   next(): JournalRecord | null {
     const progress = this.#progress;
     const offset = this.#nextAt;
@@ -104,6 +92,8 @@ export class JournalFile {
     if (this.#finding !== null || offset >= this.size) return null;
     const header = this.#headers.at(offset, progress);
     if (header === null) {
+      // It may be on its way.
+      if (!this.#file.incoming.isWhole) return null;
       this.#finding = { what: 'record_bad', ...badBytes(this.#file, offset, progress) };
       return null;
     }
@@ -117,9 +107,16 @@ export class JournalFile {
     return { header, event, offset };
   }
 
-  /** The same as an iterable, to be read to its end. */
-  *records(): Generator<JournalRecord, void> {
-    for (let record = this.next(); record !== null; record = this.next()) yield record;
+  /** After `next` gave null: waits until there may be another record; false when there is none. */
+  more(): Promise<boolean> {
+    return this.#file.incoming.more();
+  }
+
+  /** All of them, to be read to the end. */
+  async *records(): AsyncGenerator<JournalRecord, void> {
+    do {
+      for (let record = this.next(); record !== null; record = this.next()) yield record;
+    } while (await this.more());
   }
 
   #event(header: RecordHeader, offset: number): JournalEvent | null {
@@ -134,9 +131,10 @@ export class JournalFile {
   }
 }
 
-/** What is behind the records before `offset`, which `progress` has seen. */
-export function badBytes(file: Omit<FileBytes, 'lsnBefore'>, offset: number, progress: Progress): BadBytes {
-  const { bytes, name, isLast } = file;
+/** What is behind the records before `offset`, which `progress` has seen; all has come. */
+export function badBytes(file: FileBytes, offset: number, progress: Progress): BadBytes {
+  const { name, isLast } = file;
+  const { bytes } = file.incoming;
   const headers = new Headers(file);
   let next: RecordHeader | null = null;
   let later: RecordHeader | null = null;
@@ -155,7 +153,7 @@ class Headers {
   readonly #view: DataView;
   readonly #hashes: RecordHashes;
 
-  constructor({ core, bytes }: Pick<FileBytes, 'core' | 'bytes'>) {
+  constructor({ core, incoming: { bytes } }: FileBytes) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#hashes = new RecordHashes(core, bytes);
   }
@@ -166,6 +164,6 @@ class Headers {
     const header = parseRecordHeader(this.#view, at);
     if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
     if (header.watermark < after.watermark || header.watermark >= header.lsn) return null;
-    return header.payloadSize > PAYLOAD_SIZE_MAX ? null : header;
+    return header;
   }
 }
