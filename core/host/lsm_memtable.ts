@@ -164,14 +164,39 @@ export class Memtable {
     return raw.memtable_get(this.#table, window, key.length, Number.MAX_SAFE_INTEGER, results) !== EntryKind.absent;
   }
 
+  /** Whether there is a version of each row, a deletion counts, here or in the memtable before this one. */
+  hasRows({ prefix, ids }: RowKeys, older: Memtable | null): boolean {
+    for (let from = 0; from < ids.length;) {
+      const { sizesAt, reached } = this.#peek(prefix, ids, from, older);
+      const { words } = this.#memory;
+      for (let i = 0; i < reached; i++) if (words[sizesAt / 4 + i] === Peeked.unknown) return false;
+      from += reached;
+    }
+    return true;
+  }
+
   /** The newest versions of rows, here or else in the memtable before this one. */
   peekRows({ prefix, ids }: RowKeys, older: Memtable | null): PeekedRows {
+    const { sizesAt, valuesAt, reached } = this.#peek(prefix, ids, 0, older);
+    const sizes = this.#memory.words.slice(sizesAt / 4, sizesAt / 4 + reached);
+    let size = 0;
+    for (let i = 0; i < reached; i++) if (sizes[i] < Peeked.deleted) size += sizes[i];
+    return { sizes, bytes: this.#memory.read(valuesAt, size) };
+  }
+
+  /** Peeks at rows from number `from` on, as many as fit: where in the window their sizes and values stand. */
+  #peek(
+    prefix: Uint8Array,
+    ids: ArrayLike<number>,
+    from: number,
+    older: Memtable | null,
+  ): { readonly sizesAt: number; readonly valuesAt: number; readonly reached: number } {
     const { raw, results, window, windowSize } = this.#memory;
-    const count = Math.min(ids.length, PEEK_ROWS_MAX);
-    const out = window + 8 * count;
-    const values = out + 4 * count;
+    const count = Math.min(ids.length - from, PEEK_ROWS_MAX);
+    const sizesAt = window + 8 * count;
+    const valuesAt = sizesAt + 4 * count;
     this.#memory.write(results, prefix);
-    this.#memory.writeNumbers(window, ids, 0, count);
+    this.#memory.writeNumbers(window, ids, from, count);
     const end = window + windowSize;
     const olderTable = older === null ? 0 : older.address;
     const reached = raw.memtable_peek_rows(
@@ -181,13 +206,10 @@ export class Memtable {
       prefix.length,
       window,
       count,
-      out,
-      end - values,
+      sizesAt,
+      end - valuesAt,
     );
-    const sizes = this.#memory.words.slice(out / 4, out / 4 + reached);
-    let size = 0;
-    for (let i = 0; i < reached; i++) if (sizes[i] < Peeked.deleted) size += sizes[i];
-    return { sizes, bytes: this.#memory.read(values, size) };
+    return { sizesAt, valuesAt, reached };
   }
 
   /** Resolves the pending keys that have a version here up to the LSN of the batch; returns how many stay pending. */

@@ -36,12 +36,7 @@ export class TreeIndex implements RowIndex {
   }
 
   ready(ids: Float64Array): boolean {
-    for (let from = 0; from < ids.length;) {
-      const { sizes } = this.#tree.peekRows({ prefix: this.#prefix, ids: ids.subarray(from) });
-      if (sizes.includes(Peeked.unknown)) return false;
-      from += sizes.length;
-    }
-    return true;
+    return this.#tree.rowsInMemory({ prefix: this.#prefix, ids });
   }
 
   load(ids: Float64Array): Promise<void> {

@@ -103,7 +103,7 @@ export class ByteReader {
   /** A DataView reads a number in a few instructions, the methods of a Buffer in a call. */
   readonly #view: DataView;
   /** Names that were read, each at a place that its bytes say. */
-  readonly #names = new Array<Name | undefined>(NAMES_KEPT).fill(undefined);
+  #names: (Name | undefined)[] | null = null;
   #at = 0;
   #end: number;
 
@@ -176,10 +176,11 @@ export class ByteReader {
     if (size === 0 || size > NAME_SIZE_MAX) return size === 0 ? '' : this.#bytes.toString('utf8', at, at + size);
     const bytes = this.#bytes;
     const place = (size + bytes[at] + 7 * bytes[at + size - 1]) % NAMES_KEPT;
-    const known = this.#names[place];
+    const names = (this.#names ??= new Array<Name | undefined>(NAMES_KEPT).fill(undefined));
+    const known = names[place];
     if (known !== undefined && isAt(bytes, at, known.bytes, size)) return known.text;
     const text = bytes.toString('utf8', at, at + size);
-    this.#names[place] = { text, bytes: bytes.subarray(at, at + size) };
+    names[place] = { text, bytes: bytes.subarray(at, at + size) };
     return text;
   }
 

@@ -103,13 +103,6 @@ export function sealRecord(core: Core, record: Buffer, header: RecordHeader): vo
   core.xxh64Into(record.subarray(0, 48), record.subarray(48, 56));
 }
 
-/** The header at the start of `bytes`, or null when its magic or its checksum is wrong. */
-export function readRecordHeader(core: Core, bytes: Buffer): RecordHeader | null {
-  if (bytes.length < RECORD_HEADER_SIZE || bytes.readUInt32LE(0) !== RECORD_MAGIC) return null;
-  if (!hashMatches(core, bytes.subarray(0, 48), bytes.subarray(48, 56))) return null;
-  return parseRecordHeader(new DataView(bytes.buffer, bytes.byteOffset, RECORD_HEADER_SIZE), 0);
-}
-
 /** What the header of a record says whose hash is right. */
 export function parseRecordHeader(view: DataView, at: number): RecordHeader {
   return {

@@ -94,8 +94,9 @@ export class RecordHashes {
     if (record.length < RECORD_HEADER_SIZE || record.readUInt32LE(0) !== RECORD_MAGIC) return false;
     const payloadSize = record.readUInt32LE(4);
     if (payloadSize > PAYLOAD_SIZE_MAX || recordSize(payloadSize) > record.length) return false;
-    if (!hashMatches(this.#core, record.subarray(0, 48), record.subarray(48, 56))) return false;
+    const header = record.subarray(0, HEADER_HASHED_SIZE);
+    if (!hashMatches(this.#core, header, record.subarray(HEADER_HASHED_SIZE, RECORD_HEADER_SIZE))) return false;
     const payload = record.subarray(RECORD_HEADER_SIZE, RECORD_HEADER_SIZE + payloadSize);
-    return hashMatches(this.#core, payload, record.subarray(40, 48));
+    return hashMatches(this.#core, payload, header.subarray(-HASH_SIZE));
   }
 }

@@ -47,7 +47,7 @@ export interface Tree {
   delete(key: Uint8Array, lsn: number): void;
   /** Many writes of one LSN at a tenth of the cost of as many `put`s; null deletes. */
   putMany(keys: readonly Uint8Array[], values: Values, lsn: number): void;
-  /** The same for the rows of puts, at least of one, in the order of their LSNs: values are varint(batch), varint(ordinal). */
+  /** The same for rows of puts in the order of their LSNs: their values are varint(batch), varint(ordinal). */
   putRows(rows: Rows & { readonly puts: readonly RowsOfPut[] }): void;
   /**
    * Nobody asks for the keys in `[start, end)` any more, nor writes them: their space comes back with compaction. It
@@ -56,9 +56,11 @@ export interface Tree {
   dropRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): void;
   /** Whether a memtable has a version of the key (a deletion is one): `peek` answers for it without a disk. */
   inMemory(key: Uint8Array): boolean;
+  /** The same for all of some rows. */
+  rowsInMemory(rows: Rows): boolean;
   /** The newest version in the memtables: null when it was deleted, undefined when no memtable knows the key. */
   peek(key: Uint8Array): Uint8Array | null | undefined;
-  /** The same for the first of some rows, as many as fit into one answer: at least one. */
+  /** As `peek` for the first of some rows, as many as fit into one answer: at least one. */
   peekRows(rows: Rows): PeekedRows;
   /** Brings the newest versions of keys into the active memtable, so that `peek` finds them. */
   load(keys: readonly Uint8Array[]): Promise<void>;

@@ -69,6 +69,10 @@ export class Memtables {
     return value === undefined ? this.frozen?.get(key) : value;
   }
 
+  hasRows(rows: Rows): boolean {
+    return this.active.hasRows(rows, this.frozen);
+  }
+
   peekRows(rows: Rows): PeekedRows {
     return this.active.peekRows(rows, this.frozen);
   }

@@ -147,6 +147,10 @@ class LsmTree implements Tree {
     return this.#memtables.peek(key);
   }
 
+  rowsInMemory(rows: Rows): boolean {
+    return this.#memtables.hasRows(rows);
+  }
+
   peekRows(rows: Rows): PeekedRows {
     return this.#memtables.peekRows(rows);
   }

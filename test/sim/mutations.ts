@@ -6,7 +6,8 @@ import { Merge } from '@transfer-queue/core/lsm';
 import { vi } from 'vitest';
 import type { File } from '../../server/env/env.ts';
 import { Journal } from '../../server/journal/journal.ts';
-import { FILE_HEADER_SIZE, readRecordHeader, recordSize } from '../../server/journal/format.ts';
+import { FILE_HEADER_SIZE, recordSize } from '../../server/journal/format.ts';
+import { RecordHashes } from '../../server/journal/record_hashes.ts';
 import { Segments } from '../../server/segment/segments.ts';
 import { Store } from '../../server/store/store.ts';
 import { core } from '../support/node.ts';
@@ -146,11 +147,10 @@ function spoilRecordBeforeTornTail(fs: SimFs, path: string): void {
   const bytes = file.current;
   let last = -1;
   let at = FILE_HEADER_SIZE;
-  for (;;) {
-    const header = readRecordHeader(core, bytes.subarray(at));
-    if (header === null || at + recordSize(header.payloadSize) > bytes.length) break;
+  const hashes = new RecordHashes(core, bytes);
+  while (hashes.isRight(at)) {
     last = at;
-    at += recordSize(header.payloadSize);
+    at += recordSize(bytes.readUInt32LE(at + 4));
   }
   if (last === -1 || at >= bytes.length) return;
   file.current = Buffer.from(bytes);

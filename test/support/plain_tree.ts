@@ -94,6 +94,10 @@ export class PlainTree implements Tree {
     return this.peek(key) !== undefined;
   }
 
+  rowsInMemory(rows: Rows): boolean {
+    return keysOf(rows).every((key) => this.inMemory(key));
+  }
+
   peek(key: Uint8Array): Uint8Array | null | undefined {
     const name = nameOf(key);
     return (this.#active.get(name) ?? this.#frozen?.get(name))?.[0].value;

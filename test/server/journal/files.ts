@@ -1,8 +1,16 @@
 /** Journals on a simulated disk: opened as a start opens them, written, cut, damaged. */
+import { expect } from 'vitest';
 import { loadCore } from '@transfer-queue/core/wasm';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { JournalEvent } from '../../../server/journal/events.ts';
-import { fileName, recordSize, readRecordHeader, FILE_HEADER_SIZE } from '../../../server/journal/format.ts';
+import {
+  FILE_HEADER_SIZE,
+  fileName,
+  parseRecordHeader,
+  recordSize,
+  type RecordHeader,
+} from '../../../server/journal/format.ts';
+import { RecordHashes } from '../../../server/journal/record_hashes.ts';
 import { Journal } from '../../../server/journal/journal.ts';
 import { readJournal, type JournalEnd } from '../../../server/journal/recover.ts';
 import type { JournalStart } from '../../../server/journal/scan.ts';
@@ -68,12 +76,18 @@ export function bytesOf(fs: SimFs, number = 1): Buffer {
   return fs.files.get(pathOf(number))!.current;
 }
 
+/** Of a record that is right. */
+export function headerAt(bytes: Buffer, at: number): RecordHeader {
+  expect(new RecordHashes(core, bytes).isRight(at)).toBe(true);
+  return parseRecordHeader(new DataView(bytes.buffer, bytes.byteOffset), at);
+}
+
 /** Offsets at which records begin, and last the end of the file. */
 export function recordOffsets(bytes: Buffer): number[] {
   const offsets = [FILE_HEADER_SIZE];
   while (offsets.at(-1)! < bytes.length) {
-    const header = readRecordHeader(core, bytes.subarray(offsets.at(-1)))!;
-    offsets.push(offsets.at(-1)! + recordSize(header.payloadSize));
+    const at = offsets.at(-1)!;
+    offsets.push(at + recordSize(headerAt(bytes, at).payloadSize));
   }
   return offsets;
 }
