@@ -329,8 +329,7 @@ class Client:
             published = self.get_json("/v1/limits")
             if not isinstance(published, dict):
                 raise AnswerInvalid("The limits of the server are not understood.")
-            numbers = {name: value for name, value in published.items() if isinstance(value, int)}
-            self._limits = found = {**LIMITS, **numbers}
+            self._limits = found = LIMITS | {name: value for name, value in published.items() if isinstance(value, int)}
         return found
 
     def get_json(self, target: str) -> Any:
