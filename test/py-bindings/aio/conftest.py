@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import urllib.request
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,15 @@ import pytest
 from aio_support import ROWS
 from transferq import Client, Partition, Ragged, Scalar
 from transferq.testing import Server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections() -> Iterator[None]:
+    """What is there before the tests is not looked through by each of the many collections that they ask for."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
