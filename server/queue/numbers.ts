@@ -2,11 +2,11 @@
  * Declared numbers of rows: tags that are kept as columns, by their place in the declaration.
  *
  * Invariant: a number that is declared later takes over what rows have in their tags. Mostly there are only numbers
- * then, since the declaration is refused otherwise (`findNoNumber`); in a replay that leaves out what a crash took there
- * may be other values, which go.
+ * then, since the declaration is refused otherwise (`findNoNumber`); in a replay that leaves out what a crash took
+ * there may be other values, which go.
  */
 import type { Tags } from '../sampler/merge_tags.ts';
-import type { Page } from './page.ts';
+import type { NumberRange, Page } from './page.ts';
 import { setNumber, setTags } from './page_values.ts';
 import { idAt } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
@@ -19,6 +19,11 @@ export function numberIndex(queue: PartitionQueue, name: string): number {
 /** Its values by offset, NaN for none; undefined when no row of the page has one. */
 export function numbersOf(page: Page, number: number): Float64Array | undefined {
   return page.numbers[number];
+}
+
+/** Between which its values lie; undefined when no row of the page has one. */
+export function rangeOf(page: Page, number: number): NumberRange | undefined {
+  return page.numberRanges[number];
 }
 
 /** A row that has one of these names as a tag that is no number, so that the name can not be declared. */

@@ -55,6 +55,11 @@ export interface Marks {
   returned: number;
 }
 
+export interface NumberRange {
+  min: number;
+  max: number;
+}
+
 export interface Page {
   readonly number: number;
   /** Its index among the places of pages, recycled. */
@@ -77,6 +82,8 @@ export interface Page {
   tags: (Tags | undefined)[] | undefined;
   /** By number and offset: values, NaN for none; a column is undefined until some row has a value. */
   readonly numbers: (Float64Array | undefined)[];
+  /** By number, of each column: between which all values lie and lay. */
+  readonly numberRanges: (NumberRange | undefined)[];
   /** By field and offset: the blob that the cell names; a field is undefined until some cell names one. */
   readonly blobs: ((BlobRef | undefined)[] | undefined)[];
   /** The bitmap of each filter that was asked about the page. */

@@ -43,6 +43,7 @@ export function setTags(pages: ValuePages, page: Page, offset: number, tags: Tag
 export function setNumber(pages: ValuePages, page: Page, number: number, offset: number, value: number): void {
   if (Number.isNaN(value) && page.numbers[number] === undefined) return;
   needNumbers(pages, page, number)[offset] = value;
+  widen(page, number, value);
   note(pages, page, numbersUnit(number, chunkAt(pages, offset, unitKinds.numbers)));
 }
 
@@ -106,6 +107,7 @@ export function freeValues(pages: ValuePages, page: Page): void {
   }
   page.numbers.forEach((column) => pages.values.add(-column!.length * COLUMN_BYTES));
   page.numbers.length = 0;
+  page.numberRanges.length = 0;
   for (const column of page.blobs) {
     if (column === undefined) continue;
     pages.values.add(-column.length * COLUMN_BYTES);
@@ -126,7 +128,10 @@ export function loadTags(pages: ValuePages, page: Page, runs: readonly TagsRun[]
 /** Adds numbers that were saved. */
 export function loadNumbers(pages: ValuePages, page: Page, number: number, runs: readonly NumbersRun[]): void {
   const column = needNumbers(pages, page, number);
-  for (const run of runs) column.fill(run.value, run.from, run.to);
+  for (const { from, to, value } of runs) {
+    column.fill(value, from, to);
+    widen(page, number, value);
+  }
 }
 
 /** Adds names of blobs that were saved. */
@@ -154,7 +159,15 @@ function needNumbers(pages: ValuePages, page: Page, number: number): Float64Arra
   const known = page.numbers[number];
   if (known !== undefined) return known;
   pages.values.add(page.bits * COLUMN_BYTES);
+  page.numberRanges[number] = { min: Infinity, max: -Infinity };
   return (page.numbers[number] = columnOf(page.bits));
+}
+
+/** Ranges never narrow: that would need a look at all values. */
+function widen(page: Page, number: number, value: number): void {
+  const range = page.numberRanges[number]!;
+  if (value < range.min) range.min = value;
+  if (value > range.max) range.max = value;
 }
 
 function columnOf(bits: number, values: Float64Array = new Float64Array(0)): Float64Array {

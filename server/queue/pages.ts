@@ -114,6 +114,7 @@ export function createPage(pages: Pages, number: number, runs: number): Page {
     tasks: [],
     tags: undefined,
     numbers: [],
+    numberRanges: [],
     blobs: [],
     filters: new Map(),
     changed: new Set(),

@@ -13,13 +13,12 @@
  * Groups come in the order in which their last ready rows were put, so that nothing that comes later is drawn before.
  */
 import { holderAt } from '../marks.ts';
-import { numbersOf } from '../numbers.ts';
-import type { Page } from '../page.ts';
-import { offsetOf, pageOf } from '../slots.ts';
+import { numbersOf, rangeOf } from '../numbers.ts';
+import type { Page, TaskPage } from '../page.ts';
+import { offsetOf, pageOf, type Slots } from '../slots.ts';
 import type { PartitionQueue, Task } from '../state.ts';
 import { changedMs } from './group_clock.ts';
 import { eachOpenPage, type Wanted } from './pages.ts';
-import { readyAmong } from './rows.ts';
 
 const NONE = new Float64Array(0);
 /** Slots that are looked at together. */
@@ -103,7 +102,9 @@ function groupsByNumber(queue: PartitionQueue, wanted: Wanted, search: GroupSear
   const { slots } = queue;
   const found: Found = { groups: [], late: [], dueMs: Infinity };
   const short = new Map<number, number[]>();
+  const whole = new Set<number>();
   let rowsSearched = 0;
+  let isCut = false;
   eachChunk(queue, wanted, (page, offsets) => {
     const column = numbersOf(page, search.number);
     if (column === undefined) return true;
@@ -115,14 +116,19 @@ function groupsByNumber(queue: PartitionQueue, wanted: Wanted, search: GroupSear
       if (rows.length < slots.groupSize) short.set(group, rows);
       else {
         short.delete(group);
+        whole.add(group);
         found.groups.push(rows);
-        if (found.groups.length === search.groupsMax) return false;
+        isCut = found.groups.length === search.groupsMax;
+        if (isCut) return false;
       }
     }
     rowsSearched += offsets.length;
-    return rowsSearched < ROWS_SEARCHED_MAX;
+    isCut = rowsSearched >= ROWS_SEARCHED_MAX;
+    return !isCut;
   });
-  if (search.survivorsMin !== undefined) judgeShort(queue, wanted, search, short, found);
+  // What is left over of a group of which others are ready is judged when these are taken.
+  for (const group of whole) short.delete(group);
+  if (search.survivorsMin !== undefined) judgeShort(queue, wanted, search, { short, isCut }, found);
   return asGroups(found, search.groupsMax);
 }
 
@@ -152,15 +158,14 @@ function judge(found: Found, search: GroupSearch, rows: readonly number[], sibli
   else found.dueMs = Math.min(found.dueMs, changed + waitMs);
 }
 
-/** Of `short`, groups that lack rows as far as the search went: some may have them further on. */
+/** Of `short`, groups that lack rows as far as the search went: if it was cut, some may have them further on. */
 function judgeShort(
   queue: PartitionQueue,
   wanted: Wanted,
   search: GroupSearch,
-  short: ReadonlyMap<number, readonly number[]>,
+  { short, isCut }: { readonly short: ReadonlyMap<number, readonly number[]>; readonly isCut: boolean },
   found: Found,
 ): void {
-  const { slots } = queue;
   const due = new Set<number>();
   for (const [group, rows] of short) {
     const changed = changedAt(queue, rows);
@@ -168,38 +173,69 @@ function judgeShort(
     else if (rows.length >= search.survivorsMin!) found.dueMs = Math.min(found.dueMs, changed + search.waitMs);
   }
   if (due.size === 0) return;
-  const members = liveMembers(queue, search.number, due);
-  const ready = new Set(readyAmong(queue, wanted, Float64Array.from(members.keys())));
-  const rowsOf = new Map<number, number[]>();
-  const siblingsOf = new Map<number, Siblings>();
-  for (const [slot, group] of members) {
-    if (ready.has(slot)) addToList(rowsOf, group, slot);
-    else if (siblingsOf.get(group) !== 'consumed') {
-      const siblings = stateOf(queue, wanted.task, pageOf(slots, slot)!, offsetOf(slots, slot));
-      if (siblings !== 'free') siblingsOf.set(group, siblings);
-    }
-  }
-  for (const [group, rows] of rowsOf) {
-    if (rows.length < slots.groupSize) {
-      judge(found, search, rows, siblingsOf.get(group) ?? 'free', changedAt(queue, rows));
-    }
+  const groups = Float64Array.from(due).sort();
+  const rowsOf = isCut ? readyMembers(queue, wanted, search.number, groups) : short;
+  const siblingsOf = takenSiblings(queue, wanted.task, search.number, groups);
+  for (const group of due) {
+    const rows = rowsOf.get(group)!;
+    if (rows.length >= queue.slots.groupSize) continue;
+    judge(found, search, rows, siblingsOf.get(group) ?? 'free', changedAt(queue, rows));
   }
 }
 
-/** The slots of live rows of these groups, rising, and the group of each. */
-function liveMembers({ slots }: PartitionQueue, number: number, groups: ReadonlySet<number>): Map<number, number> {
-  const members = new Map<number, number>();
+/** The ready rows of these groups, which rise. */
+function readyMembers(
+  queue: PartitionQueue,
+  wanted: Wanted,
+  number: number,
+  groups: Float64Array,
+): Map<number, number[]> {
+  const members = new Map<number, number[]>(Array.from(groups, (group) => [group, []]));
+  eachChunk(queue, wanted, (page, offsets) => {
+    if (!mayHave(page, number, groups)) return true;
+    const column = numbersOf(page, number)!;
+    for (const offset of offsets) members.get(column[offset])?.push(page.number * queue.slots.pageBits + offset);
+    return true;
+  });
+  return members;
+}
+
+/** What became of the rows of these groups, which rise, that the task has taken. */
+function takenSiblings(
+  { slots }: PartitionQueue,
+  task: Task | undefined,
+  number: number,
+  groups: Float64Array,
+): Map<number, Siblings> {
+  const siblingsOf = new Map<number, Siblings>();
+  if (task === undefined) return siblingsOf;
+  const wanted = new Set(groups);
   for (const page of slots.pages) {
-    const column = numbersOf(page, number);
-    if (column === undefined) continue;
-    const start = page.number * slots.pageBits;
-    for (let offset = 0; offset < page.runs * slots.groupSize; offset += 1) {
-      if (groups.has(column[offset]) && slots.bitmaps.has(page.live, offset)) {
-        members.set(start + offset, column[offset]);
-      }
+    const taskPage = page.tasks[task.index];
+    if (taskPage === undefined || taskPage.takenRows === 0 || !mayHave(page, number, groups)) continue;
+    const column = numbersOf(page, number)!;
+    const bits = page.runs * slots.groupSize;
+    for (const offset of slots.bitmaps.scanReady([taskPage.taken], 0, 0, bits, bits)) {
+      const group = column[offset];
+      if (!wanted.has(group) || siblingsOf.get(group) === 'consumed') continue;
+      siblingsOf.set(group, stateOfTaken(slots, taskPage, offset));
     }
   }
-  return members;
+  return siblingsOf;
+}
+
+/** Whether rows of the page may be of some of these groups, which rise. */
+function mayHave(page: Page, number: number, groups: Float64Array): boolean {
+  const range = rangeOf(page, number);
+  if (range === undefined) return false;
+  let low = 0;
+  let high = groups.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (groups[middle] < range.min) low = middle + 1;
+    else high = middle;
+  }
+  return low < groups.length && groups[low] <= range.max;
 }
 
 function siblingsOfRun(queue: PartitionQueue, page: Page, run: number, task: Task | undefined): Siblings {
@@ -209,12 +245,10 @@ function siblingsOfRun(queue: PartitionQueue, page: Page, run: number, task: Tas
   const start = run * groupSize;
   const taken = bitmaps.scanReady([taskPage.taken], 0, start, start + groupSize, groupSize);
   if (taken.length === 0) return 'free';
-  return taken.every((offset) => stateOf(queue, task, page, offset) === 'held') ? 'held' : 'consumed';
+  return taken.every((offset) => stateOfTaken(queue.slots, taskPage, offset) === 'held') ? 'held' : 'consumed';
 }
 
-function stateOf({ slots }: PartitionQueue, task: Task | undefined, page: Page, offset: number): Siblings {
-  const taskPage = task === undefined ? undefined : page.tasks[task.index];
-  if (taskPage === undefined || !slots.bitmaps.has(taskPage.taken, offset)) return 'free';
+function stateOfTaken(slots: Slots, taskPage: TaskPage, offset: number): Siblings {
   return holderAt(slots, taskPage, offset) === 0 ? 'consumed' : 'held';
 }
 
@@ -227,12 +261,6 @@ function changedAt(queue: PartitionQueue, rows: readonly number[]): number {
     latest = Math.max(latest, changedMs(queue, pageOf(slots, slot)!, run));
   }
   return latest;
-}
-
-function addToList(lists: Map<number, number[]>, key: number, value: number): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [value]);
-  else list.push(value);
 }
 
 /** In the order of their last rows. */

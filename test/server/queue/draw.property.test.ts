@@ -59,6 +59,7 @@ const command: fc.Arbitrary<ClaimCommand> = fc
     group: some(
       fc.oneof(
         fc.record({ by: fc.constant('of'), waitMs: fc.constant(0) }),
+        fc.record({ by: fc.constant('of'), survivorsMin: fc.integer({ min: 1, max: 2 }), waitMs: fc.constant(0) }),
         fc.record({ survivorsMin: fc.integer({ min: 1, max: 2 }), waitMs: fc.constant(0) }),
       ),
     ),

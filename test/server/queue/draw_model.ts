@@ -113,7 +113,7 @@ export class DrawModel {
     const open = this.rows().filter(({ state }) => state !== 'consumed');
     if (isPartial && !(rows.length > 0 && (command.eager === true || (this.sealed && rows.length === open.length)))) {
       if (this.sealed && open.length === 0) return { kind: 'drained' };
-      const never = this.sealed && command.group?.survivorsMin !== undefined ? this.#neverReady() : [];
+      const never = this.sealed && command.group?.survivorsMin !== undefined ? this.#neverReady(command) : [];
       return never.length > 0 ? { kind: 'skip', ids: idsOf(never) } : { kind: 'wait' };
     }
     return { kind: 'grant', ids: idsOf(rows), attempts: rows.map(({ returns }) => returns + 1), isPartial };
@@ -134,7 +134,7 @@ export class DrawModel {
     if (sampler !== 'group') return { units: rows.map((row) => [row]), late: [] };
     return group?.by === undefined
       ? this.#runs(rows, group?.survivorsMin, rowsMax)
-      : { units: this.#byNumber(rows), late: [] };
+      : this.#byNumber(rows, group.survivorsMin, rowsMax);
   }
 
   #runs(rows: readonly Row[], survivorsMin: number | undefined, rowsMax: number): { units: Row[][]; late: Row[] } {
@@ -153,8 +153,9 @@ export class DrawModel {
     return { units, late };
   }
 
-  #byNumber(rows: readonly Row[]): Row[][] {
+  #byNumber(rows: readonly Row[], survivorsMin: number | undefined, rowsMax: number): { units: Row[][]; late: Row[] } {
     const units: Row[][] = [];
+    const late: Row[] = [];
     const open = new Map<number, Row[]>();
     for (const row of rows) {
       const { of } = row.tags;
@@ -164,17 +165,33 @@ export class DrawModel {
       else {
         open.delete(of);
         units.push(siblings);
+        if (units.length === Math.floor(rowsMax / this.groupSize)) break;
       }
     }
-    return units;
+    if (survivorsMin === undefined) return { units, late };
+    for (const of of open.keys()) {
+      const ready = rows.filter(({ tags }) => tags.of === of);
+      const states = this.rows().flatMap(({ tags, state }) => (tags.of === of ? state : []));
+      if (ready.length >= this.groupSize) continue;
+      if (states.includes('consumed')) late.push(...ready);
+      else if (!states.includes('leased') && ready.length >= survivorsMin) units.push(ready);
+    }
+    const slots = this.rows();
+    const lastOf = (unit: readonly Row[]): number => slots.indexOf(unit.at(-1)!);
+    return { units: units.sort((one, other) => lastOf(one) - lastOf(other)), late };
   }
 
   /** Rows of groups of which others were consumed. */
-  #neverReady(): Row[] {
-    return this.#groups.flatMap(({ rows }) => {
-      const all = [...rows.values()].sort((a, b) => a.id - b.id);
-      const isBegun = all.some(({ state }) => state === 'consumed');
-      return isBegun ? all.filter(({ state }) => state === 'unclaimed') : [];
+  #neverReady({ group }: ClaimCommand): Row[] {
+    const groupOf = ({ id, tags }: Row): number | null | undefined =>
+      group?.by === undefined ? Math.floor(id / this.groupSize) : tags.of;
+    const all = this.rows();
+    const free = all.filter(({ state }) => state === 'unclaimed');
+    const begun = new Set(all.filter(({ state }) => state === 'consumed').map(groupOf));
+    const groups = [...new Set(free.map(groupOf))].filter((each) => typeof each === 'number' && begun.has(each));
+    return groups.flatMap((each) => {
+      const rows = free.filter((row) => groupOf(row) === each);
+      return rows.length < this.groupSize ? rows : [];
     });
   }
 
