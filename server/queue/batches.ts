@@ -118,7 +118,7 @@ function needBatch(
 
 function add(batches: BatchTable, batch: Batch): void {
   let kept = batches.byTask.get(batch.task);
-  if (kept === undefined) batches.byTask.set(batch.task, (kept = new Map()));
+  if (kept === undefined) batches.byTask.set(batch.task, (kept = new Map<string, Batch>()));
   kept.set(keyOf(batch), batch);
   batches.byOrder.set(batch.order, batch);
   batches.orderNext = batch.order + 1;

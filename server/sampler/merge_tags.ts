@@ -9,9 +9,9 @@
  *
  * The bounds hold for the merged tags; those of depth and keys also for the patch, so that a refusal does not depend
  * on what the row had. Size and count are bounds of what is taken in, not of what rows have: a replay that leaves out
- * what a crash took merges checked patches into other tags. Refused are also what no client could read back: `__proto__` as a key (assigned to an object of
- * JavaScript it changes what the object is), numbers beyond a double (JSON would make null of them), halves of
- * surrogate pairs (not to be written as UTF-8).
+ * what a crash took merges checked patches into other tags. Refused are also what no client could read back:
+ * `__proto__` as a key (assigned to an object of JavaScript it changes what the object is), numbers beyond a double
+ * (JSON would make null of them), halves of surrogate pairs (not to be written as UTF-8).
  *
  * Invariants: tags are frozen to the bottom, so rows may share them; a merge that changes nothing gives the same
  * object; parts that did not change are shared with the tags before.

@@ -42,7 +42,8 @@ describe('tags', () => {
     expect(back).toEqual(tags);
   });
 
-  test('may be longer than any put can make them, and no deeper: a replay may have left out what took parts away', () => {
+  // A replay may have left out what took parts away.
+  test('may be longer than any put can make them, and no deeper', () => {
     const one = (tags: Tags): Tags => {
       writeTags(out, [tags], 0, 1);
       return readTags(out.take(), 0, 1)[0].tags;

@@ -89,7 +89,8 @@ describe('parked claims', () => {
     expect(tried((attempt) => wakeLine(waiters, a1, attempt), [])).toBe('');
   });
 
-  test('a delete tries those who take what survives of groups: the leased sibling that they wait for may be gone', () => {
+  // The leased sibling that they wait for may be gone.
+  test('a delete tries those who take what survives of groups', () => {
     const survivors: Named = { ...g, name: 's', command: { ...g.command, group: { survivorsMin: 1, waitMs: 0 } } };
     const waiters = parked(a1, b, g, survivors);
     const queue = machine.create({ partition: 1, groupSize: 2, bitmaps: createPlainBitmaps() });
