@@ -20,7 +20,7 @@ import {
 } from './claims.ts';
 import { noteAllConsumed } from './consumed.ts';
 import { requeueRows } from './dead_letters.ts';
-import { touchRows } from './draw/group_clock.ts';
+import { touchGroups } from './draw/group_clock.ts';
 import type { AckEvent, ClaimEvent, Insert, ReleaseEvent } from './events.ts';
 import { clearStale } from './filters.ts';
 import { invariant } from './invariant.ts';
@@ -42,8 +42,9 @@ export function applyInsert(queue: PartitionQueue, insert: Insert, now = 0): num
   if (insert.ids.length === 0) return 0;
   if (queue.orphans.size > 0) for (const id of insert.ids) disownOrphan(queue, id);
   const rowsBefore = queue.slots.rows;
-  const slotLowest = insertRows(queue.slots, insert.ids, insert.fields);
-  touchRows(queue, insert.ids, now);
+  const slotLowest = insertRows(queue.slots, insert.ids, insert.fields, (page, offsets, count) => {
+    touchGroups(queue, page, { offsets, count, now });
+  });
   const pageLowest = pageNumberOf(queue.slots, slotLowest);
   for (const task of queue.tasks.values()) task.cursor = Math.min(task.cursor, pageLowest);
   const rowsNew = queue.slots.rows - rowsBefore;

@@ -158,8 +158,13 @@ export function eachPageOfIds(
   return count;
 }
 
-/** Gives rows fields, and slots where they have none; returns the lowest of their slots. */
-export function insertRows(slots: Slots, ids: Float64Array, fields: readonly number[]): number {
+/** Gives rows fields, and slots where they have none, and hands them on; returns the lowest of their slots. */
+export function insertRows(
+  slots: Slots,
+  ids: Float64Array,
+  fields: readonly number[],
+  visit?: (page: Page, offsets: Uint32Array, count: number) => void,
+): number {
   const list = reserve(slots, ids);
   const give = (page: Page, offsets: Uint32Array, count: number): void => {
     countMembers(slots, page, offsets, count);
@@ -172,6 +177,7 @@ export function insertRows(slots: Slots, ids: Float64Array, fields: readonly num
       const bitsNew = setBits(slots, page, fieldUnit(fields[i]), offsets, count);
       if (bitsNew > 0) countField(slots, fields[i], bitsNew);
     }
+    visit?.(page, offsets, count);
   };
   eachPage(slots, list, give, ids.length);
   return list[0];

@@ -7,7 +7,7 @@
  * was, so all of it counts from there anew, as leases do.
  */
 import type { Page } from '../page.ts';
-import { eachPage, slotOf, type Slots } from '../slots.ts';
+import { eachPageOfIds, type Slots } from '../slots.ts';
 
 export interface GroupClock {
   /** Of the restart: no group changed longer ago. */
@@ -25,20 +25,23 @@ export function createGroupClock(): GroupClock {
   return { startMs: 0, pages: new WeakMap() };
 }
 
-/** The rows of the list, rising, were put or tagged. */
-export function touchGroups({ slots, groupClock }: Clocked, list: Float64Array, now: number): void {
+/** The rows of the page were put or tagged. */
+export function touchGroups(
+  { slots, groupClock }: Clocked,
+  page: Page,
+  { offsets, count, now }: { readonly offsets: Uint32Array; readonly count: number; readonly now: number },
+): void {
   if (slots.groupSize === 1) return;
-  eachPage(slots, list, (page, offsets, count) => {
-    const times = timesOf(groupClock, slots, page);
-    for (let i = 0; i < count; i += 1) times[Math.floor(offsets[i] / slots.groupSize)] = now;
-  });
+  const times = timesOf(groupClock, slots, page);
+  for (let i = 0; i < count; i += 1) times[Math.floor(offsets[i] / slots.groupSize)] = now;
 }
 
-/** As `touchGroups`, of rows by their ids; those that are not there are passed over. */
+/** The same of rows by their ids; those that are not there are passed over. */
 export function touchRows(queue: Clocked, ids: Float64Array, now: number): void {
   if (queue.slots.groupSize === 1) return;
-  const list = ids.map((id) => slotOf(queue.slots, id)).filter((slot) => slot >= 0);
-  touchGroups(queue, list.sort(), now);
+  eachPageOfIds(queue.slots, ids, (page, offsets) => {
+    touchGroups(queue, page, { offsets, count: offsets.length, now });
+  });
 }
 
 export function changedMs({ groupClock }: Clocked, page: Page, run: number): number {
