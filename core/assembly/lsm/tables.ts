@@ -43,14 +43,7 @@ export function memtable_put(table: usize, packed: usize, n: u32, lsn: f64, keep
 }
 
 /** Puts n rows, in the order of their LSNs; returns how many it could. */
-export function memtable_put_rows(
-  table: usize,
-  prefix: usize,
-  prefixLen: u32,
-  rows: usize,
-  n: u32,
-  keepLsn: f64,
-): u32 {
+export function memtable_put_rows(table: usize, prefix: usize, prefixLen: u32, rows: usize, n: u32, keepLsn: f64): u32 {
   const keyLen = prefixLen + 8;
   if (keyLen > ROW_KEY_SIZE_MAX) return 0;
   copyBytes(ROW_KEY, prefix, prefixLen);
