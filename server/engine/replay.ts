@@ -1,6 +1,6 @@
 /**
  * Feeds the events of the journal to the state, in their order. Puts that follow each other are gathered and applied at
- * once, which costs half of what they do one by one.
+ * once, which costs less than one by one.
  *
  *   insert insert insert | claim | insert insert | ...        a run ends with any other event, and when it is long
  *

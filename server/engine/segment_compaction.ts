@@ -194,8 +194,8 @@ export class SegmentCompaction {
   /** Copies one extent; null when it died meanwhile, when it is damaged, or when the work is to end. */
   async #copy(extent: SegmentExtent): Promise<Copy | null> {
     const from = extent.place;
-    const { partition, length } = extent;
-    const to = await this.#lanes.reserve({ level: from.segment.level, partition, length });
+    const { level, partition, length } = extent;
+    const to = await this.#lanes.reserve({ level, partition, length });
     let isWhole = false;
     try {
       isWhole = await this.#copyBlocks(extent, from, to);

@@ -10,7 +10,6 @@ import { ByteReader, FormatError } from './bytes.ts';
 import { readEventFrom } from './event_codecs.ts';
 import type { JournalEvent } from './events.ts';
 import { FILE_HEADER_SIZE, parseRecordHeader, RECORD_HEADER_SIZE, recordSize, type RecordHeader } from './format.ts';
-import type { Incoming } from './incoming.ts';
 import { RecordHashes } from './record_hashes.ts';
 
 export interface JournalRecord {
@@ -22,7 +21,7 @@ export interface JournalRecord {
 /** A file whose header is sound. */
 export interface FileBytes {
   readonly core: Core;
-  readonly incoming: Incoming;
+  readonly bytes: Buffer;
   readonly name: string;
   readonly isLast: boolean;
 }
@@ -72,11 +71,11 @@ export class JournalFile {
   /** `progress` stands where the file begins, and moves on with its records. */
   constructor(file: FileBytes, progress: Progress) {
     this.name = file.name;
-    this.size = file.incoming.bytes.length;
+    this.size = file.bytes.length;
     this.#file = file;
     this.#progress = progress;
     this.#headers = new Headers(file);
-    this.#source = new ByteReader(file.incoming.bytes);
+    this.#source = new ByteReader(file.bytes);
   }
 
   /** Null while all that was read is sound. */
@@ -84,7 +83,7 @@ export class JournalFile {
     return this.#finding;
   }
 
-  /** The next record, or null at the end of what has come or at a finding. Until then `progress` stands at this one. */
+  /** The next record, or null at the end of the file or at a finding. Until then `progress` stands at this one. */
   next(): JournalRecord | null {
     const progress = this.#progress;
     const offset = this.#nextAt;
@@ -92,8 +91,6 @@ export class JournalFile {
     if (this.#finding !== null || offset >= this.size) return null;
     const header = this.#headers.at(offset, progress);
     if (header === null) {
-      // It may be on its way.
-      if (!this.#file.incoming.isWhole) return null;
       this.#finding = { what: 'record_bad', ...badBytes(this.#file, offset, progress) };
       return null;
     }
@@ -107,16 +104,9 @@ export class JournalFile {
     return { header, event, offset };
   }
 
-  /** After `next` gave null: waits until there may be another record; false when there is none. */
-  more(): Promise<boolean> {
-    return this.#file.incoming.more();
-  }
-
-  /** All of them, to be read to the end. */
-  async *records(): AsyncGenerator<JournalRecord, void> {
-    do {
-      for (let record = this.next(); record !== null; record = this.next()) yield record;
-    } while (await this.more());
+  /** The same as an iterable, to be read to its end. */
+  *records(): Generator<JournalRecord, void> {
+    for (let record = this.next(); record !== null; record = this.next()) yield record;
   }
 
   #event(header: RecordHeader, offset: number): JournalEvent | null {
@@ -131,10 +121,9 @@ export class JournalFile {
   }
 }
 
-/** What is behind the records before `offset`, which `progress` has seen; all has come. */
+/** What is behind the records before `offset`, which `progress` has seen. */
 export function badBytes(file: FileBytes, offset: number, progress: Progress): BadBytes {
-  const { name, isLast } = file;
-  const { bytes } = file.incoming;
+  const { bytes, name, isLast } = file;
   const headers = new Headers(file);
   let next: RecordHeader | null = null;
   let later: RecordHeader | null = null;
@@ -153,7 +142,7 @@ class Headers {
   readonly #view: DataView;
   readonly #hashes: RecordHashes;
 
-  constructor({ core, incoming: { bytes } }: FileBytes) {
+  constructor({ core, bytes }: Pick<FileBytes, 'core' | 'bytes'>) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#hashes = new RecordHashes(core, bytes);
   }

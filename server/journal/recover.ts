@@ -80,7 +80,7 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
       const run = visitRun(file, scan.from.lsn, options.visit);
       events += run.visited;
       if (run.pending !== null) await run.pending;
-      else if (run.isLast && !(await file.more())) break;
+      else if (run.isLast) break;
     }
   }
   const verdict = judge(scan, options.env.fs.bootId());
@@ -104,7 +104,7 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
  */
 const RUN_LENGTH = 64;
 
-/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the end of what has come. */
+/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the file's end. */
 function visitRun(
   file: JournalFile,
   fromLsn: number,

@@ -10,9 +10,8 @@
  * Invariants: a file's records are read before the next file is; after a finding nothing more is read.
  */
 import type { Core } from '@transfer-queue/core/wasm';
-import type { Env } from '../env/env.ts';
+import type { Env, File } from '../env/env.ts';
 import { checkFileHeader, FILE_HEADER_SIZE, fileName, fileNumber } from './format.ts';
-import { Incoming } from './incoming.ts';
 import { badBytes, JournalFile, type BadBytes, type FileBytes, type Progress, type RecordFinding } from './records.ts';
 
 export type { BadBytes, JournalFile, Progress };
@@ -82,28 +81,20 @@ export class JournalScan {
         return;
       }
       const name = fileName(number);
-      const opened = await env.fs.open(`${directory}/${name}`);
-      const incoming = new Incoming(opened, await opened.size());
-      try {
-        const isLast = index === numbers.length - 1;
-        const file = { core, incoming, name, isLast };
-        if (!(await this.#begin(file, number))) return;
-        const records = new JournalFile(file, this.progress);
-        yield records;
-        this.#finding = records.finding;
-        if (this.#finding !== null) return;
-      } finally {
-        await incoming.settled();
-        await opened.close();
-      }
+      const bytes = await readWhole(env, `${directory}/${name}`);
+      const isLast = index === numbers.length - 1;
+      const bytesOfFile = { core, bytes, name, isLast };
+      if (!this.#begin(bytesOfFile, number)) return;
+      const file = new JournalFile(bytesOfFile, this.progress);
+      yield file;
+      this.#finding = file.finding;
+      if (this.#finding !== null) return;
     }
   }
 
   /** Whether the header of a file says that it can be read. */
-  async #begin(file: FileBytes, number: number): Promise<boolean> {
-    const { core, incoming, name, isLast } = file;
-    const { bytes } = incoming;
-    await incoming.more();
+  #begin(file: FileBytes, number: number): boolean {
+    const { core, bytes, name, isLast } = file;
     const header = checkFileHeader(core, bytes);
     if (header.ok) {
       const isNext = Math.max(header.lsnBefore, this.from.lsn) === this.lsn;
@@ -117,7 +108,6 @@ export class JournalScan {
       this.#finding = { what: 'version_other', file: name, version: header.version! };
     } else if (isLast && (header.reason === 'torn' || bytes.length <= FILE_HEADER_SIZE)) {
       // Nothing stands behind a header before it is synced; until then a power cut may leave any bytes of it.
-      await incoming.whole();
       this.#finding = { what: 'header_torn', ...badBytes(file, 0, this.progress) };
     } else {
       this.#finding = { what: 'header_wrong', file: name };
@@ -141,6 +131,16 @@ export async function oldestStart({ env, core, directory }: Omit<JournalSource, 
     const bytes = Buffer.alloc(FILE_HEADER_SIZE);
     const header = checkFileHeader(core, bytes.subarray(0, await file.pread(bytes, 0)));
     return { file: oldest, lsn: header.ok ? header.lsnBefore : 0 };
+  } finally {
+    await file.close();
+  }
+}
+
+async function readWhole(env: Env, path: string): Promise<Buffer> {
+  const file: File = await env.fs.open(path);
+  try {
+    const bytes = Buffer.allocUnsafeSlow(await file.size());
+    return bytes.subarray(0, await file.pread(bytes, 0));
   } finally {
     await file.close();
   }

@@ -30,6 +30,7 @@ export interface SegmentExtent {
   readonly length: number;
   /** xxh64 of each 1 MiB block, 8 bytes each. */
   readonly blocks: Uint8Array;
+  readonly level: AckLevel;
   readonly partition: { readonly id: number; readonly bytes: number };
   /** Place in the extents of its segment. */
   inSegment: number;
@@ -47,6 +48,7 @@ export class ExtentsOfSegment extends Bag<SegmentExtent> {
 
 export interface Segment {
   readonly id: number;
+  /** Of the puts that it was made for; after a start, of the first extent that was found in it. */
   readonly level: AckLevel;
   readonly capacity: number;
   file: File | null;

@@ -185,7 +185,6 @@ export class Segments {
       this.#segments.set(segment.id, segment);
       if (level !== 'memory') this.#tails.add(segment);
     }
-    invariant(segment.level === level, 'extents of a segment have one ack level');
     segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
     segment.fileSize = segment.end;
     segment.live++;

@@ -50,7 +50,7 @@ let keys = 0;
 
 export function registered(segments: Segments, segment: Segment, offset: number, length: number): SegmentExtent {
   const given = { place: { segment, offset }, length, blocks: Buffer.alloc(8), partition: { id: 1, bytes: 0 } };
-  const extent = { key: ++keys, ...given, inSegment: -1 };
+  const extent = { key: ++keys, level: segment.level, ...given, inSegment: -1 };
   segments.register(extent);
   return extent;
 }
