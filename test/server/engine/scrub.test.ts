@@ -170,7 +170,7 @@ describe('a pass', () => {
     expect(sizes).toHaveLength(4);
     await scrub.stop();
     scrub.tick();
-    await world.env.clock.advance(48 * 3_600_000);
+    await world.env.clock.advance(25 * 3_600_000);
     expect(scrub.passCount).toBe(1);
   });
 
