@@ -11,6 +11,8 @@ import { runKills } from './queue_kills/driver.ts';
 const isLong = process.env.TQ_LONG === '1';
 const RUN_MS = isLong ? 120_000 : 10_000;
 const BUG_RUN_MS = 6_000;
+/** What was acked comes back to be trained on only if the server is killed before it is too old. */
+const BUG_RUNS_MAX = 10;
 const seed = Number(process.env.SEED ?? 1);
 
 test('kills lose nothing, duplicate nothing, and explain every redelivery', { timeout: 600_000 }, async () => {
@@ -24,8 +26,11 @@ test('kills lose nothing, duplicate nothing, and explain every redelivery', { ti
 
 test('acks that do not reach the journal are found', { timeout: 600_000 }, async () => {
   const preload = new URL('bugs/acks_not_journaled.ts', import.meta.url);
-  const { history } = await runKills({ seed, runMs: BUG_RUN_MS, preload });
-  const { counters, violations } = check(history, { final: true });
-  console.log(`planted bug, seed ${seed}: ${violations[0]}, ${JSON.stringify(counters)}`);
-  expect(violations).not.toEqual([]);
+  for (let run = 0; run < BUG_RUNS_MAX; run++) {
+    const { history } = await runKills({ seed: seed + run, runMs: BUG_RUN_MS, preload });
+    const { counters, violations } = check(history, { final: true });
+    console.log(`planted bug, seed ${seed + run}: ${violations[0]}, ${JSON.stringify(counters)}`);
+    if (violations.length > 0) return;
+  }
+  expect.unreachable(`not found in ${BUG_RUNS_MAX} runs`);
 });
