@@ -12,6 +12,7 @@
  * since its rows may name what newer ones do not, nor one of a load that is under way; a full disk ends a pass, and a
  * later one tries again.
  */
+import { nextTurn } from '../env/env.ts';
 import type { BlobRefs } from '../queue/blob_refs.ts';
 import { keysOf } from '../queue/keys.ts';
 import type { Partition } from '../store/partition.ts';
@@ -76,7 +77,7 @@ export class BlobRelease {
         reason: 'released',
         choose: (rowsMax) => this.#choose(blobs, rowsMax),
       });
-      if (rows > 0) await new Promise<void>((resolve) => env.clock.soon(resolve));
+      if (rows > 0) await nextTurn(env.clock);
     }
   }
 

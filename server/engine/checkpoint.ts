@@ -13,7 +13,7 @@
  */
 import { FORMAT_VERSION } from '../journal/format.ts';
 import type { Journal } from '../journal/journal.ts';
-import { FsError, type Env } from '../env/env.ts';
+import { FsError, nextTurn, type Env } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import { numberKey } from '../index/keys.ts';
 import type { Records } from '../index/records.ts';
@@ -208,7 +208,7 @@ export class Checkpoints {
       const endMs = env.clock.nowMs() + SLICE_MS;
       do saveDirty(state, records, { unitsMax: UNITS_PER_STEP, lsn: journal.lsn });
       while (env.clock.nowMs() < endMs && dirtyCount(state) > UNITS_LEFT_MAX);
-      await new Promise<void>((resolve) => env.clock.soon(resolve));
+      await nextTurn(env.clock);
     }
   }
 

@@ -13,7 +13,7 @@
 import { SchemaCache, walkStream, type WalkedStream } from '@transfer-queue/core/arrow';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
-import { FsError, type Env } from '../env/env.ts';
+import { FsError, nextTurn, type Env } from '../env/env.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { RewriteEvent } from '../journal/events.ts';
 import { CopyLanes, HEADROOM_SIZE } from '../segment/copy_lanes.ts';
@@ -127,7 +127,7 @@ export class ExtentRewrite {
       survey.add(extent);
       if (--left > 0) continue;
       left = SURVEY_STEP;
-      await new Promise<void>((resolve) => this.#env.clock.soon(resolve));
+      await nextTurn(this.#env.clock);
       if (this.#stopped) break;
     }
     return survey;

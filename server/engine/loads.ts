@@ -13,7 +13,7 @@
  */
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import { loadCore, type Core } from '@transfer-queue/core/wasm';
-import type { Env, Timer } from '../env/env.ts';
+import { nextTurn, type Env, type Timer } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import { FormatError } from '../journal/bytes.ts';
 import type { AdoptEvent, JournalEvent } from '../journal/events.ts';
@@ -264,7 +264,7 @@ export class Loads {
   /** The state, and a queue of it in memory of its own. */
   async #read(partition: string, bytes: Buffer): Promise<SavedState & { readonly queue: PartitionQueue }> {
     const { core, env } = this.#node.parts;
-    const pause = (): Promise<void> => new Promise((resolve) => env.clock.soon(resolve));
+    const pause = (): Promise<void> => nextTurn(env.clock);
     try {
       const state = decodeState(core, bytes);
       const place = { partition: 0, bitmaps: createBitmaps(loadCore()) };

@@ -6,6 +6,7 @@
  *
  * Invariants: one pass at a time; a full disk ends a pass, and the next one tries again.
  */
+import { nextTurn } from '../env/env.ts';
 import { findOverdue, mayBeOverdue, overdueIds } from '../queue/eviction.ts';
 import type { Page } from '../queue/page.ts';
 import { pageIndexFrom } from '../queue/pages.ts';
@@ -48,7 +49,7 @@ export class Retention {
         choose: (rowsMax) => this.#choose(partition, page, rowsMax),
       });
       pageNumber = removed > 0 ? page.number : page.number + 1;
-      await new Promise<void>((resolve) => env.clock.soon(resolve));
+      await nextTurn(env.clock);
     }
   }
 

@@ -8,7 +8,7 @@
  * Invariants: one pass at a time; a page is forgotten in the turn in which it has no such row any more, so that no ack
  * is missed; a full disk ends a pass, and the next one begins after a while.
  */
-import type { Timer } from '../env/env.ts';
+import { nextTurn, type Timer } from '../env/env.ts';
 import { consumedIds } from '../queue/consumed.ts';
 import type { Page } from '../queue/page.ts';
 import type { PartitionQueue } from '../queue/machine.ts';
@@ -83,7 +83,7 @@ export class RowRelease {
           reason: 'released',
           choose: (rowsMax) => this.#choose(state.queue(partition), page, rowsMax),
         });
-        await new Promise<void>((resolve) => env.clock.soon(resolve));
+        await nextTurn(env.clock);
       }
     }
   }

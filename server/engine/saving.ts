@@ -10,6 +10,7 @@
  * are of one moment.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
+import { nextTurn } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import { machine, type QueueRecord } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
@@ -68,7 +69,7 @@ async function makeState(
   // The memory of the node's bitmaps is not for copies.
   const bitmaps = createBitmaps(loadCore());
   const options = { partition: id, groupSize: settings.groupSize, settings, bitmaps };
-  const pause = (): Promise<void> => new Promise((resolve) => node.parts.env.clock.soon(resolve));
+  const pause = (): Promise<void> => nextTurn(node.parts.env.clock);
   const queue = await machine.loadQueueInSlices(options, found.queue, pause);
   const bySet = await machine.rowsBySet(queue, pause);
   const rows = bySet.map(({ fields, ids }): SavedRows => {

@@ -23,6 +23,11 @@ export interface Clock {
   soon(action: () => void): void;
 }
 
+/** Gives the event loop a turn: what is long does so between its slices. */
+export function nextTurn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.soon(resolve));
+}
+
 export interface Rng {
   /** Unpredictable bytes: keys and ids are made of them. */
   bytes(count: number): Uint8Array;

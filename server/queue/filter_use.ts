@@ -2,6 +2,12 @@
 import type { Predicate } from '../sampler/filter.ts';
 import type { VersionWindow } from '../sampler/window.ts';
 
+/** Rows whose version, the number of that index, is in the window. */
+export interface WindowAsk {
+  readonly number: number;
+  readonly rule: VersionWindow;
+}
+
 export interface FilterUse {
   /** Its place in the table. */
   readonly key: string;
@@ -10,8 +16,8 @@ export interface FilterUse {
   /** The same without what follows a dot: a change of any of these may change what it says. */
   readonly heads: ReadonlySet<string>;
   readonly holds: Predicate;
-  /** It is this window of versions, by the number of that index; undefined: it is the filter of a text. */
-  readonly window?: { readonly number: number; readonly rule: VersionWindow };
+  /** Undefined: it is the filter of a text. */
+  readonly window?: WindowAsk;
   /** Whether it holds for a row that has neither tags nor numbers. */
   readonly holdsForNone: boolean;
   /** Pages that have a bitmap of it. */

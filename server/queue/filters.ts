@@ -21,9 +21,9 @@ import {
   type Filter,
   type Predicate,
 } from '../sampler/filter.ts';
-import { newlyStale, placeOf, type VersionWindow } from '../sampler/window.ts';
+import { newlyStale, placeOf } from '../sampler/window.ts';
 import type { Refusal } from './events.ts';
-import type { FilterUse } from './filter_use.ts';
+import type { FilterUse, WindowAsk } from './filter_use.ts';
 import { numbersOf } from './numbers.ts';
 import { clearFilterBits, dropFilterBitmaps, makeFilterBitmap, setFilterBits } from './page_filters.ts';
 import type { Page } from './page.ts';
@@ -32,12 +32,6 @@ import type { PartitionQueue } from './state.ts';
 import { rowReader } from './values.ts';
 
 export type { FilterUse } from './filter_use.ts';
-
-/** Rows whose version, the number of that index, is in the window. */
-export interface WindowAsk {
-  readonly number: number;
-  readonly rule: VersionWindow;
-}
 
 /** One spelling for all that mean the same; a text that is no filter stays as it is, for `useFilter` to refuse it. */
 export function canonicalFilter(text: string): string {

@@ -1,5 +1,5 @@
 /** Cuts long work into slices that leave the event loop to others in between. */
-import type { Clock } from '../env/env.ts';
+import { nextTurn, type Clock } from '../env/env.ts';
 
 const SLICE_MS = 2;
 /** A slice ends after so many looks, whatever the clock says. */
@@ -27,7 +27,7 @@ export class Slice {
 
   /** Resolves in a later turn, when the next slice begins. */
   async next(looks = LOOKS): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.soon(resolve));
+    await nextTurn(this.#clock);
     this.begin(looks);
   }
 

@@ -1,12 +1,12 @@
-/** A data directory as its node left it when it was killed, copied out of the simulation; a copy of it to open. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+/** A data directory as its node left it when it was killed, copied out of the simulation. */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SimFs } from '../support/sim_env.ts';
 
 export const DIR = '/data';
 /** What a killed process leaves of its last write. */
 const TORN_SIZE = 20;
-const FACTS = 'facts.json';
+export const FACTS = 'facts.json';
 
 /** `facts` is what a test must know of what was made. */
 export function freeze(fs: SimFs, target: string, facts: object): void {
@@ -18,16 +18,4 @@ export function freeze(fs: SimFs, target: string, facts: object): void {
     writeFileSync(copy, Buffer.concat([current, torn]));
   }
   writeFileSync(join(target, FACTS), `${JSON.stringify(facts, null, 2)}\n`);
-}
-
-/** Copies the frozen directory of this name to where a node may write. */
-export function thaw(name: string, to: string): void {
-  const frozen = join(import.meta.dirname, name);
-  for (const folder of readdirSync(frozen, { withFileTypes: true })) {
-    if (folder.isDirectory()) cpSync(join(frozen, folder.name), join(to, folder.name), { recursive: true });
-  }
-}
-
-export function factsOf<Facts>(name: string): Facts {
-  return JSON.parse(readFileSync(join(import.meta.dirname, name, FACTS), 'utf8')) as Facts;
 }

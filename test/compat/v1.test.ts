@@ -1,15 +1,11 @@
 /** Data directories that format version 1 left when it was killed open and read the same, in all later versions. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { endClaim } from '../../server/engine/claims.ts';
 import type { Node } from '../../server/engine/node.ts';
-import type { OpenedNode } from '../../server/engine/open.ts';
 import { readCell } from '../../server/engine/read.ts';
-import { realEnv } from '../../server/env/real.ts';
 import { Holds } from '../../server/store/extents.ts';
-import { claimOf, openTestNode, putText, readText, valuesOf } from '../support/node.ts';
-import { temporaryDirectory } from '../support/process.ts';
-import { quietLog } from '../support/sim_env.ts';
-import { factsOf, thaw } from './freeze.ts';
+import { claimOf, putText, readText, valuesOf } from '../support/node.ts';
+import { factsOf, thawed } from './thawed.ts';
 
 interface Facts {
   readonly putLsn: number;
@@ -38,24 +34,16 @@ const directories = [
 
 describe.each(directories)('the directory $name', ({ name, events }) => {
   const facts = factsOf<Facts>(name);
-  const directory = temporaryDirectory(name);
-  let opened: OpenedNode;
+  const opened = thawed(name);
   let node: Node;
 
-  beforeAll(async () => {
-    thaw(name, directory.path);
-    opened = await openTestNode(realEnv(quietLog), directory.path);
-    ({ node } = opened);
-  });
-
-  afterAll(async () => {
-    await opened.close();
-    directory.remove();
+  beforeAll(() => {
+    ({ node } = opened());
   });
 
   test('opens: what was torn is cut, nothing is left out', () => {
-    expect(opened.recovery).toMatchObject({ events, partitions: 3, voided: [] });
-    expect(opened.recovery.cut).toMatchObject({ size: 20, reason: 'a torn write' });
+    expect(opened().recovery).toMatchObject({ events, partitions: 3, voided: [] });
+    expect(opened().recovery.cut).toMatchObject({ size: 20, reason: 'a torn write' });
     expect(node.parts.journal.lsn).toBeGreaterThan(facts.lsn);
   });
 

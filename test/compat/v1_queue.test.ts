@@ -1,39 +1,27 @@
 /** Directories with all that a queue keeps, left by format version 1: later versions say the same of them. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { endClaim } from '../../server/engine/claims.ts';
 import type { Node } from '../../server/engine/node.ts';
-import type { OpenedNode } from '../../server/engine/open.ts';
 import { tagRows } from '../../server/engine/tags.ts';
 import { resetTask } from '../../server/engine/tasks.ts';
-import { realEnv } from '../../server/env/real.ts';
 import { download } from '../server/engine/blob_world.ts';
-import { claimOf, openTestNode, readText } from '../support/node.ts';
-import { temporaryDirectory } from '../support/process.ts';
-import { quietLog } from '../support/sim_env.ts';
-import { factsOf, thaw } from './freeze.ts';
+import { claimOf, readText } from '../support/node.ts';
 import { PART, tellQueue, type QueueTokens } from './queue_world.ts';
+import { factsOf, thawed } from './thawed.ts';
 
 type Facts = QueueTokens & { readonly told: Record<string, unknown> };
 
 describe.each(['v1-queue', 'v1-queue-tree'])('the directory %s', (name) => {
   const facts = factsOf<Facts>(name);
-  const directory = temporaryDirectory(name);
-  let opened: OpenedNode;
+  const opened = thawed(name);
   let node: Node;
 
-  beforeAll(async () => {
-    thaw(name, directory.path);
-    opened = await openTestNode(realEnv(quietLog), directory.path);
-    ({ node } = opened);
-  });
-
-  afterAll(async () => {
-    await opened.close();
-    directory.remove();
+  beforeAll(() => {
+    ({ node } = opened());
   });
 
   test('says what it said: settings, counts, tags, numbers, leases, dead letters', async () => {
-    expect(opened.recovery.cut).toMatchObject({ reason: 'a torn write' });
+    expect(opened().recovery.cut).toMatchObject({ reason: 'a torn write' });
     expect(await tellQueue(node)).toMatchObject(facts.told);
   });
 

@@ -4,8 +4,8 @@
  */
 import { defaults, limits } from '@transfer-queue/core/protocol';
 import type { ClaimCommand, Refusal, WindowRule } from '../events.ts';
-import type { FilterUse } from '../filter_use.ts';
-import { useFilters, type WindowAsk } from '../filters.ts';
+import type { FilterUse, WindowAsk } from '../filter_use.ts';
+import { useFilters } from '../filters.ts';
 import { numberIndex } from '../numbers.ts';
 import type { PartitionQueue } from '../state.ts';
 import type { Wanted } from './pages.ts';
