@@ -21,10 +21,9 @@ import type { Core } from '@transfer-queue/core/wasm';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
-import type { JournalEvent } from '../journal/events.ts';
-import { FORMAT_VERSION, type RecordHeader } from '../journal/format.ts';
+import { FORMAT_VERSION } from '../journal/format.ts';
 import { Journal } from '../journal/journal.ts';
-import { readJournal, RecoveryError, type JournalEnd } from '../journal/recover.ts';
+import { readJournal, RecoveryError, type JournalEnd, type Visitor } from '../journal/recover.ts';
 import type { JournalStart } from '../journal/scan.ts';
 import { Reserve } from '../journal/reserve.ts';
 import { machine } from '../queue/machine.ts';
@@ -225,19 +224,23 @@ async function replayJournal(
     lostBefore: [] as number[],
   };
   const replay = new Replay({ state, segments, isLossy: voided.size > 0 });
-  const visit = (event: JournalEvent, header: RecordHeader): void | Promise<void> => {
-    if (run.lostBefore.length > 0) return;
-    if (event.type === 'descriptor') {
-      run.epoch = event.epoch;
-      run.tokenKey = event.tokenKey;
-      run.lostBefore = [...event.voided].filter((lsn) => !voided.has(lsn));
-      return;
-    }
-    if (!voided.has(header.lsn)) return replay.visit(event, header);
+  const visitor: Visitor = {
+    visit(event, header) {
+      if (run.lostBefore.length > 0) return;
+      if (event.type === 'descriptor') {
+        run.epoch = event.epoch;
+        run.tokenKey = event.tokenKey;
+        run.lostBefore = [...event.voided].filter((lsn) => !voided.has(lsn));
+        return;
+      }
+      if (!voided.has(header.lsn)) return replay.visit(event, header);
+    },
+    // One by one it is known of each put whether it is left out.
+    takesRuns: (partition) => voided.size === 0 && run.lostBefore.length === 0 && replay.takesRuns(partition),
+    visitRun: (inserts) => replay.visitRun(inserts),
   };
   const from = mark === null ? undefined : startOf(mark);
-  const end = await readJournal({ env, core, directory: `${directory}/journal`, visit, from });
-  await replay.end();
+  const end = await readJournal({ env, core, directory: `${directory}/journal`, visitor, from });
   state.endReplay();
   if (end.events === 0 && mark === null && segmentFiles.length > 0)
     throw new RecoveryError('there are segments, but no journal that names them', { directory });

@@ -1,36 +1,27 @@
 /**
- * Feeds the events of the journal to the state, in their order. Puts that follow each other are gathered and applied at
- * once, which costs less than one by one.
- *
- *   insert insert insert | claim | insert insert | ...        a run ends with any other event, and when it is long
- *
- * A put that carries more than rows, or is of another kind than the one before, is no part of the run; rows that are
- * there, or come twice, make its puts apply one by one.
+ * Feeds the events of the journal to the state, in their order. Plain puts that follow each other come as runs, which
+ * are applied at once: that costs less than one by one. Rows that are there, or come twice, make the puts of a run
+ * apply one by one all the same.
  */
-import { sameColumns } from '../journal/columns.ts';
 import type { ClaimEvent, InsertEvent, JournalEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
 import { TICKS_PER_MS, type RecordHeader } from '../journal/format.ts';
+import type { InsertRun } from '../journal/insert_run.ts';
+import type { Visitor } from '../journal/recover.ts';
 import { machine, type PartitionQueue } from '../queue/machine.ts';
 import { areNew } from '../queue/presence.ts';
 import type { Segments } from '../segment/segments.ts';
-import { idsOfInserts, runOfMany, type PlacedInsert } from '../store/insert_run.ts';
+import { spaceOf } from '../store/extent_run.ts';
 import type { Partition } from '../store/partition.ts';
 import type { NodeState, IdList, Placed } from './state.ts';
 
 type Header = Pick<RecordHeader, 'lsn' | 'level' | 'timestamp'>;
 
-/** A part of the garbage of a replay lives as long as a run does. */
-const RUN_LENGTH_MAX = 128;
-
 const DONE = Promise.resolve();
 
-export class Replay {
+export class Replay implements Visitor {
   readonly #state: NodeState;
   readonly #segments: Segments;
   readonly #isLossy: boolean;
-  #inserts: PlacedInsert[] = [];
-  /** Of the last of them. */
-  #header: Header = { lsn: 0, level: 'os', timestamp: 0 };
 
   /** `isLossy`: puts were left out, whose rows other events name. */
   constructor(options: { state: NodeState; segments: Segments; isLossy: boolean }) {
@@ -39,57 +30,26 @@ export class Replay {
     this.#isLossy = options.isLossy;
   }
 
-  /** A promise when it takes more than this turn: until it is settled no other event may come. */
-  visit(event: JournalEvent, header: Header): void | Promise<void> {
-    if (event.type === 'insert' && this.#isPlain(event)) {
-      if (this.#inserts.length > 0 && !this.#goesOn(event, header)) {
-        const ended = this.end();
-        if (ended !== undefined) return ended.then(() => this.visit(event, header));
-      }
-      this.#inserts.push({ event, lsn: header.lsn });
-      this.#header = header;
-      return;
-    }
-    const ended = this.end();
-    return ended === undefined ? this.#alone(event, header) : ended.then(() => this.#alone(event, header));
-  }
-
-  /** Applies what was gathered. */
-  end(): void | Promise<void> {
-    const inserts = this.#inserts;
-    if (inserts.length === 0) return;
-    this.#inserts = [];
-    const { level } = this.#header;
-    const ids = idsOfInserts(inserts);
-    if (!areNew(this.#state.queueById(inserts[0].event.partition)!, ids)) return this.#oneByOne(inserts, this.#header);
-    for (const { event } of inserts) this.#segments.adopt(event.extent, level);
-    this.#state.applyInserts(runOfMany(inserts, ids, level), placedBy(this.#header));
-  }
-
-  /** Whether the put is nothing but rows. */
-  #isPlain({ partition, batches, ackClaim, tags, blobs }: InsertEvent): boolean {
-    if (ackClaim !== 0 || tags !== undefined || blobs !== undefined || batches.length !== 1) return false;
-    // When rows came matters to a partition that keeps them for a time.
+  /** When rows came matters to a partition that keeps them for a time. */
+  takesRuns(partition: number): boolean {
     const queue = this.#state.queueById(partition);
-    return batches[0].rows > 0 && queue !== undefined && queue.settings.retention?.ageMsMax === undefined;
+    return queue !== undefined && queue.settings.retention?.ageMsMax === undefined;
   }
 
-  #goesOn({ partition, batches }: InsertEvent, { level }: Header): boolean {
-    const { event } = this.#inserts[0];
-    return (
-      partition === event.partition &&
-      level === this.#header.level &&
-      this.#inserts.length < RUN_LENGTH_MAX &&
-      sameColumns(batches[0].columns, event.batches[0].columns)
-    );
+  /** A promise when it takes more than this turn: until it is settled no other event may come. */
+  visitRun(run: InsertRun): void | Promise<void> {
+    if (!areNew(this.#state.queueById(run.partition)!, run.ids)) return this.#oneByOne(run);
+    this.#segments.adoptAll(spaceOf(run), run.level);
+    this.#state.applyInsertRun(run, placedBy({ lsn: run.lsnLast, level: run.level, timestamp: run.timestamp }));
   }
 
-  async #oneByOne(inserts: readonly PlacedInsert[], { level, timestamp }: Header): Promise<void> {
-    for (const { event, lsn } of inserts) await this.#alone(event, { lsn, level, timestamp });
+  async #oneByOne(run: InsertRun): Promise<void> {
+    const { level, timestamp } = run;
+    for (const { event, lsn } of run.events()) await this.visit(event, { lsn, level, timestamp });
   }
 
-  /** Rows that the event puts again or deletes may lie on disk; then it takes more than this turn. */
-  #alone(event: JournalEvent, header: Header): void | Promise<void> {
+  /** Rows that the event puts again or deletes may lie on disk; then it takes more than this turn, as `visitRun`. */
+  visit(event: JournalEvent, header: Header): void | Promise<void> {
     const possible = this.#isLossy ? withoutLost(this.#state, event) : event;
     if (possible === null) return;
     const lists = rowsOf(possible);

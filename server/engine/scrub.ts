@@ -15,7 +15,7 @@
  * position is an object of its own.
  */
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
-import { FsError, type Env } from '../env/env.ts';
+import { FsError, nextTurn, type Env } from '../env/env.ts';
 import type { Segment, SegmentExtent } from '../segment/segment.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Damage } from '../store/damage.ts';
@@ -119,6 +119,7 @@ export class Scrub {
 
   async #scrubSegment(segment: Segment): Promise<void> {
     const from = segment.id === this.#position.segment ? this.#position.offset : 0;
+    while (segment.extents.makeSome()) await nextTurn(this.#env.clock);
     const rest = [...segment.extents].filter(({ place }) => place.offset >= from);
     for (const extent of rest.sort((a, b) => a.place.offset - b.place.offset)) {
       for (let block = 0; block < blockCount(extent); block++) {

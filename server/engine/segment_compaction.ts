@@ -10,7 +10,7 @@
  */
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
-import { FsError, type Env } from '../env/env.ts';
+import { FsError, nextTurn, type Env } from '../env/env.ts';
 import type { MoveEvent } from '../journal/events.ts';
 import { CopyLanes, HEADROOM_SIZE } from '../segment/copy_lanes.ts';
 import { isAt, type Place, type Segment, type SegmentExtent } from '../segment/segment.ts';
@@ -138,6 +138,7 @@ export class SegmentCompaction {
 
   /** Moves what lives in a segment, in groups. */
   async #empty(victim: Segment): Promise<void> {
+    while (victim.extents.makeSome()) await nextTurn(this.#env.clock);
     const extents = [...victim.extents].sort((a, b) => a.place.offset - b.place.offset);
     for (let first = 0; first < extents.length && !this.#stopped;) {
       const group: SegmentExtent[] = [];

@@ -12,16 +12,16 @@ import type { Core } from '@transfer-queue/core/wasm';
 import type { SavedRecord } from '../index/records.ts';
 import type {
   AdoptEvent,
-  BatchColumns,
   ClaimEvent,
+  InsertEvent,
   JournalEvent,
   ResetEvent,
   RestoreEvent,
   TagEvent,
 } from '../journal/events.ts';
+import type { InsertRun } from '../journal/insert_run.ts';
 import { machine, ValueMemory, type Bitmaps, type PartitionQueue, type QueueOptions } from '../queue/machine.ts';
 import { knownRows, presentRows } from '../queue/presence.ts';
-import { runOfOne, type InsertRun } from '../store/insert_run.ts';
 import { locate, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
@@ -134,7 +134,7 @@ export class NodeState {
       case 'drop':
         return this.#drop(event);
       case 'insert':
-        return this.applyInserts(runOfOne({ event, lsn: placed.lsn }, placed.level), placed);
+        return this.#insert(event, placed);
       case 'delete':
         return this.#delete(event, placed);
       case 'claim':
@@ -233,35 +233,38 @@ export class NodeState {
     return rows;
   }
 
-  /** `placed` is the last of them. */
-  applyInserts(run: InsertRun, { lsn: lsnLast, commit, now, wallMs }: Placed): number {
-    this.store.reach(lsnLast);
-    const [{ event }] = run.inserts;
-    const { partition, ackClaim, tags, blobs = [] } = event;
+  #insert(event: InsertEvent, { lsn, level, commit, now, wallMs }: Placed): number {
+    const { partition, requestId, batches, ackClaim, tags, blobs = [] } = event;
     const queue = this.#queues.get(partition)!;
     // The ack goes first: a row that the put brings back anew makes the claim stale.
     if (ackClaim !== 0) {
-      machine.applyAck(queue, { type: 'ack', partition, claim: ackClaim, requestId: event.requestId });
+      machine.applyAck(queue, { type: 'ack', partition, claim: ackClaim, requestId });
       this.grants.end(ackClaim);
     }
-    this.store.applyInserts(run, this.#known);
+    this.store.applyInsert(event, { lsn, level }, this.#known);
     let rows = 0;
-    for (const { ids, columns } of run.batches) {
+    for (const { ids, columns } of batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields }, now);
       if (tags !== undefined) machine.applyTags(queue, { ids, tags: tags.slice(rows, rows + ids.length) });
       for (const column of blobs) machine.applyBlobs(queue, ids, column, rows);
       rows += ids.length;
     }
     machine.noteArrivals(queue, wallMs);
-    for (const {
-      event: { requestId, batches },
-      lsn,
-    } of run.inserts) {
-      if (requestId === '') continue;
-      const outcome = { kind: 'put', partition, lsn, rows: rowCountOf(batches), commit } as const;
-      this.requests.set(requestId, outcome, run.level === 'memory');
-    }
+    this.requests.set(requestId, { kind: 'put', partition, lsn, rows, commit }, level === 'memory');
     return rows;
+  }
+
+  /** Puts of a replay, of a partition that need not know when rows came; the rows are all new, each another. */
+  applyInsertRun(run: InsertRun, { commit, now }: Placed): void {
+    const { partition, lsns, rows, requestIds } = run;
+    this.store.reach(run.lsnLast);
+    this.store.applyInsertRun(run);
+    const { fields } = this.store.cellPlaces.of(run.columns);
+    machine.applyInsert(this.#queues.get(partition)!, { ids: run.ids, fields }, now);
+    for (let put = 0; put < run.count; put++) {
+      if (requestIds[put] === '') continue;
+      this.requests.set(requestIds[put], { kind: 'put', partition, lsn: lsns[put], rows: rows[put], commit }, false);
+    }
   }
 
   #delete(event: Extract<JournalEvent, { type: 'delete' }>, { lsn, commit }: Placed): number {
@@ -304,10 +307,4 @@ export class NodeState {
     this.requests.set(event.requestId, outcome, !isSaved(partition));
     return ids.length;
   }
-}
-
-function rowCountOf(batches: readonly BatchColumns[]): number {
-  let count = 0;
-  for (const { rows } of batches) count += rows;
-  return count;
 }

@@ -8,8 +8,9 @@
 import type { Core } from '@transfer-queue/core/wasm';
 import { ByteReader, FormatError } from './bytes.ts';
 import { readEventFrom } from './event_codecs.ts';
-import type { JournalEvent } from './events.ts';
+import { eventTypes, type JournalEvent } from './events.ts';
 import { FILE_HEADER_SIZE, parseRecordHeader, RECORD_HEADER_SIZE, recordSize, type RecordHeader } from './format.ts';
+import { InsertRunReader, type InsertRun } from './insert_run.ts';
 import { RecordHashes } from './record_hashes.ts';
 
 export interface JournalRecord {
@@ -65,7 +66,10 @@ export class JournalFile {
   readonly #progress: Progress;
   readonly #headers: Headers;
   readonly #source: ByteReader;
+  readonly #inserts: InsertRunReader;
   #nextAt = FILE_HEADER_SIZE;
+  /** Of the record that is next; null when that was not looked at, or is no record. */
+  #nextHeader: RecordHeader | null = null;
   #finding: RecordFinding | null = null;
 
   /** `progress` stands where the file begins, and moves on with its records. */
@@ -76,6 +80,7 @@ export class JournalFile {
     this.#progress = progress;
     this.#headers = new Headers(file);
     this.#source = new ByteReader(file.bytes);
+    this.#inserts = new InsertRunReader(file.bytes);
   }
 
   /** Null while all that was read is sound. */
@@ -89,7 +94,7 @@ export class JournalFile {
     const offset = this.#nextAt;
     progress.offset = offset;
     if (this.#finding !== null || offset >= this.size) return null;
-    const header = this.#headers.at(offset, progress);
+    const header = this.#header();
     if (header === null) {
       this.#finding = { what: 'record_bad', ...badBytes(this.#file, offset, progress) };
       return null;
@@ -97,11 +102,38 @@ export class JournalFile {
     const event = this.#event(header, offset);
     if (event === null) return null;
     if (event.type === 'descriptor') progress.bootId = event.bootId;
-    progress.lsn = header.lsn;
-    progress.timestamp = header.timestamp;
-    progress.watermark = header.watermark;
-    this.#nextAt = offset + recordSize(header.payloadSize);
+    this.#pass(header);
     return { header, event, offset };
+  }
+
+  /** The plain puts that are next, of a partition that `takes` names; null when there is none. */
+  inserts(takes: (partition: number) => boolean): InsertRun | null {
+    if (this.#finding !== null) return null;
+    const run = this.#inserts.begin();
+    while (this.#nextAt < this.size) {
+      const header = this.#header();
+      if (header === null || header.type !== eventTypes.insert) break;
+      if (!this.#inserts.add(header, this.#nextAt + RECORD_HEADER_SIZE)) break;
+      if (run.count === 1 && !takes(run.partition)) return null;
+      this.#progress.offset = this.#nextAt;
+      this.#pass(header);
+    }
+    return run.count > 0 ? run : null;
+  }
+
+  /** What stands next, if it is a record. */
+  #header(): RecordHeader | null {
+    return (this.#nextHeader ??= this.#headers.at(this.#nextAt, this.#progress));
+  }
+
+  /** The next record was read. */
+  #pass({ lsn, timestamp, watermark, payloadSize }: RecordHeader): void {
+    const progress = this.#progress;
+    progress.lsn = lsn;
+    progress.timestamp = timestamp;
+    progress.watermark = watermark;
+    this.#nextAt += recordSize(payloadSize);
+    this.#nextHeader = null;
   }
 
   /** The same as an iterable, to be read to its end. */

@@ -24,6 +24,7 @@ import type { File } from '../env/env.ts';
 import { RecoveryError } from '../errors.ts';
 import type { JournalEvent } from './events.ts';
 import { fileName, type RecordHeader } from './format.ts';
+import type { InsertRun } from './insert_run.ts';
 import { JournalScan, type BadBytes, type JournalFile, type JournalSource } from './scan.ts';
 
 export { RecoveryError };
@@ -63,12 +64,16 @@ export interface JournalEnd {
   readonly cut: Cut | null;
 }
 
-/** A promise is waited for before the next event is read. */
-export type Visit = (event: JournalEvent, header: RecordHeader) => void | Promise<void>;
+/** Who is told of each record above the checkpoint. A promise is waited for before the next one is read. */
+export interface Visitor {
+  visit(event: JournalEvent, header: RecordHeader): void | Promise<void>;
+  /** Whether it takes plain puts of the partition as runs now. */
+  takesRuns(partition: number): boolean;
+  visitRun(run: InsertRun): void | Promise<void>;
+}
 
 export interface ReadOptions extends JournalSource {
-  /** Called for each record above the checkpoint. */
-  readonly visit: Visit;
+  readonly visitor: Visitor;
 }
 
 /** Reads all files in order. Rejects with a `RecoveryError` when the table says "refuse". */
@@ -77,10 +82,10 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
   let events = 0;
   for await (const file of scan.files()) {
     for (;;) {
-      const run = visitRun(file, scan.from.lsn, options.visit);
-      events += run.visited;
-      if (run.pending !== null) await run.pending;
-      else if (run.isLast) break;
+      const some = visitSome(file, scan, options.visitor);
+      events += some.visited;
+      if (some.pending !== null) await some.pending;
+      else if (some.isLast) break;
     }
   }
   const verdict = judge(scan, options.env.fs.bootId());
@@ -99,24 +104,26 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
 }
 
 /**
- * Records of a run. A function that is called often is compiled soon and as a whole; one long loop would be compiled
- * anew, while it runs, for each path that an event is the first to take.
+ * Visits that follow each other. A function that is called often is compiled soon and as a whole; one long loop would
+ * be compiled anew, while it runs, for each path that an event is the first to take.
  */
-const RUN_LENGTH = 64;
+const VISITS_MAX = 64;
 
 /** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the file's end. */
-function visitRun(
+function visitSome(
   file: JournalFile,
-  fromLsn: number,
-  visit: Visit,
+  { from, progress }: JournalScan,
+  visitor: Visitor,
 ): { readonly visited: number; readonly pending: Promise<void> | null; readonly isLast: boolean } {
+  const takes = (partition: number): boolean => visitor.takesRuns(partition);
   let visited = 0;
-  for (let i = 0; i < RUN_LENGTH; i++) {
-    const record = file.next();
-    if (record === null) return { visited, pending: null, isLast: true };
-    if (record.header.lsn <= fromLsn) continue;
-    visited++;
-    const pending = visit(record.event, record.header);
+  for (let i = 0; i < VISITS_MAX; i++) {
+    const run = progress.lsn < from.lsn ? null : file.inserts(takes);
+    const record = run === null ? file.next() : null;
+    if (run === null && record === null) return { visited, pending: null, isLast: true };
+    if (record !== null && record.header.lsn <= from.lsn) continue;
+    visited += run === null ? 1 : run.count;
+    const pending = run === null ? visitor.visit(record!.event, record!.header) : visitor.visitRun(run);
     if (pending !== undefined) return { visited, pending, isLast: false };
   }
   return { visited, pending: null, isLast: false };

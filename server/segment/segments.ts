@@ -179,16 +179,22 @@ export class Segments {
 
   /** Recovery found an extent that is live: by an insert, or at the place to which an event moved it. */
   adopt(extent: { segment: number; offset: number; length: number }, level: AckLevel): Segment {
-    let segment = this.#segments.get(extent.segment);
+    const size = aligned(extent.length);
+    return this.adoptAll({ segment: extent.segment, count: 1, size, end: extent.offset + size }, level);
+  }
+
+  /** The same for extents of one segment, which take `size` bytes of it, up to `end`. */
+  adoptAll(all: { segment: number; count: number; size: number; end: number }, level: AckLevel): Segment {
+    let segment = this.#segments.get(all.segment);
     if (segment === undefined || this.#dead.delete(segment)) {
-      segment = newSegment({ id: extent.segment, level, capacity: 0, sealed: true });
+      segment = newSegment({ id: all.segment, level, capacity: 0, sealed: true });
       this.#segments.set(segment.id, segment);
       if (level !== 'memory') this.#tails.add(segment);
     }
-    segment.end = Math.max(segment.end, extent.offset + aligned(extent.length));
+    segment.end = Math.max(segment.end, all.end);
     segment.fileSize = segment.end;
-    segment.live++;
-    segment.liveSize += aligned(extent.length);
+    segment.live += all.count;
+    segment.liveSize += all.size;
     return segment;
   }
 

@@ -49,13 +49,16 @@ export class LsnTable<Thing> {
     this.#last = { number: -1, page: undefined };
   }
 
-  /** Things may come and go meanwhile. */
-  *values(): Generator<Thing, void> {
-    for (const { things } of this.#pages.values()) {
-      for (let i = 0; i < PAGE_LENGTH; i++) {
-        const thing = things[i];
-        if (thing !== undefined) yield thing;
-      }
+  /** Puts another thing in the place of one that is there. */
+  replace(lsn: number, thing: Thing): void {
+    this.#page(Math.floor(lsn / PAGE_LENGTH))!.things[lsn % PAGE_LENGTH] = thing;
+  }
+
+  /** LSNs above `lsn` that have a thing. Things may come and go meanwhile. */
+  *lsnsAfter(lsn: number): Generator<number, void> {
+    for (const [number, { things }] of this.#pages) {
+      const first = number * PAGE_LENGTH;
+      for (let i = Math.max(0, lsn + 1 - first); i < PAGE_LENGTH; i++) if (things[i] !== undefined) yield first + i;
     }
   }
 

@@ -15,10 +15,14 @@ import { MemoryIndex } from '../index/memory_index.ts';
 import type { BatchOrder } from '../index/row_index.ts';
 import { TreeIndex } from '../index/tree_index.ts';
 import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
+import type { InsertRun } from '../journal/insert_run.ts';
+import type { Segment } from '../segment/segment.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
 import type { StoredBatch } from './partition.ts';
+import { ExtentRun } from './extent_run.ts';
 import {
+  batchNumber,
   ExtentsOfPartition,
   fieldsOf,
   isSaved,
@@ -29,7 +33,6 @@ import {
   type ExtentContent,
   type Partition,
 } from './partition.ts';
-import type { InsertRun } from './insert_run.ts';
 import { SharedCellPlaces } from './cell_places.ts';
 import { Judge } from './judge.ts';
 import { LsnTable } from './lsn_table.ts';
@@ -53,7 +56,7 @@ export class Store {
   readonly #tree: Tree;
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
-  readonly #extents = new LsnTable<LiveExtent>();
+  readonly #extents = new LsnTable<LiveExtent | ExtentRun>();
   readonly #order: BatchOrder;
   #partitionNext = 1;
   #readings = 0;
@@ -103,7 +106,7 @@ export class Store {
 
   /** Undefined for a batch that is dead. */
   knownBatch(number: number): StoredBatch | undefined {
-    return this.#extents.get(lsnOfBatch(number))?.batch(placeOfBatch(number));
+    return this.extent(lsnOfBatch(number))?.batch(placeOfBatch(number));
   }
 
   batch(number: number): StoredBatch {
@@ -177,29 +180,15 @@ export class Store {
     }
   }
 
-  /** The segments of the extents count them as live already. `known` says which rows are there, by place. */
-  applyInserts(
-    { inserts, batches, level }: InsertRun,
+  /** The segment of the extent counts it as live already. `known` says which rows are there, by place. */
+  applyInsert(
+    { partition: id, extent: { segment, offset, length, blocks }, batches }: InsertEvent,
+    { lsn, level }: { readonly lsn: number; readonly level: AckLevel },
     known: (partition: Partition, ids: Float64Array) => Uint8Array | null,
   ): void {
-    const partition = this.#byId.get(inserts[0].event.partition);
+    const partition = this.#byId.get(id);
     invariant(partition !== undefined, 'the partition of an insert is there');
-    for (const { event, lsn } of inserts) this.#addInsert(partition, event, lsn, level);
-    this.#changed(partition, inserts[inserts.length - 1].lsn);
-    for (const { puts, ids } of batches) {
-      if (ids.length > 0) partition.index.add({ puts, ids, known: known(partition, ids) });
-    }
-  }
-
-  #addInsert(
-    partition: Partition,
-    { extent: { segment: id, offset, length, blocks }, batches }: InsertEvent,
-    lsn: number,
-    level: AckLevel,
-  ): void {
-    const segment = this.segments.get(id);
-    invariant(segment !== undefined, `the segment of insert ${lsn} is there`);
-    const place = { segment, offset };
+    const place = { segment: this.#segmentOf(segment, lsn), offset };
     const batchCount = batches.length;
     const extent = this.addExtent(partition, { key: lsn, place, length, blocks, level, batchCount });
     this.#noteExtent(extent);
@@ -208,6 +197,51 @@ export class Store {
       if (rows > 0) extent.addBatch(at, { lsn, rows, rowsLive: rows, cells: this.cellPlaces.of(columns) });
     }
     if (extent.refs === 0) this.#dropExtent(extent);
+    this.#changed(partition, lsn);
+    for (let at = 0; at < batchCount; at++) {
+      const { rows, ids } = batches[at];
+      if (rows === 0) continue;
+      partition.index.add({ puts: [{ batch: batchNumber(lsn, at), lsn, rows }], ids, known: known(partition, ids) });
+    }
+  }
+
+  /** The same for puts of a replay, whose rows are all new, each another. */
+  applyInsertRun(run: InsertRun): void {
+    const partition = this.#byId.get(run.partition);
+    invariant(partition !== undefined, 'the partition of an insert is there');
+    const segment = this.#segmentOf(run.segment, run.lsnLast);
+    const cells = this.cellPlaces.of(run.columns);
+    const extents = new ExtentRun(run, { partition, segment, cells, make: (made) => this.#make(made) });
+    for (const key of extents.keys) this.#extents.add(key, extents);
+    segment.extents.addUnmade(extents);
+    partition.extents.addUnmade(extents);
+    partition.bytes += extents.bytes;
+    if (isSaved(partition)) this.dirty.extents.addUnmade(extents);
+    this.#changed(partition, run.lsnLast);
+    const puts = Array.from({ length: run.count }, (_, at) => {
+      const lsn = run.lsns[at];
+      return { batch: batchNumber(lsn, 0), lsn, rows: run.rows[at] };
+    });
+    partition.index.add({ puts, ids: run.ids, known: null });
+  }
+
+  #segmentOf(id: number, lsn: number): Segment {
+    const segment = this.segments.get(id);
+    invariant(segment !== undefined, `the segment of insert ${lsn} is there`);
+    return segment;
+  }
+
+  #make(run: ExtentRun): void {
+    const { segment, partition } = run;
+    const isUnsaved = this.dirty.extents.deleteUnmade(run);
+    segment.extents.deleteUnmade(run);
+    partition.extents.deleteUnmade(run);
+    for (const extent of run.extents()) {
+      this.#extents.replace(extent.key, extent);
+      segment.extents.add(extent);
+      partition.extents.add(extent);
+      if (isUnsaved) this.dirty.extents.add(extent);
+    }
   }
 
   addExtent(partition: Partition, content: ExtentContent): LiveExtent {
@@ -238,7 +272,7 @@ export class Store {
 
   /** The segment counts the new extent as live already; false when the old one has died since. */
   applyRewrite(event: RewriteEvent, lsn: number): boolean {
-    const old = this.#extents.get(event.fromExtent);
+    const old = this.extent(event.fromExtent);
     const segment = this.segments.get(event.extent.segment);
     if (old === undefined) return false;
     invariant(segment !== undefined, 'the segment of a rewritten extent is there');
@@ -269,12 +303,15 @@ export class Store {
   }
 
   extent(key: number): LiveExtent | undefined {
-    return this.#extents.get(key);
+    const extent = this.#extents.get(key);
+    if (!(extent instanceof ExtentRun)) return extent;
+    extent.make();
+    return this.#extents.get(key) as LiveExtent;
   }
 
   /** The extent that a move is about, while it lives at the old place. */
   extentOf({ partition, extent: key, fromSegment, fromOffset }: MoveEvent): LiveExtent | undefined {
-    const extent = this.#extents.get(key);
+    const extent = this.extent(key);
     if (extent === undefined || extent.partition.id !== partition) return undefined;
     const { segment, offset } = extent.place;
     return segment.id === fromSegment && offset === fromOffset ? extent : undefined;
@@ -308,20 +345,19 @@ export class Store {
     this.#buryIfDead(batch);
   }
 
-  extents(): IterableIterator<LiveExtent> {
-    return this.#extents.values();
+  /** They may come and go meanwhile. */
+  *extents(lsn = 0): Generator<LiveExtent, void> {
+    for (const key of this.#extents.lsnsAfter(lsn)) yield this.extent(key)!;
   }
 
   /** The live extents that were put after an LSN; recovery checks or syncs their bytes. */
   extentsAfter(lsn: number): LiveExtent[] {
-    const after: LiveExtent[] = [];
-    for (const extent of this.#extents.values()) if (extent.key > lsn) after.push(extent);
-    return after;
+    return [...this.extents(lsn)];
   }
 
   /** After a load: what no row shows and nobody pins is dead. */
   buryUnneeded(): void {
-    for (const { batches } of [...this.#extents.values()]) {
+    for (const { batches } of [...this.extents()]) {
       for (const batch of batches) if (batch !== undefined) this.#buryIfDead(batch);
     }
   }

@@ -72,19 +72,21 @@ test.each(Array.from({ length: Number(process.env.RUNS ?? 15) }, (_, i) => i + 1
   let node = await open(simEnv(SimFs.withReserve(DIR)));
   await declareAll(node);
   let together = 0;
-  const { applyInserts } = NodeState.prototype;
-  vi.spyOn(NodeState.prototype, 'applyInserts').mockImplementation(function (this: NodeState, run, placed) {
-    if (run.inserts.length > 1) together += run.inserts.length;
-    return applyInserts.call(this, run, placed);
+  const { applyInsertRun } = NodeState.prototype;
+  vi.spyOn(NodeState.prototype, 'applyInsertRun').mockImplementation(function (this: NodeState, run, placed) {
+    if (run.count > 1) together += run.count;
+    return applyInsertRun.call(this, run, placed);
   });
   for (let crash = 0; crash < 3; crash++) {
     const togetherBefore = together;
     await work(node, random);
     await settle();
-    const before = await dumpNode(node.node);
     expect(together).toBe(togetherBefore);
+    // Whoever looks at a node changes what it has made: some go on without having been looked at.
+    const looks = crash === 2 || seed % 2 === 0;
+    const before = looks ? await dumpNode(node.node) : null;
     const again = await open(simEnv(node.env.fs.afterCrash(), node.env.clock));
-    expect(await dumpNode(again.node)).toEqual(before);
+    if (looks) expect(await dumpNode(again.node)).toEqual(before);
     node = again;
   }
   togetherInAll += together;

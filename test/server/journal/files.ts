@@ -12,7 +12,7 @@ import {
 } from '../../../server/journal/format.ts';
 import { RecordHashes } from '../../../server/journal/record_hashes.ts';
 import { Journal } from '../../../server/journal/journal.ts';
-import { readJournal, type JournalEnd } from '../../../server/journal/recover.ts';
+import { readJournal, type JournalEnd, type Visitor } from '../../../server/journal/recover.ts';
 import type { JournalStart } from '../../../server/journal/scan.ts';
 import { Reserve } from '../../../server/journal/reserve.ts';
 import { simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
@@ -34,16 +34,19 @@ export interface Opened {
   readonly seen: number[];
 }
 
+/** A visitor that wants no runs. */
+export function oneByOne(visit: Visitor['visit']): Visitor {
+  return { visit, takesRuns: () => false, visitRun: () => undefined };
+}
+
 export async function openJournal(
   fs = new SimFs(),
   { from, ...options }: { fileSizeMax?: number; pendingSizeMax?: number; from?: JournalStart } = {},
 ): Promise<Opened> {
   const env = simEnv(fs);
   const seen: number[] = [];
-  const visit = (event: JournalEvent): void => {
-    if ('partition' in event) seen.push(event.partition);
-  };
-  const end = await readJournal({ env, core, directory: DIR, from, visit });
+  const visitor = oneByOne((event) => void ('partition' in event && seen.push(event.partition)));
+  const end = await readJournal({ env, core, directory: DIR, from, visitor });
   const reserve = new Reserve({ env, directory: '/data' });
   const position = { ...end, epoch: 1 };
   const journal = new Journal({ env, core, directory: DIR, position, file: end.file, reserve, ...options });

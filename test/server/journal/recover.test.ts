@@ -23,6 +23,7 @@ import {
   recordOffsets,
   startJournal,
   withFile,
+  oneByOne,
 } from './files.ts';
 
 /** A descriptor, events 1 to 3 below the watermark, and 4 to 6 above it. */
@@ -277,7 +278,7 @@ test('a visitor that returns a promise is waited for before the next event', asy
     await new Promise((resolve) => setImmediate(resolve));
     trace.push(`end ${event.type}`);
   };
-  const { file } = await readJournal({ env: simEnv(fs), core, directory: DIR, visit });
+  const { file } = await readJournal({ env: simEnv(fs), core, directory: DIR, visitor: oneByOne(visit) });
   await file?.close();
   expect(trace).toEqual(
     ['descriptor', ...Array<string>(6).fill('seal')].flatMap((type) => [`begin ${type}`, `end ${type}`]),

@@ -15,6 +15,54 @@ class ByOther extends Bag<Thing> {
   protected setPlace = (thing: Thing, place: number): void => void (thing.other = place);
 }
 
+test('makes what is not made yet when it is to be seen or taken, and not before', () => {
+  const step = fc.record({ act: fc.constantFrom('run', 'add', 'take', 'some', 'all', 'make'), which: fc.nat(9) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const bag = new ByAt();
+      const runs: { count: number; make: () => void }[] = [];
+      let size = 0;
+      let made = 0;
+      const thing = (): Thing => ({ at: NOWHERE, other: NOWHERE });
+      for (const { act, which } of steps) {
+        const madeBefore = made;
+        if (act === 'run') {
+          const run = {
+            count: which,
+            make: () => {
+              expect(bag.deleteUnmade(run)).toBe(true);
+              runs.splice(runs.indexOf(run), 1);
+              for (let i = 0; i < which; i++) bag.add(thing());
+              made += which;
+            },
+          };
+          bag.addUnmade(run);
+          runs.push(run);
+          size += which;
+        } else if (act === 'add') {
+          bag.add(thing());
+          size++;
+        } else if (act === 'take') {
+          const taken = bag.take();
+          expect(taken === undefined).toBe(size === 0);
+          if (taken !== undefined) size--;
+        } else if (act === 'some') {
+          const unmade = runs.length;
+          expect(bag.makeSome()).toBe(unmade >= 8);
+          expect(runs.length).toBe(Math.max(0, unmade - 8));
+        } else if (act === 'all') {
+          expect([...bag].length).toBe(size);
+          expect(runs).toEqual([]);
+        } else {
+          runs.at(which % (runs.length + 1))?.make();
+        }
+        if (act === 'run' || act === 'add') expect(made).toBe(madeBefore);
+        expect(bag.size).toBe(size);
+      }
+    }),
+  );
+});
+
 test('holds what was added and neither deleted nor taken', () => {
   const step = fc.record({ act: fc.constantFrom('add', 'delete', 'take'), which: fc.nat(19) });
   fc.assert(

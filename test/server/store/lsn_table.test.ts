@@ -22,7 +22,11 @@ test('finds what was added and not deleted', () => {
         expect([table.has(dead), table.get(dead)]).toEqual([false, undefined]);
       }
       for (const [key, thing] of model) expect(table.get(key)).toBe(thing);
-      expect([...table.values()]).toEqual([...model.values()]);
+      const after = lsn - 70;
+      expect([...table.lsnsAfter(0)]).toEqual([...model.keys()]);
+      expect([...table.lsnsAfter(after)]).toEqual([...model.keys()].filter((key) => key > after));
+      for (const key of model.keys()) table.replace(key, `another of ${key}`);
+      for (const key of model.keys()) expect(table.get(key)).toBe(`another of ${key}`);
       expect([table.get(lsn + 1), table.get(lsn + 64)]).toEqual([undefined, undefined]);
     }),
   );
@@ -32,7 +36,7 @@ test('goes on when things come and go while it is read', () => {
   const table = new LsnTable<number>();
   for (let lsn = 1; lsn <= 500; lsn++) table.add(lsn, lsn);
   const seen: number[] = [];
-  for (const lsn of table.values()) {
+  for (const lsn of table.lsnsAfter(0)) {
     seen.push(lsn);
     if (lsn <= 500) table.delete(lsn);
     if (lsn === 100) for (let dead = 101; dead <= 400; dead++) table.delete(dead);

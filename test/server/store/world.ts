@@ -4,7 +4,6 @@ import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
 import { Records, type SavedRecord } from '../../../server/index/records.ts';
 import type { InsertEvent, PartitionSettings } from '../../../server/journal/events.ts';
 import { Segments } from '../../../server/segment/segments.ts';
-import { runOfOne } from '../../../server/store/insert_run.ts';
 import { isSaved } from '../../../server/store/partition.ts';
 import { dirtyCount, loadRecord, saveDirty } from '../../../server/store/saved.ts';
 import { Store } from '../../../server/store/store.ts';
@@ -77,7 +76,7 @@ export class StoreWorld {
     const at = this.#next();
     const knownRows = (_: unknown, ids: Float64Array): Uint8Array =>
       Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
-    this.store.applyInserts(runOfOne({ event, lsn: at }, level), knownRows);
+    this.store.applyInsert(event, { lsn: at, level }, knownRows);
     for (const id of seen) known.add(id);
   }
 
