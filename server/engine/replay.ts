@@ -9,8 +9,9 @@ import type { InsertRun } from '../journal/insert_run.ts';
 import type { Visitor } from '../journal/recover.ts';
 import { machine, type PartitionQueue } from '../queue/machine.ts';
 import { areNew } from '../queue/presence.ts';
+import { spaceOf } from '../segment/segment.ts';
 import type { Segments } from '../segment/segments.ts';
-import { spaceOf } from '../store/extent_run.ts';
+import { spaceOfRun } from '../store/extent_run.ts';
 import type { Partition } from '../store/partition.ts';
 import type { NodeState, IdList, Placed } from './state.ts';
 
@@ -39,7 +40,7 @@ export class Replay implements Visitor {
   /** A promise when it takes more than this turn: until it is settled no other event may come. */
   visitRun(run: InsertRun): void | Promise<void> {
     if (!areNew(this.#state.queueById(run.partition)!, run.ids)) return this.#oneByOne(run);
-    this.#segments.adoptAll(spaceOf(run), run.level);
+    this.#segments.adopt(spaceOfRun(run), run.level);
     this.#state.applyInsertRun(run, placedBy({ lsn: run.lsnLast, level: run.level, timestamp: run.timestamp }));
   }
 
@@ -61,7 +62,7 @@ export class Replay implements Visitor {
   }
 
   #apply(event: JournalEvent, header: Header): void {
-    if (event.type === 'insert') this.#segments.adopt(event.extent, header.level);
+    if (event.type === 'insert') this.#segments.adopt(spaceOf(event.extent), header.level);
     if (event.type === 'move' || event.type === 'rewrite') adoptCopy(this.#state, this.#segments, event);
     this.#state.apply(event, placedBy(header));
   }
@@ -88,12 +89,12 @@ function adoptCopy(state: NodeState, segments: Segments, event: MoveEvent | Rewr
   const { store } = state;
   if (event.type === 'rewrite') {
     const old = store.extent(event.fromExtent);
-    if (old !== undefined) segments.adopt(event.extent, old.level);
+    if (old !== undefined) segments.adopt(spaceOf(event.extent), old.level);
     return;
   }
   const extent = store.extentOf(event);
   const { segment, offset } = event;
-  if (extent !== undefined) segments.adopt({ segment, offset, length: extent.length }, extent.level);
+  if (extent !== undefined) segments.adopt(spaceOf({ segment, offset, length: extent.length }), extent.level);
 }
 
 /** What is left of an event when rows that it names, or the claim that it ends, were lost with a void put. */

@@ -115,7 +115,7 @@ export class InsertRunReader {
     const end = at + header.payloadSize;
     if (count === PUTS_MAX || at + 8 > end) return false;
     const textSize = view.getUint32(at + 4, true);
-    // Behind the id of the request: u64 ack claim | u32 segment | u64 offset | u64 length | u32 8 | hash | u32 1 | u32 n
+    // Then u64 ack claim | u32 segment | u64 offset | u64 length | u32 8 | hash | u32 1 | u32 rows
     const fixedAt = at + 8 + textSize;
     const idsAt = fixedAt + FIXED_SIZE;
     if (idsAt > end) return false;

@@ -102,6 +102,19 @@ export function aligned(length: number): number {
   return Math.ceil(length / EXTENT_ALIGNMENT) * EXTENT_ALIGNMENT;
 }
 
+/** What extents take of their segment: so many bytes in all, the last of them before `end`. */
+export interface Space {
+  readonly segment: number;
+  readonly count: number;
+  readonly size: number;
+  readonly end: number;
+}
+
+export function spaceOf({ segment, offset, length }: { segment: number; offset: number; length: number }): Space {
+  const size = aligned(length);
+  return { segment, count: 1, size, end: offset + size };
+}
+
 /** Whether an extent lives and has not moved away. */
 export function isAt(extent: SegmentExtent, place: Place): boolean {
   const { segment, offset } = extent.place;

@@ -30,6 +30,7 @@ import {
   type Room,
   type Segment,
   type SegmentExtent,
+  type Space,
 } from './segment.ts';
 import { Tails } from './tails.ts';
 
@@ -134,8 +135,8 @@ export class Segments {
   }
 
   /**
-   * The first `length` bytes of the room are filled, written and live: the event that names them, and with it
-   * `register` or `move`, must follow in the same turn.
+   * The first `length` bytes of the room are filled, written and live: the event that names them, by which the extent
+   * is added to those of the segment, must follow in the same turn.
    */
   commit(room: Room, length: number): void {
     const { segment, offset } = room;
@@ -165,36 +166,25 @@ export class Segments {
     this.#buryIfDead(segment);
   }
 
-  /** The event that names an extent is applied: its segment, which counts it since `commit` or `adopt`, knows it. */
-  register(extent: SegmentExtent): void {
-    extent.place.segment.extents.add(extent);
-  }
-
   /** The event `lsn` says that an extent lies at `to`, whose segment counts it since `commit` or `adopt`. */
   move(extent: SegmentExtent, to: Place, lsn: number): void {
     this.#leave(extent.place.segment, extent, lsn);
     extent.place = to;
-    this.register(extent);
+    to.segment.extents.add(extent);
   }
 
-  /** Recovery found an extent that is live: by an insert, or at the place to which an event moved it. */
-  adopt(extent: { segment: number; offset: number; length: number }, level: AckLevel): Segment {
-    const size = aligned(extent.length);
-    return this.adoptAll({ segment: extent.segment, count: 1, size, end: extent.offset + size }, level);
-  }
-
-  /** The same for extents of one segment, which take `size` bytes of it, up to `end`. */
-  adoptAll(all: { segment: number; count: number; size: number; end: number }, level: AckLevel): Segment {
-    let segment = this.#segments.get(all.segment);
+  /** Recovery found extents that are live: by their inserts, or at the places to which events moved them. */
+  adopt({ segment: id, count, size, end }: Space, level: AckLevel): Segment {
+    let segment = this.#segments.get(id);
     if (segment === undefined || this.#dead.delete(segment)) {
-      segment = newSegment({ id: all.segment, level, capacity: 0, sealed: true });
-      this.#segments.set(segment.id, segment);
+      segment = newSegment({ id, level, capacity: 0, sealed: true });
+      this.#segments.set(id, segment);
       if (level !== 'memory') this.#tails.add(segment);
     }
-    segment.end = Math.max(segment.end, all.end);
+    segment.end = Math.max(segment.end, end);
     segment.fileSize = segment.end;
-    segment.live += all.count;
-    segment.liveSize += all.size;
+    segment.live += count;
+    segment.liveSize += size;
     return segment;
   }
 

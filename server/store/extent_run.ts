@@ -10,7 +10,7 @@
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { InsertRun } from '../journal/insert_run.ts';
 import type { Unmade } from '../segment/bag.ts';
-import { aligned, type Segment } from '../segment/segment.ts';
+import { aligned, type Segment, type Space } from '../segment/segment.ts';
 import type { CellPlaces } from './cell_places.ts';
 import { LiveExtent, type Partition } from './partition.ts';
 
@@ -74,13 +74,7 @@ export class ExtentRun implements Unmade {
   }
 }
 
-/** What the extents of a run take in their segment. */
-export function spaceOf({ count, segment, offsets, lengths }: InsertRun): {
-  readonly segment: number;
-  readonly count: number;
-  readonly size: number;
-  readonly end: number;
-} {
+export function spaceOfRun({ count, segment, offsets, lengths }: InsertRun): Space {
   let size = 0;
   let end = 0;
   for (let at = 0; at < count; at++) {

@@ -88,7 +88,7 @@ export class LiveExtent implements SegmentExtent {
 
   get blocks(): Uint8Array {
     if (this.#hashes !== null) return this.#hashes;
-    return new Uint8Array(Int32Array.of(this.#hashLow, this.#hashHigh).buffer);
+    return bytesOf(this.#hashLow, this.#hashHigh);
   }
 
   /** By place in the put; undefined for one that is dead. */
@@ -150,6 +150,16 @@ export class UnsavedExtents extends Bag<LiveExtent> {
 
 function wordAt(bytes: Uint8Array, at: number): number {
   return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+}
+
+/** Written byte by byte: a view of words would take a buffer of its own, outside of the heap. */
+function bytesOf(low: number, high: number): Uint8Array {
+  const bytes = new Uint8Array(HASH_SIZE);
+  for (let i = 0; i < 4; i++) {
+    bytes[i] = low >>> (8 * i);
+    bytes[4 + i] = high >>> (8 * i);
+  }
+  return bytes;
 }
 
 export interface BatchContent {

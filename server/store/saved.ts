@@ -17,6 +17,7 @@ import type { Records, SavedRecord } from '../index/records.ts';
 import { ByteReader, ByteWriter } from '../journal/bytes.ts';
 import { readColumns, writeColumns } from '../journal/columns.ts';
 import type { PartitionSettings } from '../journal/events.ts';
+import { spaceOf } from '../segment/segment.ts';
 import { isSaved, lsnOfBatch, type LiveExtent, type Partition, type StoredBatch } from './partition.ts';
 import type { Store } from './store.ts';
 
@@ -143,7 +144,7 @@ function loadExtent(store: Store, partitionId: number, key: number, source: Byte
   const length = source.number();
   const level = ackLevels[source.u8()];
   const blocks = source.bytes();
-  const segment = store.segments.adopt({ segment: id, offset, length }, level);
+  const segment = store.segments.adopt(spaceOf({ segment: id, offset, length }), level);
   const batchCount = source.u32();
   const extent = store.addExtent(partition, { key, place: { segment, offset }, length, blocks, level, batchCount });
   extent.saved = true;

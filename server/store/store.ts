@@ -19,8 +19,9 @@ import type { InsertRun } from '../journal/insert_run.ts';
 import type { Segment } from '../segment/segment.ts';
 import type { Segments } from '../segment/segments.ts';
 import type { Tree } from '../tree/api.ts';
-import type { StoredBatch } from './partition.ts';
+import type { StoredBatch, UnsavedExtents } from './partition.ts';
 import { ExtentRun } from './extent_run.ts';
+import { ExtentTable } from './extent_table.ts';
 import {
   batchNumber,
   ExtentsOfPartition,
@@ -29,13 +30,11 @@ import {
   lsnOfBatch,
   LiveExtent,
   placeOfBatch,
-  UnsavedExtents,
   type ExtentContent,
   type Partition,
 } from './partition.ts';
 import { SharedCellPlaces } from './cell_places.ts';
 import { Judge } from './judge.ts';
-import { LsnTable } from './lsn_table.ts';
 import { Snapshots } from './snapshots.ts';
 
 /** What changed since it was saved last. */
@@ -52,11 +51,11 @@ export class Store {
   /** Told when a partition has fewer bytes. */
   onFree: (partition: Partition) => void = () => undefined;
   readonly cellPlaces = new SharedCellPlaces();
-  readonly dirty: StoreDirty = { partitions: new Set(), extents: new UnsavedExtents(), batches: new Set() };
+  readonly dirty: StoreDirty;
   readonly #tree: Tree;
   readonly #byName = new Map<string, Partition>();
   readonly #byId = new Map<number, Partition>();
-  readonly #extents = new LsnTable<LiveExtent | ExtentRun>();
+  readonly #extents = new ExtentTable();
   readonly #order: BatchOrder;
   #partitionNext = 1;
   #readings = 0;
@@ -67,6 +66,7 @@ export class Store {
 
   constructor(options: { segments: Segments; tree: Tree }) {
     this.segments = options.segments;
+    this.dirty = { partitions: new Set(), extents: this.#extents.unsaved, batches: new Set() };
     this.#tree = options.tree;
     const judge = new Judge((batch) => this.batch(batch).cells.fieldBits);
     this.#order = {
@@ -106,7 +106,7 @@ export class Store {
 
   /** Undefined for a batch that is dead. */
   knownBatch(number: number): StoredBatch | undefined {
-    return this.extent(lsnOfBatch(number))?.batch(placeOfBatch(number));
+    return this.#extents.get(lsnOfBatch(number))?.batch(placeOfBatch(number));
   }
 
   batch(number: number): StoredBatch {
@@ -211,12 +211,8 @@ export class Store {
     invariant(partition !== undefined, 'the partition of an insert is there');
     const segment = this.#segmentOf(run.segment, run.lsnLast);
     const cells = this.cellPlaces.of(run.columns);
-    const extents = new ExtentRun(run, { partition, segment, cells, make: (made) => this.#make(made) });
-    for (const key of extents.keys) this.#extents.add(key, extents);
-    segment.extents.addUnmade(extents);
-    partition.extents.addUnmade(extents);
-    partition.bytes += extents.bytes;
-    if (isSaved(partition)) this.dirty.extents.addUnmade(extents);
+    const make = (made: ExtentRun): void => this.#extents.make(made);
+    this.#extents.addRun(new ExtentRun(run, { partition, segment, cells, make }));
     this.#changed(partition, run.lsnLast);
     const puts = Array.from({ length: run.count }, (_, at) => {
       const lsn = run.lsns[at];
@@ -231,25 +227,9 @@ export class Store {
     return segment;
   }
 
-  #make(run: ExtentRun): void {
-    const { segment, partition } = run;
-    const isUnsaved = this.dirty.extents.deleteUnmade(run);
-    segment.extents.deleteUnmade(run);
-    partition.extents.deleteUnmade(run);
-    for (const extent of run.extents()) {
-      this.#extents.replace(extent.key, extent);
-      segment.extents.add(extent);
-      partition.extents.add(extent);
-      if (isUnsaved) this.dirty.extents.add(extent);
-    }
-  }
-
   addExtent(partition: Partition, content: ExtentContent): LiveExtent {
     const extent = new LiveExtent(partition, content);
-    partition.extents.add(extent);
-    this.#extents.add(extent.key, extent);
-    this.segments.register(extent);
-    partition.bytes += extent.length;
+    this.#extents.add(extent);
     return extent;
   }
 
@@ -272,7 +252,7 @@ export class Store {
 
   /** The segment counts the new extent as live already; false when the old one has died since. */
   applyRewrite(event: RewriteEvent, lsn: number): boolean {
-    const old = this.extent(event.fromExtent);
+    const old = this.#extents.get(event.fromExtent);
     const segment = this.segments.get(event.extent.segment);
     if (old === undefined) return false;
     invariant(segment !== undefined, 'the segment of a rewritten extent is there');
@@ -303,15 +283,12 @@ export class Store {
   }
 
   extent(key: number): LiveExtent | undefined {
-    const extent = this.#extents.get(key);
-    if (!(extent instanceof ExtentRun)) return extent;
-    extent.make();
-    return this.#extents.get(key) as LiveExtent;
+    return this.#extents.get(key);
   }
 
   /** The extent that a move is about, while it lives at the old place. */
   extentOf({ partition, extent: key, fromSegment, fromOffset }: MoveEvent): LiveExtent | undefined {
-    const extent = this.extent(key);
+    const extent = this.#extents.get(key);
     if (extent === undefined || extent.partition.id !== partition) return undefined;
     const { segment, offset } = extent.place;
     return segment.id === fromSegment && offset === fromOffset ? extent : undefined;
@@ -346,13 +323,13 @@ export class Store {
   }
 
   /** They may come and go meanwhile. */
-  *extents(lsn = 0): Generator<LiveExtent, void> {
-    for (const key of this.#extents.lsnsAfter(lsn)) yield this.extent(key)!;
+  extents(): IterableIterator<LiveExtent> {
+    return this.#extents.after(0);
   }
 
   /** The live extents that were put after an LSN; recovery checks or syncs their bytes. */
   extentsAfter(lsn: number): LiveExtent[] {
-    return [...this.extents(lsn)];
+    return [...this.#extents.after(lsn)];
   }
 
   /** After a load: what no row shows and nobody pins is dead. */
@@ -400,13 +377,8 @@ export class Store {
   }
 
   #dropExtent(extent: LiveExtent): void {
-    const { partition, length } = extent;
-    partition.extents.delete(extent);
-    this.#extents.delete(extent.key);
-    partition.bytes -= length;
-    this.onFree(partition);
-    if (extent.saved) this.dirty.extents.add(extent);
-    else this.dirty.extents.delete(extent);
+    this.#extents.delete(extent);
+    this.onFree(extent.partition);
     this.segments.drop(extent, this.#lsn);
   }
 }

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Segment } from '../../../server/segment/segment.ts';
+import { spaceOf } from '../../../server/segment/segment.ts';
 import { Segments } from '../../../server/segment/segments.ts';
 import { Arena } from '../../../server/tier/arena.ts';
 import { settle, type SimEnv } from '../../support/sim_env.ts';
@@ -112,7 +113,7 @@ describe('disk use', () => {
     env.fs.files.get(`${DIR}/0000000001.seg`)!.current = Buffer.alloc(100 * FRAME, 1);
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
     await next.files.list();
-    const adopted = next.adopt({ segment: whole.segment.id, offset: 0, length: 3 * FRAME }, 'os');
+    const adopted = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: 3 * FRAME }), 'os');
     registered(next, adopted, 0, 3 * FRAME);
     await next.removeStrays();
     await next.reclaim(0);
@@ -122,7 +123,7 @@ describe('disk use', () => {
 
   test('a tail that cannot be cut stays, and nothing else happens', async () => {
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
-    const lost = next.adopt({ segment: 9, offset: 0, length: FRAME }, 'os');
+    const lost = next.adopt(spaceOf({ segment: 9, offset: 0, length: FRAME }), 'os');
     registered(next, lost, 0, FRAME);
     await next.reclaim(0);
     expect(lost.fileSize).toBe(FRAME);
@@ -147,9 +148,9 @@ test('what a start found of the segment that had a file before never cuts the on
   const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
   await next.files.list();
   // The checkpoint knows a short extent in this file. It died, the file was recycled, the journal names a longer one.
-  const before = next.adopt({ segment: whole.segment.id, offset: 0, length: SMALL }, 'os');
+  const before = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: SMALL }), 'os');
   next.drop(registered(next, before, 0, SMALL), 1);
-  const now = next.adopt({ segment: whole.segment.id, offset: 0, length: 6 * FRAME }, 'os');
+  const now = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: 6 * FRAME }), 'os');
   registered(next, now, 0, 6 * FRAME);
   await next.removeStrays();
   await next.reclaim(10);

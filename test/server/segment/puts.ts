@@ -43,15 +43,15 @@ export async function putMarked(
 export function commit(segments: Segments, reservation: Reservation): SegmentExtent {
   const { segment, offset, length } = reservation;
   segments.commit(reservation, length);
-  return registered(segments, segment, offset, length);
+  return registered(segment, offset, length);
 }
 
 let keys = 0;
 
-export function registered(segments: Segments, segment: Segment, offset: number, length: number): SegmentExtent {
+export function registered(segment: Segment, offset: number, length: number): SegmentExtent {
   const given = { place: { segment, offset }, length, blocks: Buffer.alloc(8), partition: { id: 1, bytes: 0 } };
   const extent = { key: ++keys, level: segment.level, ...given, inSegment: -1 };
-  segments.register(extent);
+  segment.extents.add(extent);
   return extent;
 }
 

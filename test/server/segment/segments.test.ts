@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Segment, SegmentExtent } from '../../../server/segment/segment.ts';
+import { spaceOf } from '../../../server/segment/segment.ts';
 import { Segments, type Reservation } from '../../../server/segment/segments.ts';
 import { Arena } from '../../../server/tier/arena.ts';
 import { settle, simEnv, type SimEnv } from '../../support/sim_env.ts';
@@ -145,7 +146,7 @@ describe('memory', () => {
     expect(segments.get(segment.id)).toBe(segment);
     const extent = commit(segments, first);
     segments.commit(third, SMALL - 64);
-    registered(segments, segment, third.offset, SMALL - 64);
+    registered(segment, third.offset, SMALL - 64);
     segments.cancel(large);
     expect(segment).toMatchObject({ filling: 0, parked: 0, live: 2 });
     expect([await markAt(segment, extent.place.offset), await markAt(segment, third.offset)]).toEqual([1, 3]);
@@ -250,8 +251,8 @@ describe('recycling', () => {
     await put(FRAME, 3);
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
     await next.files.list();
-    next.adopt({ segment: kept.segment.id, offset: 0, length: FRAME }, 'os');
-    const dead = next.adopt({ segment: 2, offset: 0, length: FRAME }, 'os');
+    next.adopt(spaceOf({ segment: kept.segment.id, offset: 0, length: FRAME }), 'os');
+    const dead = next.adopt(spaceOf({ segment: 2, offset: 0, length: FRAME }), 'os');
     next.drop(registered(next, dead, 0, FRAME), 5);
     await next.removeStrays();
     expect([...env.fs.files.keys()]).toEqual([`${DIR}/0000000001.seg`]);
@@ -277,14 +278,14 @@ describe('open files', () => {
   test('readers that come together share one opening', async () => {
     const { segment } = await put(FRAME, 6);
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
-    const adopted = next.adopt({ segment: segment.id, offset: 0, length: FRAME }, 'os');
+    const adopted = next.adopt(spaceOf({ segment: segment.id, offset: 0, length: FRAME }), 'os');
     const before = env.fs.opens;
     await Promise.all(Array.from({ length: 10 }, () => next.read(adopted, Buffer.alloc(8), 0)));
     expect(env.fs.opens - before).toBe(1);
   });
 
   test('a file that is missing is damage', async () => {
-    const lost = segments.adopt({ segment: 77, offset: 0, length: 5 }, 'os');
+    const lost = segments.adopt(spaceOf({ segment: 77, offset: 0, length: 5 }), 'os');
     await expect(segments.read(lost, Buffer.alloc(5), 0)).rejects.toMatchObject({ code: 'data_corrupt' });
   });
 

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
 import { Records, type SavedRecord } from '../../../server/index/records.ts';
 import type { InsertEvent, PartitionSettings } from '../../../server/journal/events.ts';
+import { spaceOf } from '../../../server/segment/segment.ts';
 import { Segments } from '../../../server/segment/segments.ts';
 import { isSaved } from '../../../server/store/partition.ts';
 import { dirtyCount, loadRecord, saveDirty } from '../../../server/store/saved.ts';
@@ -72,7 +73,7 @@ export class StoreWorld {
       blocks: Uint8Array.of(1, 2),
     };
     const event: InsertEvent = { type: 'insert', partition, requestId: '', extent, batches, ackClaim: 0 };
-    this.store.segments.adopt(extent, level);
+    this.store.segments.adopt(spaceOf(extent), level);
     const at = this.#next();
     const knownRows = (_: unknown, ids: Float64Array): Uint8Array =>
       Uint8Array.from(ids, (id) => (known.has(id) ? 1 : 0));
@@ -93,7 +94,7 @@ export class StoreWorld {
     if (extents.length === 0) return;
     const { key, partition, place, length, level } = extents[choice % extents.length];
     const to = { segment: segmentOf(level, 9), offset: this.#place() };
-    this.store.segments.adopt({ ...to, length }, level);
+    this.store.segments.adopt(spaceOf({ ...to, length }), level);
     this.#next();
     const from = { fromSegment: place.segment.id, fromOffset: place.offset };
     this.store.applyMove({ type: 'move', partition: partition.id, extent: key, ...to, ...from });
@@ -113,7 +114,7 @@ export class StoreWorld {
       rewritten.push({ batch: batch.number, ids, ordinals, columns });
     }
     const place = { segment: segmentOf(level, 8), offset: this.#place(), length: 50 };
-    this.store.segments.adopt(place, level);
+    this.store.segments.adopt(spaceOf(place), level);
     const extent = { ...place, blocks: Uint8Array.of(3) };
     const event = { type: 'rewrite', partition: partition.id, fromExtent, extent, batches: rewritten } as const;
     expect(this.store.applyRewrite(event, this.#next())).toBe(true);
