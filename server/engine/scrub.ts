@@ -55,7 +55,8 @@ export class Scrub {
   readonly #damage: Damage;
   readonly #targets: readonly ScrubTarget[];
   readonly #pace: Pace;
-  readonly #block = Buffer.allocUnsafeSlow(CHECKSUM_BLOCK_SIZE);
+  /** Made when the first block is read. */
+  #block: Buffer | null = null;
   #stopped: boolean;
   #running: Promise<void> | null = null;
   #position: ScrubPosition;
@@ -126,6 +127,7 @@ export class Scrub {
         const size = blockSize(extent, block);
         if (!(await this.#pace.take(size))) return;
         if (!segment.extents.has(extent)) break;
+        this.#block ??= Buffer.allocUnsafeSlow(CHECKSUM_BLOCK_SIZE);
         await this.#verify(extent, block, this.#block.subarray(0, size));
       }
       this.#position = { segment: segment.id, offset: extent.place.offset + 1 };

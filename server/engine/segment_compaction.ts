@@ -56,7 +56,8 @@ export class SegmentCompaction {
   readonly #commit: SegmentCompactionOptions['commit'];
   readonly #lanes: CopyLanes;
   readonly #pace: Pace;
-  readonly #block = Buffer.allocUnsafeSlow(CHECKSUM_BLOCK_SIZE);
+  /** Made when the first block is copied. */
+  #block: Buffer | null = null;
   /** Segments with an extent that cannot be moved. */
   readonly #leftOut = new Map<Segment, SegmentExtent>();
   readonly #laneIdleMs: number;
@@ -208,6 +209,7 @@ export class SegmentCompaction {
 
   async #copyBlocks(extent: SegmentExtent, from: Place, to: Room): Promise<boolean> {
     for (let block = 0; block < blockCount(extent); block++) {
+      this.#block ??= Buffer.allocUnsafeSlow(CHECKSUM_BLOCK_SIZE);
       const bytes = this.#block.subarray(0, blockSize(extent, block));
       if (!(await this.#pace.take(bytes.length)) || !isAt(extent, from)) return false;
       if (!(await this.#readBlock(extent, block, bytes))) {
