@@ -36,6 +36,8 @@ export class AnswerWindows {
   #piece = 0;
   /** Bytes of the current piece that went into former windows. */
   #taken = 0;
+  /** Bytes of the pieces that are in no window yet. */
+  #left: number;
   #first: Window | null = null;
 
   constructor(options: { reader: ExtentReader; located: Located; pieces: PieceList; core: Core; tail: boolean }) {
@@ -43,6 +45,7 @@ export class AnswerWindows {
     this.#located = options.located;
     this.#pieces = options.pieces;
     this.#hasher = options.tail ? options.core.bodyHasher() : null;
+    this.#left = options.pieces.bytes;
     this.size = options.pieces.bytes + (options.tail ? TAIL_SIZE : 0);
   }
 
@@ -65,7 +68,7 @@ export class AnswerWindows {
 
   async #build(): Promise<Window> {
     const holds = new Holds();
-    const builder = new WindowBuilder(this.#hasher);
+    const builder = new WindowBuilder(this.#hasher, Math.min(COPY_BUFFER_SIZE, this.#left));
     try {
       while (this.#piece < this.#pieces.count && builder.hasRoom) {
         const sizeMax = WINDOW_SIZE_MAX - builder.size;
@@ -105,6 +108,7 @@ export class AnswerWindows {
   }
 
   #advance(size: number): void {
+    this.#left -= size;
     this.#taken += size;
     if (this.#taken < this.#pieces.lengths[this.#piece]) return;
     this.#piece++;
@@ -117,12 +121,15 @@ class WindowBuilder {
   readonly parts: Uint8Array[] = [];
   size = 0;
   readonly #hasher: BodyHasher | null;
+  readonly #copySize: number;
   #copies: Uint8Array | null = null;
   #copied = 0;
   #copyStart = 0;
 
-  constructor(hasher: BodyHasher | null) {
+  /** `copySize`: of a buffer for what is copied together, all that is left of the answer or some of it. */
+  constructor(hasher: BodyHasher | null, copySize: number) {
     this.#hasher = hasher;
+    this.#copySize = copySize;
   }
 
   get hasRoom(): boolean {
@@ -138,7 +145,7 @@ class WindowBuilder {
     }
     if (this.#copies === null || this.#copied + bytes.length > this.#copies.length) {
       this.#endCopies();
-      this.#copies = Buffer.allocUnsafeSlow(COPY_BUFFER_SIZE);
+      this.#copies = Buffer.allocUnsafe(this.#copySize);
       this.#copied = 0;
       this.#copyStart = 0;
     }
