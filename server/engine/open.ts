@@ -17,6 +17,7 @@
  *
  * Invariants: no request is served before this is done; what is decided here is durable before the first new event.
  */
+import type { LsmMemory } from '@transfer-queue/core/lsm';
 import type { Core } from '@transfer-queue/core/wasm';
 import { CHECKSUM_BLOCK_SIZE } from '@transfer-queue/core/protocol';
 import type { Env } from '../env/env.ts';
@@ -67,8 +68,16 @@ export interface NodeOptions {
   readonly answerSizeMax: number;
   /** Memory for blocks of the index that came from disk. */
   readonly indexCacheSize: number;
+  /** What a node that is gone worked in; fresh memory without it. */
+  readonly memory?: NodeMemory;
   /** When checkpoints are due, where it differs from `checkpointLimits`. */
   readonly checkpoints?: Partial<CheckpointLimits>;
+}
+
+/** The memory of a node that is not part of its heap. */
+export interface NodeMemory {
+  readonly arena: ArrayBuffer;
+  readonly tree: LsmMemory;
 }
 
 export interface OpenedNode {
@@ -99,9 +108,10 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
   const lock = await env.fs.lock(directory);
   try {
     const { clock } = env;
-    const arena = new Arena({ clock, memorySize: options.memorySize, frameSize: options.frameSize });
+    const { memorySize, frameSize, memory } = options;
+    const arena = new Arena({ clock, memorySize, frameSize, memory: memory?.arena });
     const blocks = new BlockCache({ arena, core, size: options.blockCacheSize });
-    const tree = await openTree({ env, directory: `${directory}/tree`, ...treeSizes(options) });
+    const tree = await openTree({ env, directory: `${directory}/tree`, memory: memory?.tree, ...treeSizes(options) });
     const replay = await replayUntilSound(options, arena, tree);
     const { segments, state, end, lost, mark } = replay;
     const damage = new Damage({ env, core, segments, source: state.store });

@@ -42,12 +42,15 @@ export class Arena {
   readonly #waiters: Waiter[] = [];
   #cachings = 0;
 
-  constructor(options: { clock: Clock; memorySize: number; frameSize: number }) {
+  /** `memory`: zeros that nobody uses any more, of just this size; fresh ones without it. */
+  constructor(options: { clock: Clock; memorySize: number; frameSize: number; memory?: ArrayBuffer }) {
     this.#clock = options.clock;
     this.frameSize = options.frameSize;
     this.frameCount = Math.floor(options.memorySize / options.frameSize);
     invariant(this.frameCount >= 4, 'an arena has at least four frames');
-    this.#memory = new ArrayBuffer(this.frameCount * this.frameSize);
+    const size = this.frameCount * this.frameSize;
+    this.#memory = options.memory ?? new ArrayBuffer(size);
+    invariant(this.#memory.byteLength === size, 'memory that is used again has the size of the arena');
     this.#runOfFrame = new Array<Run | null>(this.frameCount).fill(null);
   }
 

@@ -35,8 +35,8 @@ import { TreeFiles } from './tree_files.ts';
 export interface TreeOptions {
   readonly env: Env;
   readonly directory: string;
-  /** core.wasm, of which the tree makes an instance of its own; found by itself in Node. */
-  readonly core?: WebAssembly.Module;
+  /** Of a tree that is gone, with all its regions free; that of an instance of its own without it. */
+  readonly memory?: LsmMemory;
   /** Bytes of cached blocks. */
   readonly cacheSize?: number;
   /** |L0| from which level 0 is compacted; each deeper level holds ten times as much. */
@@ -73,8 +73,8 @@ const allKeys: KeyRange = { start: NO_KEY, end: null };
 const NOWHERE_LSN = 1;
 
 /** Throws a `RecoveryError` when the directory holds less than its manifest promises. */
-export async function openTree({ env, directory, core, ...sizes }: TreeOptions): Promise<Tree> {
-  const memory = createLsmMemory(core);
+export async function openTree(options: TreeOptions): Promise<Tree> {
+  const { env, directory, memory = createLsmMemory(), ...sizes } = options;
   const settings = { ...defaults, ...sizes };
   const files = await TreeFiles.open({ env, memory, directory, cacheSize: settings.cacheSize });
   const tree = new LsmTree(files, settings);

@@ -15,7 +15,7 @@ import { carried, isPossible, isRequired, removes, type Crash, type History, typ
 import { judge, type FindingKind, type Observation } from './judge.ts';
 import { FAULTS, live, type Faults, type Life, type LifeOptions, type Plant } from './life.ts';
 import { observe } from './observe.ts';
-import { abandon, DIR, openSimNode } from './open.ts';
+import { DIR, openSimNode } from './open.ts';
 
 export interface ExploreOptions {
   readonly seed: number;
@@ -246,7 +246,7 @@ class Explorer {
         const retries = this.#retries(history, crash);
         return await observe({ node: opened.node, clock: env.clock, retries, drains: this.#random() < DRAIN_CHANCE });
       } finally {
-        abandon(opened);
+        await opened.abandon();
       }
     } catch (error) {
       return `${String(error)} ${JSON.stringify((error as { details?: object }).details ?? {})}`;

@@ -10,7 +10,7 @@ import { ignoreCrashErrors } from './crash_errors.ts';
 import { judge } from './judge.ts';
 import { FAULTS, live, type Plant } from './life.ts';
 import { observe } from './observe.ts';
-import { abandon, DIR, openSimNode } from './open.ts';
+import { DIR, openSimNode } from './open.ts';
 
 ignoreCrashErrors();
 
@@ -82,7 +82,7 @@ async function strike(point: Failpoint, arming: Arming): Promise<void> {
   const lived = await live({ ...options, plant }).catch(() => null);
   if (lived === null) {
     // The start itself met the error. The next one does not.
-    abandon(await openSimNode(simEnv({ fs: fs.afterCrash() })));
+    await (await openSimNode(simEnv({ fs: fs.afterCrash() }))).abandon();
     return;
   }
   const { disk, trace, history } = lived;
@@ -93,7 +93,7 @@ async function strike(point: Failpoint, arming: Arming): Promise<void> {
     const opened = await openSimNode(env);
     const seen = await observe({ node: opened.node, clock: env.clock, retries: [], drains: true });
     expect(judge(history, { kind: image.kind, at: disk.opCount }, seen).findings, image.label).toEqual([]);
-    abandon(opened);
+    await opened.abandon();
   }
 }
 

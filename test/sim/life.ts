@@ -6,7 +6,7 @@ import type { AckLevel } from '@transfer-queue/core/protocol';
 import { simEnv, type Disk, type DiskOp, type SimEnv, type SimFs } from '../support/sim_env.ts';
 import { newNote, type History, type Note } from './history.ts';
 import { cellsOf } from './observe.ts';
-import { abandon, openSimNode } from './open.ts';
+import { openSimNode } from './open.ts';
 import { patiently, WAIT_MS } from './patience.ts';
 import { cellsSeen, PARTITIONS, Workload } from './workload.ts';
 
@@ -76,7 +76,7 @@ export async function live(options: LifeOptions): Promise<Life> {
   fs.onChange = () => undefined;
   const trace = fs.trace!.slice(0, end - disk.opCount);
   fs.trace = null;
-  abandon(opened);
+  await opened.abandon();
   const hasFailed = fs.failures > 0;
   return {
     disk,

@@ -3,7 +3,7 @@
  *
  *   simEnv(fs?, clock?)  |  simEnv({ fs, clock, seed, arm })      an `Env` whose time, chance and disk the test holds
  */
-export { settle, SimClock } from './sim/clock.ts';
+export { settle, SimClock, turn } from './sim/clock.ts';
 export { Disk, type DiskOp, type SimFile } from './sim/disk.ts';
 export { CrashError, quietLog, simEnv, type SimEnv, type SimOptions } from './sim/env.ts';
 export { SimFailpoints, type Armed } from './sim/failpoints.ts';

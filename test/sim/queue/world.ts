@@ -3,11 +3,10 @@
  *
  * Each life has a clock of its own, as processes have; the times of the history count on.
  */
-import type { OpenedNode } from '../../../server/engine/open.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { settle, SimClock, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 import type { Plant } from '../life.ts';
-import { DIR, openSimNode } from '../open.ts';
+import { DIR, openSimNode, type SimNode } from '../open.ts';
 import { patiently, WAIT_MS } from '../patience.ts';
 import type { LifeNow } from './recorder.ts';
 
@@ -28,7 +27,7 @@ export class World {
   life!: LifeNow & { isOver: boolean };
   /** Reasons for which a process ended itself. */
   readonly crashes: string[] = [];
-  #opened!: OpenedNode;
+  #opened!: SimNode;
   #fs = SimFs.withReserve(DIR);
   readonly #random: () => number;
   readonly #plant: Plant;
@@ -91,7 +90,7 @@ export class World {
     this.crashes.push(...crashes);
     this.#opened.node.waits.refuseAll(new StoreError('shutting_down'));
     await settle();
-    this.#opened.node.parts.state.close();
+    await this.#opened.abandon();
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ export class SimClock implements Clock {
   #order = 0;
   /** What each look at the clock takes: on a slow machine, work by slices ends its slices. */
   creepMs = 0;
+  #isOver = false;
 
   nowMs(): number {
     this.#now += this.creepMs;
@@ -18,14 +19,22 @@ export class SimClock implements Clock {
     return this.#wall;
   }
 
+  /** The process is gone: nothing falls due any more. */
+  end(): void {
+    this.#isOver = true;
+    this.#timers.clear();
+  }
+
   after(ms: number, action: () => void): Timer {
     const timer = { at: this.#now + ms, action, order: this.#order++ };
-    this.#timers.add(timer);
+    if (!this.#isOver) this.#timers.add(timer);
     return { cancel: () => void this.#timers.delete(timer) };
   }
 
   soon(action: () => void): void {
-    setImmediate(action);
+    setImmediate(() => {
+      if (!this.#isOver) action();
+    });
   }
 
   /** Moves time on, running what falls due in order, and lets promises settle in between. */
@@ -47,7 +56,12 @@ export class SimClock implements Clock {
   }
 }
 
+/** Lets the event loop take a turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Lets everything that is ready run. */
 export async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (let i = 0; i < 20; i++) await turn();
 }

@@ -13,6 +13,8 @@ export interface SimEnv extends Env {
   readonly failpoints: SimFailpoints;
   /** Reasons of crashes; the first one should have ended the process. */
   readonly crashes: string[];
+  /** The process is gone, as after a kill: nothing that it waits for comes any more. */
+  end(): void;
 }
 
 export interface SimOptions {
@@ -42,6 +44,10 @@ export function simEnv(given: SimFs | SimOptions = {}, withClock?: SimClock): Si
     crashes,
     rng: { bytes: (count) => Uint8Array.from({ length: count }, () => Math.floor(random() * 256)) },
     net: { listen: () => Promise.reject(new Error('the simulation has no network')) },
+    end: () => {
+      clock.end();
+      fs.end();
+    },
     crash(reason): never {
       crashes.push(reason);
       throw new CrashError(reason);

@@ -60,6 +60,7 @@ export class SimFs implements Fs {
   pace: () => Promise<void> = () => new Promise((resolve) => setImmediate(resolve));
   /** Opened and not closed yet, by path. */
   readonly openPaths = new Map<string, number>();
+  #isOver = false;
   readonly #locks = new Set<string>();
   readonly #directories = new Set<string>();
 
@@ -86,6 +87,15 @@ export class SimFs implements Fs {
     return this.disk.fork();
   }
 
+  /** The process is gone: nothing that it asks of the disk from now on is done or answered. */
+  end(): void {
+    this.#isOver = true;
+  }
+
+  #turn(): Promise<void> {
+    return this.#isOver ? new Promise(() => undefined) : Promise.resolve();
+  }
+
   #do(op: DiskOp): void {
     if (this.isReadOnly) throw new FsError('EROFS', op.path, op.kind);
     this.disk.apply(op);
@@ -107,7 +117,7 @@ export class SimFs implements Fs {
   }
 
   async open(path: string, { create = false, readOnly = false }: OpenOptions = {}): Promise<File> {
-    await Promise.resolve();
+    await this.#turn();
     this.#check('open', path);
     if (this.isReadOnly && !readOnly) throw new FsError('EROFS', path, 'open');
     if (!this.files.has(path)) {
@@ -131,6 +141,7 @@ export class SimFs implements Fs {
       path,
       pread: async (into, position) => {
         await this.gate('read', path);
+        if (this.#isOver) await this.#turn();
         this.#check('read', path);
         const bytes = own('read').current.subarray(position, position + into.length);
         into.set(bytes);
@@ -140,6 +151,7 @@ export class SimFs implements Fs {
         const begun = this.disk.opCount;
         await this.gate('write', path);
         await this.pace();
+        if (this.#isOver) await this.#turn();
         this.writes++;
         const { taken, code } = this.#room(path, own('write'), bytes.length, position);
         const kept = Buffer.from(bytes.subarray(0, taken));
@@ -151,6 +163,7 @@ export class SimFs implements Fs {
         own('datasync');
         await this.gate('datasync', path);
         await this.pace();
+        if (this.#isOver) await this.#turn();
         this.syncs++;
         const fault = this.#strike('datasync', path);
         if (fault === undefined) return this.#do({ kind: 'sync', path, file, before });
@@ -158,14 +171,14 @@ export class SimFs implements Fs {
         throw new FsError(fault.code, path, 'datasync');
       },
       truncate: async (size) => {
-        await Promise.resolve();
+        await this.#turn();
         this.#check('truncate', path);
         own('truncate');
         this.#do({ kind: 'truncate', path, file, size });
       },
       size: async () => Promise.resolve(own('size').current.length),
       close: async () => {
-        await Promise.resolve();
+        await this.#turn();
         own('close');
         isOpen = false;
         const left = this.openPaths.get(path)! - 1;
@@ -198,7 +211,7 @@ export class SimFs implements Fs {
   }
 
   async makeDirectory(directory: string): Promise<void> {
-    await Promise.resolve();
+    await this.#turn();
     const above = directoryOf(directory);
     if (above === '') return;
     const isThere = this.#directories.has(directory) || [...this.files.keys()].some((path) => isBelow(path, directory));
@@ -211,14 +224,14 @@ export class SimFs implements Fs {
   }
 
   async unlink(path: string): Promise<void> {
-    await Promise.resolve();
+    await this.#turn();
     this.#check('unlink', path);
     if (!this.files.has(path)) throw new FsError('ENOENT', path, 'unlink');
     this.#do({ kind: 'unlink', path });
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await Promise.resolve();
+    await this.#turn();
     this.#check('rename', from);
     if (!this.files.has(from)) throw new FsError('ENOENT', from, 'rename');
     this.disk.idOf(this.files.get(from)!);
@@ -226,7 +239,7 @@ export class SimFs implements Fs {
   }
 
   async syncDirectory(directory: string): Promise<void> {
-    await Promise.resolve();
+    await this.#turn();
     this.#check('syncdir', directory);
     this.#do({ kind: 'syncdir', path: directory });
   }
