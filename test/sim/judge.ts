@@ -50,9 +50,9 @@ export const CLAIMED_FIELD = 'a';
 
 export function judge(history: History, crash: Crash, seen: Observation): Judgement {
   const findings: Finding[] = [];
-  const possible = history.notes.filter((note) => isPossible(note, crash));
-  const required = new Set(possible.filter((note) => isRequired(history, note, crash)));
-  const scene: Scene = { crash, seen, possible, required, report: (kind, what) => findings.push({ kind, what }) };
+  const known = knownOf(history, crash);
+  const { possible, required } = known;
+  const scene: Scene = { ...known, crash, seen, report: (kind, what) => findings.push({ kind, what }) };
   judgePartitions(scene);
   judgeCells(scene);
   judgeWhole(scene);
@@ -65,12 +65,52 @@ export function judge(history: History, crash: Crash, seen: Observation): Judgem
   return { findings, recovered: recovered.length };
 }
 
-interface Scene {
-  readonly crash: Crash;
-  readonly seen: Observation;
+/** What the notes say of a crash, whatever a start from it shows. */
+interface Known {
   readonly possible: readonly Note[];
   readonly required: ReadonlySet<Note>;
+  /** By cell, in order: all notes that make or take it. */
+  readonly cells: ReadonlyMap<string, readonly Note[]>;
+  /** The last note that makes a cell so, by cell and value. */
+  readonly makers: ReadonlyMap<string, ReadonlyMap<string, Note>>;
+}
+
+interface Scene extends Known {
+  readonly crash: Crash;
+  readonly seen: Observation;
   report(kind: FindingKind, what: string): void;
+}
+
+/** Of each history that is over, for its last moment: dozens of images of it are judged one after the other. */
+const lastKnown = new WeakMap<History, { readonly crash: Crash; readonly known: Known }[]>();
+
+function knownOf(history: History, crash: Crash): Known {
+  const kept = (lastKnown.get(history) ?? []).filter((one) => one.crash.at === crash.at);
+  let last = kept.find((one) => one.crash.kind === crash.kind);
+  if (last === undefined) kept.push((last = { crash, known: knownAnew(history, crash) }));
+  lastKnown.set(history, kept);
+  return last.known;
+}
+
+function knownAnew(history: History, crash: Crash): Known {
+  const possible = history.notes.filter((note) => isPossible(note, crash));
+  const required = new Set(possible.filter((note) => isRequired(history, note, crash)));
+  const cells = new Map<string, Note[]>();
+  const makers = new Map<string, Map<string, Note>>();
+  for (const note of possible) {
+    for (const [cell, value] of note.cells) {
+      entry(cells, cell, () => []).push(note);
+      if (value !== null) entry(makers, cell, () => new Map<string, Note>()).set(value, note);
+    }
+  }
+  for (const [cell, notes] of cells) cells.set(cell, inOrder(notes));
+  return { possible, required, cells, makers };
+}
+
+function entry<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
 }
 
 function judgePartitions({ seen, possible, required, report }: Scene): void {
@@ -100,47 +140,28 @@ function mayBeDropped(possible: readonly Note[], note: Note): boolean {
 }
 
 /** A cell shows what the last required note made of it, or a later one. */
-function judgeCells({ seen, possible, required, report }: Scene): void {
-  const known = cellsOf(possible);
-  for (const [cell, notes] of known) {
-    const ordered = inOrder(notes);
+function judgeCells({ seen, cells, required, report }: Scene): void {
+  for (const [cell, ordered] of cells) {
     const last = ordered.findLastIndex((note) => required.has(note));
     const allowed = ordered.slice(Math.max(0, last)).map((note) => note.cells.get(cell) ?? null);
     if (last === -1) allowed.push(null);
     const value = seen.cells.get(cell) ?? null;
     if (allowed.includes(value)) continue;
     const what = `cell ${cell} shows ${brief(value)}, possible: ${allowed.map(brief).join(', ')}`;
-    report(value === null || notes.some((note) => note.cells.get(cell) === value) ? 'lost' : 'unexpected', what);
+    report(value === null || ordered.some((note) => note.cells.get(cell) === value) ? 'lost' : 'unexpected', what);
   }
   for (const [cell, value] of seen.cells) {
-    if (!known.has(cell)) report('unexpected', `cell ${cell} shows ${brief(value)}, never put`);
+    if (!cells.has(cell)) report('unexpected', `cell ${cell} shows ${brief(value)}, never put`);
   }
-}
-
-/** All notes that make or take a cell, by cell. */
-function cellsOf(possible: readonly Note[]): Map<string, Note[]> {
-  const cells = new Map<string, Note[]>();
-  for (const note of possible) {
-    for (const cell of note.cells.keys()) {
-      const notes = cells.get(cell);
-      if (notes === undefined) cells.set(cell, [note]);
-      else notes.push(note);
-    }
-  }
-  return cells;
 }
 
 /** A put is there as a whole: where one of its cells does not show it, a later note does. */
-function judgeWhole({ seen, possible, report }: Scene): void {
-  const makers = new Map<string, Note>();
-  for (const note of possible) {
-    for (const [cell, value] of note.cells) if (value !== null) makers.set(`${cell} ${value}`, note);
-  }
+function judgeWhole({ seen, possible, makers, report }: Scene): void {
   for (const note of possible) {
     if (note.kind !== 'put' || !shows(seen, note)) continue;
     for (const cell of note.cells.keys()) {
       const value = seen.cells.get(cell);
-      const maker = value === undefined ? undefined : makers.get(`${cell} ${value}`);
+      const maker = value === undefined ? undefined : makers.get(cell)?.get(value);
       const isLater = maker === undefined ? mayBeTaken(possible, note, cell) : maker === note || isAfter(maker, note);
       if (!isLater) report('unexpected', `put ${note.lsn} is there without its cell ${cell}`);
     }
