@@ -2,14 +2,14 @@
 import { addCounters, explore, newCounters, type Counters } from './explore.ts';
 
 const isLong = process.env.TQ_LONG === '1';
-const STATES = isLong ? 500_000 : 10_000;
+const STATES = isLong ? 500_000 : 25_000;
 const ROOT_SEED = Number(process.env.SEED ?? 1);
 /** Between the seeds of the two files: no run takes so many. */
 const SEEDS_APART = 1_000_000;
 const PROGRESS_MS = 10_000;
 
 /** Long runs are waited for. */
-export const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 300_000;
+export const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
 
 export interface Explored {
   readonly counters: Counters;
