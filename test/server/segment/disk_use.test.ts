@@ -114,7 +114,7 @@ describe('disk use', () => {
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
     await next.files.list();
     const adopted = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: 3 * FRAME }), 'os');
-    registered(next, adopted, 0, 3 * FRAME);
+    registered(adopted, 0, 3 * FRAME);
     await next.removeStrays();
     await next.reclaim(0);
     expect(fileSizes()).toEqual([3 * FRAME]);
@@ -124,7 +124,7 @@ describe('disk use', () => {
   test('a tail that cannot be cut stays, and nothing else happens', async () => {
     const next = new Segments({ env, arena, directory: DIR, memoryWaitMsMax: 0 });
     const lost = next.adopt(spaceOf({ segment: 9, offset: 0, length: FRAME }), 'os');
-    registered(next, lost, 0, FRAME);
+    registered(lost, 0, FRAME);
     await next.reclaim(0);
     expect(lost.fileSize).toBe(FRAME);
   });
@@ -149,9 +149,9 @@ test('what a start found of the segment that had a file before never cuts the on
   await next.files.list();
   // The checkpoint knows a short extent in this file. It died, the file was recycled, the journal names a longer one.
   const before = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: SMALL }), 'os');
-  next.drop(registered(next, before, 0, SMALL), 1);
+  next.drop(registered(before, 0, SMALL), 1);
   const now = next.adopt(spaceOf({ segment: whole.segment.id, offset: 0, length: 6 * FRAME }), 'os');
-  registered(next, now, 0, 6 * FRAME);
+  registered(now, 0, 6 * FRAME);
   await next.removeStrays();
   await next.reclaim(10);
   expect(fileSizes()).toEqual([6 * FRAME]);

@@ -253,7 +253,7 @@ describe('recycling', () => {
     await next.files.list();
     next.adopt(spaceOf({ segment: kept.segment.id, offset: 0, length: FRAME }), 'os');
     const dead = next.adopt(spaceOf({ segment: 2, offset: 0, length: FRAME }), 'os');
-    next.drop(registered(next, dead, 0, FRAME), 5);
+    next.drop(registered(dead, 0, FRAME), 5);
     await next.removeStrays();
     expect([...env.fs.files.keys()]).toEqual([`${DIR}/0000000001.seg`]);
     const fresh = await next.reserve({ level: 'os', partition: 1, length: FRAME });
