@@ -4,8 +4,9 @@
  *   open -> stage: a hidden partition for each -> puts of its rows -> commit: restore each queue, adopt all -> done
  *     `---- close, end of the lease, or the next start: the hidden partitions are dropped
  *
- *   commit   puts so far made durable | restore events, in parts | each state compared with the rows that were put,
- *            in the turn of its last part | one adopt event: names given, partitions of these names dropped
+ *   commit   each queue made, and compared with the rows that were put, in slices | puts so far made durable |
+ *            restore events, in parts, with the last of which a staged partition has its queue |
+ *            one adopt event: names given, partitions of these names dropped
  *
  * Invariants: before the adopt event nobody sees anything of a load, afterwards all of it is there, durably; a commit
  * that is asked for again is answered as it was, until the lease ends. The lease stands still while a state is taken or
@@ -14,21 +15,22 @@
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import { loadCore, type Core } from '@transfer-queue/core/wasm';
 import { nextTurn, type Env, type Timer } from '../env/env.ts';
+import { inSlices, LOOKS, type Steps } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
 import { FormatError } from '../journal/bytes.ts';
-import type { AdoptEvent, JournalEvent } from '../journal/events.ts';
+import type { AdoptEvent, JournalEvent, PartitionSettings } from '../journal/events.ts';
 import type { Journal } from '../journal/journal.ts';
-import { machine, type PartitionQueue } from '../queue/machine.ts';
+import { machine } from '../queue/machine.ts';
 import { hasRoom } from '../queue/room.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import type { Partition } from '../store/partition.ts';
-import { decodeState, type SavedState } from './saved_state.ts';
+import { decodeState } from './saved_state.ts';
 import { stagingName } from './staging.ts';
-import type { NodeState } from './state.ts';
+import type { NodeState, Restored } from './state.ts';
 import type { StateRoom } from './state_room.ts';
 
 /** Bytes of a state in one event. */
-const PART_SIZE = 1 << 20;
+const PART_SIZE = 1 << 18;
 
 /** What is needed of a node. */
 interface LoadingNode {
@@ -159,9 +161,7 @@ export class Loads {
 
   async #stage({ load, found, name, bytes, give }: Arrived, staging: string): Promise<string> {
     const { state } = this.#node.parts;
-    const { fields, groupSize, ack } = await this.#node.states.alone(
-      async () => (await this.#read(name, bytes)).settings,
-    );
+    const { fields, groupSize, ack } = await this.#node.states.alone(() => this.#check(name, bytes));
     for (let room = this.#node.journalRoom('os'); room !== null; room = this.#node.journalRoom('os')) await room;
     this.#open(load);
     if (state.store.partitionCount >= limits.partitionsMax)
@@ -222,58 +222,81 @@ export class Loads {
     });
   }
 
-  /** Gives a staged partition its queue: in parts, the last of them in the turn in which its rows are right. */
-  async #restore(name: string, staged: Staged): Promise<void> {
+  /** Gives a staged partition its queue, once its rows are right. */
+  async #restore(name: string, { partition, bytes }: Staged): Promise<void> {
     const node = this.#node;
-    const { partition, bytes } = staged;
-    const { queue } = await this.#read(name, bytes);
+    const { state } = node.parts;
+    const restored = await this.#make(name, partition, bytes);
     const commits: Promise<unknown>[] = [];
-    const lastAt = Math.max(0, Math.ceil(bytes.length / PART_SIZE) - 1) * PART_SIZE;
-    for (let at = 0; at <= lastAt; at += PART_SIZE) {
-      await this.#ready(partition, at === lastAt);
-      if (at === lastAt) this.#checkRows(name, partition, queue);
-      const part = bytes.subarray(at, at + PART_SIZE);
-      const event = { type: 'restore', partition: partition.id, last: at === lastAt, bytes: part } as const;
-      commits.push(node.commit(event, 'os').commit);
+    let isGiven = false;
+    try {
+      const lastAt = Math.max(0, Math.ceil(bytes.length / PART_SIZE) - 1) * PART_SIZE;
+      for (let at = 0; at <= lastAt; at += PART_SIZE) {
+        const last = at === lastAt;
+        await (last ? this.#readyForLast(name, partition, restored) : this.#ready());
+        const part = bytes.subarray(at, at + PART_SIZE);
+        if (last) state.prepare(restored);
+        isGiven = last;
+        const event = { type: 'restore', partition: partition.id, last, bytes: part } as const;
+        commits.push(node.commit(event, 'os').commit);
+      }
+    } finally {
+      if (!isGiven) machine.drop(restored.queue);
     }
     await Promise.all(commits);
   }
 
-  /** Waits for room; before the last part also until all rows are durable: they must not be lost without the queue. */
-  async #ready(partition: Partition, last: boolean): Promise<void> {
+  /** The queue of a state, in the memory of the node: as the last part of the state would make it. */
+  #make(name: string, partition: Partition, bytes: Buffer): Promise<Restored> {
+    const { state, env } = this.#node.parts;
+    const { slots, tasks } = state.queue(partition);
+    const ofPage = 1 + partition.fields.length + tasks.size;
+    const checkRoom = (): void => {
+      if (!hasRoom(slots, LOOKS * ofPage)) throw new StoreError('memory_full', { partition: name });
+    };
+    return valid(name, inSlices(state.restored(partition, bytes), env.clock, checkRoom));
+  }
+
+  /** Waits for room. */
+  async #ready(): Promise<void> {
     const node = this.#node;
+    await nextTurn(node.parts.env.clock);
     for (;;) {
       await node.checkpoints.admit();
       const room = node.journalRoom('os');
-      if (room !== null) await room;
-      else if (last && partition.lsn > node.parts.journal.durableLsn) await node.makeDurable();
-      else break;
+      if (room === null) break;
+      await room;
     }
     node.checkRoom();
   }
 
-  #checkRows(name: string, partition: Partition, queue: PartitionQueue): void {
-    const staged = this.#node.parts.state.queue(partition);
-    const id = machine.findOtherRow(queue, staged);
-    const reason = 'the rows that were put are not those of the state';
-    if (id !== undefined) throw new StoreError('load_invalid', { partition: name, id, reason });
-    const bitmaps = queue.slots.pages.reduce((sum, page) => sum + 1 + page.fields.size + page.tasks.length, 0);
-    if (!hasRoom(staged.slots, bitmaps)) throw new StoreError('memory_full', { partition: name });
+  /** Also until all rows are durable, which must not be lost without the queue, and are compared with it as they are. */
+  async #readyForLast(name: string, partition: Partition, { queue }: Restored): Promise<void> {
+    const { journal, state, env } = this.#node.parts;
+    let comparedLsn = -1;
+    for (;;) {
+      await this.#ready();
+      const { lsn } = partition;
+      if (lsn > journal.durableLsn) await this.#node.makeDurable();
+      else if (lsn > comparedLsn) {
+        const id = await inSlices(machine.findOtherRow(queue, state.queue(partition)), env.clock);
+        comparedLsn = lsn;
+        if (id === undefined || partition.lsn > lsn) continue;
+        const reason = 'the rows that were put are not those of the state';
+        throw new StoreError('load_invalid', { partition: name, id, reason });
+      } else return;
+    }
   }
 
-  /** The state, and a queue of it in memory of its own. */
-  async #read(partition: string, bytes: Buffer): Promise<SavedState & { readonly queue: PartitionQueue }> {
+  /** Throws unless a queue can be made of the state; says its settings. The memory of the node is not touched. */
+  #check(name: string, bytes: Buffer): Promise<PartitionSettings> {
     const { core, env } = this.#node.parts;
-    const pause = (): Promise<void> => nextTurn(env.clock);
-    try {
-      const state = decodeState(core, bytes);
-      const place = { partition: 0, bitmaps: createBitmaps(loadCore()) };
-      const queue = await machine.queueOfStateInSlices(state, place, pause);
-      return { ...state, queue };
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      throw new StoreError('load_invalid', { partition, reason: error.message });
-    }
+    const steps = function* (): Steps<PartitionSettings> {
+      const state = yield* decodeState(core, bytes);
+      yield* machine.queueOfState(state, { partition: 0, bitmaps: createBitmaps(loadCore()) });
+      return state.settings;
+    };
+    return valid(name, inSlices(steps(), env.clock));
   }
 
   /** One that may still change. */
@@ -330,6 +353,14 @@ export class Loads {
 function forget(staged: Map<string, Staged>): void {
   for (const { give } of staged.values()) give();
   staged.clear();
+}
+
+/** The work on a state, with its refusals as those of a load. */
+function valid<Result>(partition: string, work: Promise<Result>): Promise<Result> {
+  return work.catch((error: unknown) => {
+    if (!(error instanceof FormatError)) throw error;
+    throw new StoreError('load_invalid', { partition, reason: error.message });
+  });
 }
 
 /** The last bytes of a state, which was checked against them. */

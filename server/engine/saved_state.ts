@@ -11,12 +11,14 @@
  *
  * Numbers are little-endian. Clients read header and ids; what is behind is the server's own.
  * Invariant: what is read is whole and was written by `encodeState`, or a `FormatError` says what it is not.
+ * Both are work in steps: a state may have gigabytes.
  */
 import { parseLayout } from '@transfer-queue/core/layout';
 import { ackLevels, limits, NAME_PATTERN, releaseRules, TAG_NAME_PATTERN } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
+import type { Steps } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
 import { ByteReader, ByteWriter, FormatError } from '../journal/bytes.ts';
 import type { PartitionSettings } from '../journal/events.ts';
@@ -27,6 +29,10 @@ export const STATE_FORMAT = 1;
 const MAGIC = Buffer.from('TQSTATE\n', 'latin1');
 const HASH_SIZE = 8;
 const ID_SIZE = 8;
+/** Hashed or written in one step. */
+const STEP_SIZE = 1 << 18;
+/** Records that are read in one step. */
+const RECORDS_PER_STEP = 1_024;
 
 export interface SavedState {
   readonly partition: string;
@@ -35,14 +41,14 @@ export interface SavedState {
   readonly records: readonly WholeRecord[];
 }
 
-/** Rows that have the same fields. */
+/** Rows that have the same fields, some ids after the others. */
 export interface SavedRows {
   readonly fields: readonly string[];
-  readonly ids: Float64Array;
+  readonly ids: readonly Float64Array[];
 }
 
-export function encodeState(core: Core, state: SavedState, rows: readonly SavedRows[]): Buffer[] {
-  const sets = rows.map(({ fields, ids }) => ({ fields, rows: ids.length }));
+export function* encodeState(core: Core, state: SavedState, rows: readonly SavedRows[]): Steps<Buffer[]> {
+  const sets = rows.map(({ fields, ids }) => ({ fields, rows: ids.reduce((sum, { length }) => sum + length, 0) }));
   const { partition, lsn, settings, records } = state;
   const header = { format: STATE_FORMAT, partition, lsn, settings, sets, records: records.length };
   const json = Buffer.from(JSON.stringify(header));
@@ -52,31 +58,37 @@ export function encodeState(core: Core, state: SavedState, rows: readonly SavedR
   head.set(MAGIC);
   head.writeUInt32LE(size, MAGIC.length);
   head.set(json, before);
+  const parts: Buffer[] = [head];
+  for (const ids of rows.flatMap((one) => one.ids)) {
+    parts.push(int64s(ids));
+    yield;
+  }
   const out = new ByteWriter();
-  for (const { key, value } of records) {
+  for (const [place, { key, value }] of records.entries()) {
     out.bytes(key);
     out.bytes(value);
+    if (out.length < STEP_SIZE && place < records.length - 1) continue;
+    parts.push(Buffer.from(out.view()));
+    out.reset();
+    yield;
   }
-  const parts = [head, ...rows.map(({ ids }) => int64s(ids)), Buffer.from(out.view())];
-  return [...parts, hashOf(core, parts)];
+  return [...parts, yield* hashOf(core, parts)];
 }
 
 /** Throws a `FormatError`, or a `StoreError` for settings that no partition may have. */
-export function decodeState(core: Core, bytes: Buffer): SavedState {
+export function* decodeState(core: Core, bytes: Buffer): Steps<SavedState> {
   const end = bytes.length - HASH_SIZE;
   const start = MAGIC.length + 4;
   if (end < start || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw new FormatError('no state of a partition');
-  if (!hashOf(core, [bytes.subarray(0, end)]).equals(bytes.subarray(end)))
-    throw new FormatError('its checksum differs');
+  const hash = yield* hashOf(core, [bytes.subarray(0, end)]);
+  if (!hash.equals(bytes.subarray(end))) throw new FormatError('its checksum differs');
   const headerEnd = start + bytes.readUInt32LE(MAGIC.length);
   if (headerEnd > end) throw new FormatError('its header is too long');
   const header = headerOf(bytes.toString('utf8', start, headerEnd));
   const rows = header.sets.reduce((sum, set) => sum + set.rows, 0);
   const recordsAt = headerEnd + ID_SIZE * rows;
   if (recordsAt > end) throw new FormatError('it has too many rows');
-  const source = new ByteReader(bytes.subarray(recordsAt, end));
-  const records: WholeRecord[] = [];
-  while (!source.done) records.push({ key: source.bytes(), value: source.bytes() });
+  const records = yield* recordsOf(bytes.subarray(recordsAt, end));
   if (records.length !== header.records) throw new FormatError(`it has ${records.length} records`);
   const { partition, lsn, settings } = header;
   return { partition, lsn, settings: checked(settings as PartitionSettings), records };
@@ -159,8 +171,24 @@ function int64s(ids: Float64Array): Buffer {
   return bytes;
 }
 
-function hashOf(core: Core, parts: readonly Uint8Array[]): Buffer {
+/** Views of the bytes. */
+function* recordsOf(bytes: Buffer): Steps<WholeRecord[]> {
+  const source = new ByteReader(bytes);
+  const records: WholeRecord[] = [];
+  while (!source.done) {
+    records.push({ key: source.view(), value: source.view() });
+    if (records.length % RECORDS_PER_STEP === 0) yield;
+  }
+  return records;
+}
+
+function* hashOf(core: Core, parts: readonly Uint8Array[]): Steps<Buffer> {
   const hasher = core.bodyHasher();
-  for (const part of parts) hasher.update(part);
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += STEP_SIZE) {
+      hasher.update(part.subarray(at, at + STEP_SIZE));
+      yield;
+    }
+  }
   return Buffer.from(hasher.finish());
 }

@@ -5,18 +5,19 @@
  *   snapshot --records--> a queue of its own, in memory of its own --> settings, ids by fields, records without claims
  *
  * The freeze is as short as that of any checkpoint, and nothing is copied before somebody asks for a partition's state;
- * a queue is made of its records page by page then, and writing its records is one turn.
+ * a queue is made of its records then, and written again, in slices.
  * Invariants: one state is made at a time; ids, consumption, tags and the cells that a read at the snapshot's LSN gives
  * are of one moment.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
-import { nextTurn } from '../env/env.ts';
+import { inSlices, type Steps } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
 import { machine, type QueueRecord } from '../queue/machine.ts';
 import { createBitmaps } from '../queue/wasm_bitmaps.ts';
 import { isSaved } from '../store/partition.ts';
 import { readDeclaration } from '../store/saved.ts';
 import type { Node } from './node.ts';
+import type { PartitionSettings } from '../journal/events.ts';
 import { encodeState, type SavedRows } from './saved_state.ts';
 import { visiblePartitions } from './staging.ts';
 
@@ -58,7 +59,7 @@ async function makeState(
   node: Node,
   { lsn, name, id }: { readonly lsn: number; readonly name: string; readonly id: number },
 ): Promise<Buffer[]> {
-  const { state, records, core } = node.parts;
+  const { state, records, env } = node.parts;
   const found = await state.store.snapshots.reading(lsn, async () => ({
     declaration: await collect(records.of(id, 'partition', lsn)),
     queue: await collect(records.of(id, 'queue', lsn)),
@@ -66,18 +67,25 @@ async function makeState(
   if (found.declaration.length === 0 || found.queue.length === 0)
     throw new StoreError('lsn_unknown', { partition: name, lsn, reason: 'it was declared after the snapshot' });
   const { settings } = readDeclaration(found.declaration[0].value);
+  const saved = { partition: name, lsn, settings };
+  return inSlices(stateOfRecords(node, id, saved, found.queue), env.clock);
+}
+
+function* stateOfRecords(
+  { parts: { core } }: Node,
+  id: number,
+  saved: { readonly partition: string; readonly lsn: number; readonly settings: PartitionSettings },
+  records: readonly QueueRecord[],
+): Steps<Buffer[]> {
+  const { settings } = saved;
   // The memory of the node's bitmaps is not for copies.
   const bitmaps = createBitmaps(loadCore());
   const options = { partition: id, groupSize: settings.groupSize, settings, bitmaps };
-  const pause = (): Promise<void> => nextTurn(node.parts.env.clock);
-  const queue = await machine.loadQueueInSlices(options, found.queue, pause);
-  const bySet = await machine.rowsBySet(queue, pause);
-  const rows = bySet.map(({ fields, ids }): SavedRows => {
+  const queue = yield* machine.loadSteps(options, records);
+  const rows = (yield* machine.rowsBySet(queue)).map(({ fields, ids }): SavedRows => {
     return { fields: fields.map((field) => settings.fields[field].name), ids };
   });
-  const wholeRecords = machine.wholeRecords(queue);
-  await pause();
-  return encodeState(core, { partition: name, lsn, settings, records: wholeRecords }, rows);
+  return yield* encodeState(core, { ...saved, records: yield* machine.wholeRecords(queue) }, rows);
 }
 
 async function collect<Saved extends QueueRecord>(records: AsyncIterable<Saved>): Promise<Saved[]> {

@@ -8,6 +8,9 @@
 import type { Records, SavedRecord } from '../index/records.ts';
 import type { RestoreEvent } from '../journal/events.ts';
 
+/** A part is as much to save as so many units of a queue. */
+const PART_UNITS = 4;
+
 interface Staged {
   readonly parts: Uint8Array[];
   /** So many of them have records. */
@@ -19,15 +22,15 @@ export class StagedStates {
   /** Partitions whose states are whole, with the records that are to be removed. */
   readonly #spent = new Map<number, number>();
 
-  /** The whole state, once its last part is here. */
-  add({ partition, last, bytes }: RestoreEvent): Buffer | null {
+  /** The parts of the whole state, once its last one is here. */
+  add({ partition, last, bytes }: RestoreEvent): readonly Uint8Array[] | null {
     const staged = this.#staged.get(partition) ?? { parts: [], saved: 0 };
     staged.parts.push(bytes);
     this.#staged.set(partition, staged);
     if (!last) return null;
     this.#staged.delete(partition);
     if (staged.saved > 0) this.#spent.set(partition, staged.saved);
-    return Buffer.concat(staged.parts);
+    return staged.parts;
   }
 
   /** The partition is dropped, with all its records. */
@@ -46,11 +49,11 @@ export class StagedStates {
 
   get dirtyCount(): number {
     let count = this.#spent.size;
-    for (const { parts, saved } of this.#staged.values()) count += parts.length - saved;
+    for (const { parts, saved } of this.#staged.values()) count += PART_UNITS * (parts.length - saved);
     return count;
   }
 
-  /** Saves up to `unitsMax` parts; returns how many it saved. A state that is spent counts as one. */
+  /** Saves parts up to `unitsMax` units or a part more; returns how many. A state that is spent counts as one. */
   saveDirty(records: Records, { unitsMax, lsn }: { unitsMax: number; lsn: number }): number {
     let left = unitsMax;
     for (const [partition, saved] of this.#spent) {
@@ -62,7 +65,7 @@ export class StagedStates {
       left--;
     }
     for (const [partition, staged] of this.#staged) {
-      for (; staged.saved < staged.parts.length && left > 0; staged.saved++, left--) {
+      for (; staged.saved < staged.parts.length && left > 0; staged.saved++, left -= PART_UNITS) {
         const value = staged.parts[staged.saved];
         records.write({ partition, kind: 'restore', key: partKey(staged.saved), value }, lsn);
       }

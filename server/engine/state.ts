@@ -9,12 +9,14 @@
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
+import { atOnce, type Steps } from '../env/slice.ts';
 import type { SavedRecord } from '../index/records.ts';
 import type {
   AdoptEvent,
   ClaimEvent,
   InsertEvent,
   JournalEvent,
+  PartitionSettings,
   ResetEvent,
   RestoreEvent,
   TagEvent,
@@ -49,6 +51,12 @@ export interface IdList {
   readonly ids: Float64Array;
 }
 
+/** What a saved state makes of a partition. */
+export interface Restored {
+  readonly settings: PartitionSettings;
+  readonly queue: PartitionQueue;
+}
+
 export class NodeState {
   readonly store: Store;
   readonly requests = new RequestTable();
@@ -58,6 +66,7 @@ export class NodeState {
   readonly #bitmaps: Bitmaps;
   readonly #values = new ValueMemory();
   readonly #queues = new Map<number, PartitionQueue>();
+  #prepared: Restored | null = null;
   /** Which rows of a put are there, by place: those are about to show other puts than they do. One for all puts. */
   readonly #known = ({ id }: Partition, ids: Float64Array): Uint8Array | null => {
     const known = knownRows(this.#queues.get(id)!, ids);
@@ -187,16 +196,28 @@ export class NodeState {
     return { partition: id, groupSize: settings.groupSize, settings, bitmaps: this.#bitmaps, values: this.#values };
   }
 
+  /** What a state makes of a staged partition: nothing changes yet. Throws a `FormatError`. */
+  *restored({ id, settings: { name } }: Partition, bytes: Buffer): Steps<Restored> {
+    const { settings: saved, records } = yield* decodeState(this.#core, bytes);
+    const settings = { ...saved, name };
+    const place = { partition: id, bitmaps: this.#bitmaps, values: this.#values };
+    return { settings, queue: yield* machine.queueOfState({ settings, records }, place) };
+  }
+
+  /** The last part of the state follows in this turn, and needs to make nothing. */
+  prepare(restored: Restored): void {
+    this.#prepared = restored;
+  }
+
   /** With its last part, a staged partition takes on the settings and the queue that were saved. */
   #restore(event: RestoreEvent, { lsn, now }: Placed): number {
-    const bytes = this.staged.add(event);
-    if (bytes === null) return 0;
+    const parts = this.staged.add(event);
+    if (parts === null) return 0;
     const known = this.store.partitionById(event.partition)!;
-    const saved = decodeState(this.#core, bytes);
-    const settings = { ...saved.settings, name: known.settings.name };
+    const prepared = this.#prepared?.queue.partition === known.id ? this.#prepared : null;
+    const { settings, queue } = prepared ?? atOnce(this.restored(known, Buffer.concat(parts)));
+    this.#prepared = null;
     const { id } = this.store.applyDeclare({ type: 'declare', partition: known.id, settings }, lsn);
-    const place = { partition: id, bitmaps: this.#bitmaps, values: this.#values };
-    const queue = machine.queueOfState({ settings, records: saved.records }, place);
     machine.takePlace(queue, this.#queues.get(id)!);
     machine.restartLeases(queue, now);
     this.#queues.set(id, queue);

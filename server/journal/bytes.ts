@@ -193,6 +193,13 @@ export class ByteReader {
     return copy;
   }
 
+  /** The same as a view, which lasts as long as what is read. */
+  view(): Uint8Array {
+    const size = this.u32();
+    const at = this.#take(size);
+    return this.#bytes.subarray(at, at + size);
+  }
+
   /** As `numbers`, for few of them. */
   list(): number[] {
     const count = this.count(8);

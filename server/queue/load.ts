@@ -6,6 +6,7 @@
  * Invariants: the queue equals the one that was saved, but for its deadlines, for which `restartLeases` is called
  * later; or the records contradict each other, and a `FormatError` says so.
  */
+import { atOnce, type Steps } from '../env/slice.ts';
 import { FormatError } from '../journal/bytes.ts';
 import { drop } from './apply.ts';
 import { readBatch } from './batch_units.ts';
@@ -24,40 +25,25 @@ interface LoadedRecord {
   readonly value: Uint8Array;
 }
 
+/** Claims that are read, or counted, in one step; and records that are sorted. */
+const CLAIMS_PER_STEP = 64;
+const RECORDS_PER_STEP = 1_024;
+
 /** Builds a queue from its records, in any order. Values are copied. */
 export function loadQueue(options: QueueOptions, records: Iterable<QueueRecord>): PartitionQueue {
-  const steps = loadSteps(options, records);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
+  return atOnce(loadSteps(options, records));
 }
 
-/** As `loadQueue`, page by page with a pause after each. */
-export async function loadQueueInSlices(
-  options: QueueOptions,
-  records: Iterable<QueueRecord>,
-  pause: () => Promise<void>,
-): Promise<PartitionQueue> {
-  const steps = loadSteps(options, records);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    await pause();
-  }
-}
-
-/** Yields after each page. */
-function* loadSteps(options: QueueOptions, records: Iterable<QueueRecord>): Generator<void, PartitionQueue, void> {
-  const kinds = sortRecords(records);
+export function* loadSteps(options: QueueOptions, records: Iterable<QueueRecord>): Steps<PartitionQueue> {
+  const kinds = yield* sortRecords(records);
   const queue = create(options);
   try {
     loadHeader(queue, kinds[recordKinds.header]);
     loadTasks(queue, kinds[recordKinds.task]);
-    loadClaims(queue, readClaims(queue, kinds[recordKinds.claim]));
+    loadClaims(queue, yield* readClaims(queue, kinds[recordKinds.claim]));
     yield* loadPages(queue, kinds[recordKinds.unit]);
     for (const { parsed, value } of kinds[recordKinds.batch]) readBatch(queue, parsed.number, value);
-    countTasks(queue);
+    yield* countTasks(queue);
     noteAllConsumed(queue);
     // An older format did not count them.
     queue.rowsAdmitted = Math.max(queue.rowsAdmitted, queue.slots.rows);
@@ -70,9 +56,11 @@ function* loadSteps(options: QueueOptions, records: Iterable<QueueRecord>): Gene
 }
 
 /** By kind, in the order of their keys. */
-function sortRecords(records: Iterable<QueueRecord>): LoadedRecord[][] {
+function* sortRecords(records: Iterable<QueueRecord>): Steps<LoadedRecord[][]> {
   const kinds: LoadedRecord[][] = Object.values(recordKinds).map(() => []);
+  let count = 0;
   for (const { key, value } of records) {
+    if (count++ % RECORDS_PER_STEP === 0) yield;
     const parsed = parseKey(key);
     if (value === null) throw new FormatError('the record of a unit that is gone');
     kinds[parsed.kind].push({ key, parsed, value });
@@ -80,6 +68,7 @@ function sortRecords(records: Iterable<QueueRecord>): LoadedRecord[][] {
   for (const list of kinds) {
     list.sort((a, b) => Buffer.compare(a.key, b.key));
     for (let i = 1; i < list.length; i += 1) {
+      if (i % RECORDS_PER_STEP === 0) yield;
       if (Buffer.compare(list[i - 1].key, list[i].key) === 0) throw new FormatError('two records of one unit');
     }
   }
@@ -108,13 +97,14 @@ function loadTasks(queue: PartitionQueue, records: readonly LoadedRecord[]): voi
   });
 }
 
-function readClaims(queue: PartitionQueue, records: readonly LoadedRecord[]): LoadedClaims {
+function* readClaims(queue: PartitionQueue, records: readonly LoadedRecord[]): Steps<LoadedClaims> {
   const tasks = [...queue.tasks.values()];
   const slotEnd = queue.slots.pageNext * queue.slots.pageBits;
   const orders = new Set<number>();
   const known: Claim[] = [];
   const ended: (EndedClaim & { readonly claim: number })[] = [];
-  for (const { parsed, value } of records) {
+  for (const [place, { parsed, value }] of records.entries()) {
+    if (place % CLAIMS_PER_STEP === 0) yield;
     const claim = parsed.number;
     const saved = readClaim(value, slotEnd);
     const task: Task | undefined = tasks[saved.task];
@@ -128,7 +118,7 @@ function readClaims(queue: PartitionQueue, records: readonly LoadedRecord[]): Lo
   return { known, ended };
 }
 
-function* loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): Generator<void, void, void> {
+function* loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): Steps<void> {
   const highest = { group: -1 };
   for (let from = 0; from < records.length;) {
     const { number } = records[from].parsed;
@@ -137,16 +127,17 @@ function* loadPages(queue: PartitionQueue, records: readonly LoadedRecord[]): Ge
     for (; from < records.length && records[from].parsed.number === number; from += 1) {
       units.push({ unit: records[from].parsed.unit, value: records[from].value });
     }
-    loadPage(queue, number, units, highest);
-    yield;
+    yield* loadPage(queue, number, units, highest);
   }
 }
 
 /** Which rows are leased, or dead, shows from who holds them; the other taken ones are consumed. */
-function countTasks(queue: PartitionQueue): void {
+function* countTasks(queue: PartitionQueue): Steps<void> {
   const { slots } = queue;
   let held = 0;
+  let counted = 0;
   for (const claim of queue.claims.values()) {
+    if (counted++ % CLAIMS_PER_STEP === 0) yield;
     const rows = countHeld(queue, claim);
     held += rows;
     if (isLeased(claim)) claim.task.leased += rows;

@@ -9,6 +9,7 @@
  * while the claim is leased; one that is taken afterwards is a dead letter.
  */
 import { ID_END } from '@transfer-queue/core/protocol';
+import type { Steps } from '../env/slice.ts';
 import { add, lookUp } from '../index/id_table.ts';
 import { FormatError } from '../journal/bytes.ts';
 import { isLeased } from './claim_table.ts';
@@ -47,16 +48,25 @@ export interface Highest {
   group: number;
 }
 
+/** Groups that are added to the table of groups in one step. */
+const RUNS_PER_STEP = 1_024;
+
 /** Adds the page behind the others. Its units come in the order of their keys. */
-export function loadPage(queue: PartitionQueue, number: number, units: readonly UnitRecord[], highest: Highest): void {
+export function* loadPage(
+  queue: PartitionQueue,
+  number: number,
+  units: readonly UnitRecord[],
+  highest: Highest,
+): Steps<void> {
   const { slots } = queue;
   const groups = units.filter(({ unit }) => kindOf(unit) === unitKinds.groups);
   const [liveUnit, ...others] = units.slice(groups.length);
   if (liveUnit?.unit !== LIVE_UNIT) throw new FormatError(`page ${number} does not say which rows it has`);
-  const page = loadGroups(slots, number, groups);
-  const live = loadLive(slots, page, liveUnit.value, highest);
+  const page = yield* loadGroups(slots, number, groups);
+  const live = yield* loadLive(slots, page, liveUnit.value, highest);
   const taken: Uint8Array[] = [];
   for (const { unit, value } of others) {
+    yield;
     const index = indexOf(unit);
     if (unit === fieldUnit(index)) loadField(slots, page, live, { unit, value });
     else if (unit === takenUnit(index)) taken[index] = loadTaken(queue, page, live, { unit, value });
@@ -74,24 +84,25 @@ export function loadPage(queue: PartitionQueue, number: number, units: readonly 
   );
 }
 
-function loadGroups(slots: Slots, number: number, units: readonly UnitRecord[]): Page {
+function* loadGroups(slots: Slots, number: number, units: readonly UnitRecord[]): Steps<Page> {
   const length = chunkLength(slots.pageBits);
   const groupMax = Math.floor((ID_END - 1) / slots.groupSize);
   const groups: number[] = [];
-  units.forEach(({ unit, value }, chunk) => {
+  for (const [chunk, { unit, value }] of units.entries()) {
     const isNext = unit === groupsUnit(chunk) && groups.length === chunk * length;
     if (!isNext) throw new FormatError(`groups of page ${number} are missing`);
     for (const group of readGroups(value, Math.min(length, slots.runsPerPage - groups.length), groupMax)) {
       groups.push(group);
     }
-  });
+    yield;
+  }
   const page = createPage(slots, number, groups.length);
   page.groups.set(groups);
   page.runs = groups.length;
   return page;
 }
 
-function loadLive(slots: Slots, page: Page, value: Uint8Array, highest: Highest): Uint8Array {
+function* loadLive(slots: Slots, page: Page, value: Uint8Array, highest: Highest): Steps<Uint8Array> {
   const { groupSize } = slots;
   const live = readBitmap(value, page.bits, page.runs * groupSize);
   page.rows = countBits(live);
@@ -99,6 +110,7 @@ function loadLive(slots: Slots, page: Page, value: Uint8Array, highest: Highest)
   slots.rows += page.rows;
   loadBits(slots, page, LIVE_UNIT, live);
   for (let run = 0; run < page.runs; run += 1) {
+    if (run % RUNS_PER_STEP === 0) yield;
     let members = 0;
     for (let at = run * groupSize; at < (run + 1) * groupSize; at += 1) members += bitAt(live, at);
     if (members === 0) continue;

@@ -39,11 +39,12 @@ import { useFilter } from './filters.ts';
 import { listRows } from './list.ts';
 import { findNoNumber } from './numbers.ts';
 import { newestRow, rowHas, rowStatus } from './rows.ts';
-import { dirtyCount, loadQueue, loadQueueInSlices, saveDirty } from './saved.ts';
+import { loadQueue, loadSteps } from './load.ts';
+import { dirtyCount, saveDirty } from './saved.ts';
 import { leaseList, stats } from './stats.ts';
 import { applyTags, decideTags } from './tags.ts';
 import { tagsOfRow } from './values.ts';
-import { findOtherRow, queueOfState, queueOfStateInSlices, rowsBySet, takePlace, wholeRecords } from './whole.ts';
+import { findOtherRow, queueOfState, rowsBySet, takePlace, wholeRecords } from './whole.ts';
 
 export const machine = {
   create: createQueue,
@@ -93,10 +94,9 @@ export const machine = {
   dirtyCount,
   saveDirty,
   loadQueue,
-  loadQueueInSlices,
+  loadSteps,
   wholeRecords,
   queueOfState,
-  queueOfStateInSlices,
   takePlace,
   rowsBySet,
   findOtherRow,

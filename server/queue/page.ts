@@ -86,6 +86,8 @@ export interface Page {
   readonly numberRanges: (NumberRange | undefined)[];
   /** By field and offset: the blob that the cell names; a field is undefined until some cell names one. */
   readonly blobs: ((BlobRef | undefined)[] | undefined)[];
+  /** Bytes of tags, numbers and names of blobs, as value_memory.ts weighs them. */
+  valuesSize: number;
   /** The bitmap of each filter that was asked about the page. */
   readonly filters: Map<FilterUse, number>;
   /** Units that changed since they were saved. */

@@ -8,7 +8,7 @@
  *   blobs[2]    |  ref   |  ref   |   -    | ...      a column for each field of layout blob
  *
  * Invariants: a declared number is in its column only; a row that is not live has neither tags nor numbers, and names
- * no blob; the cells that a ref counts are those that name it.
+ * no blob; the cells that a ref counts are those that name it; `valuesSize` is what all of them take together.
  */
 import { NO_TAGS, type Tags } from '../sampler/merge_tags.ts';
 import type { BlobRef, BlobRefs } from './blob_refs.ts';
@@ -34,7 +34,7 @@ export function tagsOf(page: Page, offset: number): Tags {
 export function setTags(pages: ValuePages, page: Page, offset: number, tags: Tags): void {
   const all = needTags(pages, page);
   const kept = isEmpty(tags) ? undefined : tags;
-  pages.values.add(weightOf(kept) - weightOf(all[offset]));
+  weigh(pages, page, weightOf(kept) - weightOf(all[offset]));
   all[offset] = kept;
   note(pages, page, tagsUnit(chunkAt(pages, offset, unitKinds.tags)));
 }
@@ -84,35 +84,27 @@ export function clearValues(pages: ValuePages, page: Page, offsets: Uint32Array,
 /** The page becomes longer. */
 export function growValues(pages: ValuePages, page: Page, bits: number): void {
   if (page.tags !== undefined) {
-    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    weigh(pages, page, (bits - page.bits) * COLUMN_BYTES);
     page.tags.length = bits;
   }
   page.numbers.forEach((column, number) => {
-    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    weigh(pages, page, (bits - page.bits) * COLUMN_BYTES);
     page.numbers[number] = columnOf(bits, column);
   });
   for (const column of page.blobs) {
     if (column === undefined) continue;
-    pages.values.add((bits - page.bits) * COLUMN_BYTES);
+    weigh(pages, page, (bits - page.bits) * COLUMN_BYTES);
     column.length = bits;
   }
 }
 
 /** The page goes. */
 export function freeValues(pages: ValuePages, page: Page): void {
-  if (page.tags !== undefined) {
-    pages.values.add(-page.tags.length * COLUMN_BYTES);
-    for (const tags of page.tags) pages.values.add(-weightOf(tags));
-    page.tags = undefined;
-  }
-  page.numbers.forEach((column) => pages.values.add(-column!.length * COLUMN_BYTES));
+  weigh(pages, page, -page.valuesSize);
+  page.tags = undefined;
   page.numbers.length = 0;
   page.numberRanges.length = 0;
-  for (const column of page.blobs) {
-    if (column === undefined) continue;
-    pages.values.add(-column.length * COLUMN_BYTES);
-    column.forEach((ref) => ref !== undefined && pages.blobRefs.leave(ref));
-  }
+  for (const column of page.blobs) column?.forEach((ref) => ref !== undefined && pages.blobRefs.leave(ref));
   page.blobs.length = 0;
 }
 
@@ -121,7 +113,7 @@ export function loadTags(pages: ValuePages, page: Page, runs: readonly TagsRun[]
   const all = needTags(pages, page);
   for (const { from, to, tags } of runs) {
     all.fill(tags, from, to);
-    pages.values.add((to - from) * weightOf(tags));
+    weigh(pages, page, (to - from) * weightOf(tags));
   }
 }
 
@@ -142,23 +134,29 @@ export function loadBlobs(pages: ValuePages, page: Page, field: number, runs: re
   }
 }
 
+/** The values of the page take so much more, or less. */
+function weigh(pages: ValuePages, page: Page, bytes: number): void {
+  page.valuesSize += bytes;
+  pages.values.add(bytes);
+}
+
 function needBlobs(pages: ValuePages, page: Page, field: number): (BlobRef | undefined)[] {
   const known = page.blobs[field];
   if (known !== undefined) return known;
-  pages.values.add(page.bits * COLUMN_BYTES);
+  weigh(pages, page, page.bits * COLUMN_BYTES);
   return (page.blobs[field] = new Array<BlobRef | undefined>(page.bits));
 }
 
 function needTags(pages: ValuePages, page: Page): (Tags | undefined)[] {
   if (page.tags !== undefined) return page.tags;
-  pages.values.add(page.bits * COLUMN_BYTES);
+  weigh(pages, page, page.bits * COLUMN_BYTES);
   return (page.tags = new Array<Tags | undefined>(page.bits));
 }
 
 function needNumbers(pages: ValuePages, page: Page, number: number): Float64Array {
   const known = page.numbers[number];
   if (known !== undefined) return known;
-  pages.values.add(page.bits * COLUMN_BYTES);
+  weigh(pages, page, page.bits * COLUMN_BYTES);
   page.numberRanges[number] = { min: Infinity, max: -Infinity };
   return (page.numbers[number] = columnOf(page.bits));
 }

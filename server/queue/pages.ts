@@ -116,6 +116,7 @@ export function createPage(pages: Pages, number: number, runs: number): Page {
     numbers: [],
     numberRanges: [],
     blobs: [],
+    valuesSize: 0,
     filters: new Map(),
     changed: new Set(),
     saved: new Set(),

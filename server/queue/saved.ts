@@ -1,7 +1,7 @@
 /**
  * What changed of a queue, handed over as records unit by unit, between the turns in which it changes.
  *
- *   pages.ts, claim_table.ts --note--> changed units --saveDirty--> records (their grammar: records.ts) --> loadQueue
+ *   pages.ts, claim_table.ts --note--> changed units --saveDirty--> records (their grammar: records.ts) --> loadSteps
  *
  * Invariants: what has a record and is no more gets one that says so; what never had a record needs none.
  */
@@ -17,10 +17,12 @@ import type { PartitionQueue } from './state.ts';
 import { writeBlobs, writeNumbers, writeTags } from './value_units.ts';
 import { VarintWriter } from './varints.ts';
 
-export { loadQueue, loadQueueInSlices } from './load.ts';
 export type { QueueRecord } from './records.ts';
 
 type Write = (record: QueueRecord) => void;
+
+/** One for all records of all queues, since each is made in one turn. */
+const out = new VarintWriter();
 
 /** How many units changed since they were saved last. */
 export function dirtyCount(queue: PartitionQueue): number {
@@ -32,21 +34,22 @@ export function dirtyCount(queue: PartitionQueue): number {
 
 /** Hands over the records of up to `unitsMax` units that changed, as they are now; says how many units it took. */
 export function saveDirty(queue: PartitionQueue, unitsMax: number, write: Write): number {
-  const out = new VarintWriter();
+  // What threw half-way may have left something.
+  out.cut(0);
   let units = 0;
   if (unitsMax > 0 && headerChanged(queue)) {
-    saveHeader(queue, out, write);
+    saveHeader(queue, write);
     units += 1;
   }
-  units += saveTasks(queue, unitsMax - units, out, write);
+  units += saveTasks(queue, unitsMax - units, write);
   for (const page of queue.slots.changed) {
-    units += saveUnits(queue.slots, page, unitsMax - units, out, write);
+    units += saveUnits(queue.slots, page, unitsMax - units, write);
     if (page.changed.size > 0) return units;
     queue.slots.changed.delete(page);
   }
   units += saveBatches(queue, unitsMax - units, out, write);
   // Claims come last because they do not live long: one that ends before its turn is a record of few bytes.
-  return units + saveClaims(queue, unitsMax - units, out, write);
+  return units + saveClaims(queue, unitsMax - units, write);
 }
 
 function headerChanged(queue: PartitionQueue): boolean {
@@ -54,7 +57,7 @@ function headerChanged(queue: PartitionQueue): boolean {
   return headerSaved === undefined || !sameHeader(headerSaved, headerOf(queue));
 }
 
-function saveHeader(queue: PartitionQueue, out: VarintWriter, write: Write): void {
+function saveHeader(queue: PartitionQueue, write: Write): void {
   const { groupSize, pageBits } = queue.slots;
   const header = headerOf(queue);
   writeHeader(out, { groupSize, pageBits, ...header });
@@ -62,7 +65,7 @@ function saveHeader(queue: PartitionQueue, out: VarintWriter, write: Write): voi
   queue.changes.headerSaved = header;
 }
 
-function saveTasks(queue: PartitionQueue, unitsMax: number, out: VarintWriter, write: Write): number {
+function saveTasks(queue: PartitionQueue, unitsMax: number, write: Write): number {
   const { tasks } = queue.changes;
   if (tasks.size === 0) return 0;
   let units = 0;
@@ -77,7 +80,7 @@ function saveTasks(queue: PartitionQueue, unitsMax: number, out: VarintWriter, w
   return units;
 }
 
-function saveClaims(queue: PartitionQueue, unitsMax: number, out: VarintWriter, write: Write): number {
+function saveClaims(queue: PartitionQueue, unitsMax: number, write: Write): number {
   const { claims, claimsSaved } = queue.changes;
   let units = 0;
   for (const number of claims) {
@@ -96,11 +99,11 @@ function saveClaims(queue: PartitionQueue, unitsMax: number, out: VarintWriter, 
   return units;
 }
 
-function saveUnits(slots: Slots, page: Page, unitsMax: number, out: VarintWriter, write: Write): number {
+function saveUnits(slots: Slots, page: Page, unitsMax: number, write: Write): number {
   let units = 0;
   for (const unit of page.changed) {
     if (units === unitsMax) break;
-    const isThere = page.live !== 0 && writeUnit(slots, page, unit, out);
+    const isThere = page.live !== 0 && writeUnit(slots, page, unit);
     if (isThere || page.saved.has(unit)) write({ key: unitKey(page.number, unit), value: isThere ? out.take() : null });
     if (isThere) page.saved.add(unit);
     else page.saved.delete(unit);
@@ -111,7 +114,7 @@ function saveUnits(slots: Slots, page: Page, unitsMax: number, out: VarintWriter
 }
 
 /** Whether the unit of the page holds anything. */
-function writeUnit({ bitmaps, pageBits }: Slots, page: Page, unit: number, out: VarintWriter): boolean {
+function writeUnit({ bitmaps, pageBits }: Slots, page: Page, unit: number): boolean {
   const length = chunkLength(pageBits, kindOf(unit));
   const from = chunkOf(unit) * length;
   switch (kindOf(unit)) {

@@ -17,10 +17,9 @@ const NUMBER_SIZE_MAX = 8;
 const LIST_MAX = 2 ** 24;
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
 
 export class VarintWriter {
-  #bytes = new Uint8Array(SIZE_START);
+  #bytes = Buffer.allocUnsafeSlow(SIZE_START);
   #end = 0;
 
   get length(): number {
@@ -29,7 +28,7 @@ export class VarintWriter {
 
   /** A copy of what was written; the writer begins anew. */
   take(): Uint8Array {
-    const taken = this.#bytes.slice(0, this.#end);
+    const taken = new Uint8Array(this.#bytes.subarray(0, this.#end));
     this.#end = 0;
     return taken;
   }
@@ -65,9 +64,10 @@ export class VarintWriter {
   }
 
   text(value: string): void {
-    const bytes = encoder.encode(value);
-    this.number(bytes.length);
-    this.bytes(bytes);
+    const size = Buffer.byteLength(value);
+    this.number(size);
+    this.#reserve(size);
+    this.#end += this.#bytes.write(value, this.#end, size, 'utf8');
   }
 
   bytes(value: Uint8Array): void {
@@ -107,7 +107,7 @@ export class VarintWriter {
   #reserve(count: number): void {
     const needed = this.#end + count;
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
     grown.set(this.#bytes.subarray(0, this.#end));
     this.#bytes = grown;
   }

@@ -1,11 +1,13 @@
 /**
  * A queue as a whole: written as records for a checkpoint of users, and put in the place of another one by a load.
  *
- *   loadQueue --forgetClaims--> wholeRecords --file--> loadQueue --takePlace of the staged queue
+ *   loadSteps --forgetClaims--> wholeRecords --file--> loadSteps --takePlace of the staged queue
  *
  * Invariants: what is written knows no claims: rows that were leased are unclaimed, with as many attempts behind them
  * as before; after `takePlace` the records of the queue that was there are overwritten or removed by the next save.
+ * All but `takePlace` is work in steps: what it looks at must not change meanwhile, or be looked at again.
  */
+import type { Steps } from '../env/slice.ts';
 import { FormatError } from '../journal/bytes.ts';
 import type { PartitionSettings } from '../journal/events.ts';
 import { drop } from './apply.ts';
@@ -14,7 +16,7 @@ import { endClaim, returnRows } from './claims.ts';
 import { noteAllConsumed } from './consumed.ts';
 import type { Page } from './page.ts';
 import { note } from './page_notes.ts';
-import { loadQueue, loadQueueInSlices } from './load.ts';
+import { loadSteps } from './load.ts';
 import { recordKinds, type QueueRecord } from './records.ts';
 import { saveDirty } from './saved.ts';
 import { idAt, offsetOf, pageOf, slotOf } from './slots.ts';
@@ -25,14 +27,19 @@ export interface WholeRecord extends QueueRecord {
   readonly value: Uint8Array;
 }
 
+/** Of one step. */
+const CLAIMS_PER_STEP = 64;
+const ROWS_PER_STEP = 4_096;
+
 /** All records of a queue that nobody uses any more, without its claims. */
-export function wholeRecords(queue: PartitionQueue): WholeRecord[] {
-  forgetClaims(queue);
+export function* wholeRecords(queue: PartitionQueue): Steps<WholeRecord[]> {
+  yield* forgetClaims(queue);
   noteAllChanged(queue);
   const records: WholeRecord[] = [];
-  saveDirty(queue, Infinity, ({ key, value }) => {
+  const write = ({ key, value }: QueueRecord): void => {
     if (value !== null && !isOfClaims(key)) records.push({ key, value });
-  });
+  };
+  while (saveDirty(queue, 1, write) > 0) yield;
   return records;
 }
 
@@ -46,26 +53,13 @@ export interface WholeQueue {
  * A queue out of records that come from elsewhere, and fits the settings that came with them. Claims belong to the
  * store that granted them. Throws a `FormatError`.
  */
-export function queueOfState(state: WholeQueue, place: QueuePlace): PartitionQueue {
+export function* queueOfState(state: WholeQueue, place: QueuePlace): Steps<PartitionQueue> {
   checkNoClaims(state);
-  return fitting(loadQueue(optionsOf(state, place), state.records), state.settings);
-}
-
-/** As `queueOfState`, page by page with a pause after each. */
-export async function queueOfStateInSlices(
-  state: WholeQueue,
-  place: QueuePlace,
-  pause: () => Promise<void>,
-): Promise<PartitionQueue> {
-  checkNoClaims(state);
-  return fitting(await loadQueueInSlices(optionsOf(state, place), state.records, pause), state.settings);
+  const { settings, records } = state;
+  return fitting(yield* loadSteps({ ...place, groupSize: settings.groupSize, settings }, records), settings);
 }
 
 type QueuePlace = Pick<QueueOptions, 'partition' | 'bitmaps' | 'values'>;
-
-function optionsOf({ settings }: WholeQueue, place: QueuePlace): QueueOptions {
-  return { ...place, groupSize: settings.groupSize, settings };
-}
 
 function checkNoClaims({ records }: WholeQueue): void {
   if (records.some(({ key }) => isOfClaims(key))) throw new FormatError('a saved queue brings claims');
@@ -119,15 +113,15 @@ export class FieldSets {
   }
 
   /** By offset: the set of each row, -1 where there is none. */
-  ofPage({ slots: { bitmaps } }: PartitionQueue, page: Page): Int32Array {
+  *ofPage({ slots: { bitmaps } }: PartitionQueue, page: Page): Steps<Int32Array> {
     const sets = new Int32Array(page.bits).fill(-1);
-    eachBit(bitmaps.read(page.live, page.bits), (offset) => {
+    yield* eachBit(bitmaps.read(page.live, page.bits), (offset) => {
       sets[offset] = 0;
     });
     for (const field of [...page.fields.keys()].sort((a, b) => a - b)) {
       let from = -1;
       let to = -1;
-      eachBit(bitmaps.read(page.fields.get(field)!, page.bits), (offset) => {
+      yield* eachBit(bitmaps.read(page.fields.get(field)!, page.bits), (offset) => {
         if (sets[offset] !== from) {
           from = sets[offset];
           to = this.with(from, field);
@@ -139,47 +133,53 @@ export class FieldSets {
   }
 }
 
-/** Rows that have the same fields, in the order of arrival. */
+/** Rows that have the same fields, in the order of arrival, page by page. */
 export interface RowsOfSet {
   readonly fields: readonly number[];
-  readonly ids: Float64Array;
+  readonly ids: readonly Float64Array[];
 }
 
-/** The rows of a queue that does not change meanwhile, by their fields. Pauses after each page. */
-export async function rowsBySet(queue: PartitionQueue, pause: () => Promise<void>): Promise<RowsOfSet[]> {
+/** The rows of a queue, by their fields. */
+export function* rowsBySet(queue: PartitionQueue): Steps<RowsOfSet[]> {
   const { slots } = queue;
   const sets = new FieldSets();
-  const lists: number[][] = [];
+  const lists: Float64Array[][] = [];
   for (const page of slots.pages) {
-    for (const [offset, set] of sets.ofPage(queue, page).entries()) {
-      if (set >= 0) (lists[set] ??= []).push(idAt(slots, page, offset));
+    const ofPage: number[][] = [];
+    const found = yield* sets.ofPage(queue, page);
+    for (let offset = 0; offset < found.length; offset += 1) {
+      if (offset % ROWS_PER_STEP === 0) yield;
+      if (found[offset] >= 0) (ofPage[found[offset]] ??= []).push(idAt(slots, page, offset));
     }
-    await pause();
+    ofPage.forEach((ids, set) => (lists[set] ??= []).push(Float64Array.from(ids)));
   }
-  return lists.flatMap((ids, set) => [{ fields: sets.fields(set), ids: Float64Array.from(ids) }]);
+  return lists.flatMap((ids, set) => [{ fields: sets.fields(set), ids }]);
 }
 
 /** A row of one queue that is not in the other with the same fields; undefined: they have the same rows. */
-export function findOtherRow(queue: PartitionQueue, other: PartitionQueue): number | undefined {
+export function* findOtherRow(queue: PartitionQueue, other: PartitionQueue): Steps<number | undefined> {
   const sets = new FieldSets();
   const ofOther = new Map<Page, Int32Array>();
   for (const page of queue.slots.pages) {
-    for (const [offset, set] of sets.ofPage(queue, page).entries()) {
-      if (set < 0) continue;
+    const found = yield* sets.ofPage(queue, page);
+    for (let offset = 0; offset < found.length; offset += 1) {
+      if (offset % ROWS_PER_STEP === 0) yield;
+      if (found[offset] < 0) continue;
       const id = idAt(queue.slots, page, offset);
       const slot = slotOf(other.slots, id);
       if (slot < 0) return id;
       const otherPage = pageOf(other.slots, slot)!;
       let others = ofOther.get(otherPage);
-      if (others === undefined) ofOther.set(otherPage, (others = sets.ofPage(other, otherPage)));
-      if (others[offsetOf(other.slots, slot)] !== set) return id;
+      if (others === undefined) ofOther.set(otherPage, (others = yield* sets.ofPage(other, otherPage)));
+      if (others[offsetOf(other.slots, slot)] !== found[offset]) return id;
     }
   }
-  return other.slots.rows > queue.slots.rows ? findOtherRow(other, queue) : undefined;
+  return other.slots.rows > queue.slots.rows ? yield* findOtherRow(other, queue) : undefined;
 }
 
-function forgetClaims(queue: PartitionQueue): void {
-  for (const claim of [...queue.claims.values()]) {
+function* forgetClaims(queue: PartitionQueue): Steps<void> {
+  for (const [place, claim] of [...queue.claims.values()].entries()) {
+    if (place % CLAIMS_PER_STEP === 0) yield;
     const leased = isLeased(claim);
     if (leased) returnRows(queue, claim, { delivered: false });
     endClaim(queue, claim, leased ? 'released' : 'stale');
@@ -202,8 +202,9 @@ function isOfClaims([kind]: Uint8Array): boolean {
   return kind === recordKinds.claim || kind === recordKinds.batch;
 }
 
-function eachBit(bytes: Uint8Array, visit: (offset: number) => void): void {
-  for (const [at, byte] of bytes.entries()) {
-    for (let left = byte; left !== 0; left &= left - 1) visit(8 * at + 31 - Math.clz32(left & -left));
+function* eachBit(bytes: Uint8Array, visit: (offset: number) => void): Steps<void> {
+  for (let at = 0; at < bytes.length; at += 1) {
+    if ((8 * at) % ROWS_PER_STEP === 0) yield;
+    for (let left = bytes[at]; left !== 0; left &= left - 1) visit(8 * at + 31 - Math.clz32(left & -left));
   }
 }

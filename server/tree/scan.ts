@@ -15,7 +15,7 @@ import type { BlockCache } from './block_cache.ts';
 import type { Frame } from './frames.ts';
 import { compareKeys, isEmpty, subtractRanges, successor, type KeyRange } from './keys.ts';
 import { ReadAhead, RunCursor } from './run_cursor.ts';
-import { LOOKS, Slice } from './slice.ts';
+import { LOOKS, Slice } from '../env/slice.ts';
 import type { Version } from './version.ts';
 
 /** Versions that one step looks at; it ends with a block, too. */

@@ -5,7 +5,7 @@
  */
 import type { Env } from '../env/env.ts';
 import type { Failpoint } from '../env/failpoints.ts';
-import { Slice } from './slice.ts';
+import { Slice } from '../env/slice.ts';
 
 /** How often a slice gives way to waiting reads before it goes on all the same. */
 const YIELDS_MAX = 8;

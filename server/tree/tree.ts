@@ -26,7 +26,7 @@ import { Throttle } from './throttle.ts';
 import type { LevelSizes } from './picking.ts';
 import { rewrite } from './rewrite.ts';
 import { scan, type View } from './scan.ts';
-import { Slice } from './slice.ts';
+import { Slice } from '../env/slice.ts';
 import { scrubFiles } from './scrub.ts';
 import { Snapshots } from './snapshots.ts';
 import type { SstFacts } from './sst_writer.ts';

@@ -2,14 +2,15 @@
 import { expect, test } from 'vitest';
 import { limits } from '@transfer-queue/core/protocol';
 import { decodeState, encodeState } from '../../../server/engine/saved_state.ts';
+import { atOnce } from '../../../server/env/slice.ts';
 import { FormatError } from '../../../server/journal/bytes.ts';
 import type { PartitionSettings } from '../../../server/journal/events.ts';
 import { core } from '../../support/node.ts';
 
 function decoded(more: Partial<PartitionSettings>): PartitionSettings {
   const settings = { name: 'p', fields: [], open: true, groupSize: 1, ack: 'os', ...more } as const;
-  return decodeState(core, Buffer.concat(encodeState(core, { partition: 'p', lsn: 1, settings, records: [] }, [])))
-    .settings;
+  const parts = atOnce(encodeState(core, { partition: 'p', lsn: 1, settings, records: [] }, []));
+  return atOnce(decodeState(core, Buffer.concat(parts))).settings;
 }
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `n${i}`);

@@ -85,13 +85,21 @@ describe('frozen records', () => {
     machine.drop(loaded);
   });
 
-  test('the same queue is made of them page by page, with a pause after each', async () => {
-    let pauses = 0;
-    const pause = (): Promise<void> => Promise.resolve(void pauses++);
-    const loaded = await machine.loadQueueInSlices(options, recordsOf(vectors.map(([line]) => line)), pause);
-    expect(dump(loaded)).toEqual(dump(harness.queue));
-    expect(pauses).toBe(loaded.slots.pages.length);
-    machine.drop(loaded);
+  test('the same queue is made of them in steps, of one unit at most, and work that ends early leaves nothing', () => {
+    const records = recordsOf(vectors.map(([line]) => line));
+    const steps = machine.loadSteps(options, records);
+    let count = 0;
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) count += 1;
+    expect(dump(step.value)).toEqual(dump(harness.queue));
+    expect(count).toBeGreaterThanOrEqual(vectors.filter(([line]) => line.startsWith('03')).length);
+    machine.drop(step.value);
+    const plain = createPlainBitmaps();
+    const ended = machine.loadSteps({ ...options, bitmaps: plain }, records);
+    for (let left = count - 1; left > 0; left -= 1) ended.next();
+    expect(plain.bitsAlive()).toBeGreaterThan(0);
+    expect(() => ended.throw(new Error('no room'))).toThrow('no room');
+    expect(plain.bitsAlive()).toBe(0);
   });
 
   test('a header of format 1 did not count: the rows that came are those that are there', () => {
