@@ -2,9 +2,11 @@
  * Claims: take rows for a task, with their data; end a claim by ack or release; extend its lease.
  *
  *   takeClaim -> known (a retry, or a batch that was drawn)? -> attempt -> granted, drained, refused
- *                                                                  \-> wait: parked until an attempt ends it, or time
+ *         \-> filters of pages evaluated, in slices -/             \-> wait: parked until an attempt ends it, or time
  */
 import { samplers } from '@transfer-queue/core/protocol';
+import { nextTurn } from '../env/env.ts';
+import { inSlices } from '../env/slice.ts';
 import { invariant, StoreError } from '../errors.ts';
 import type { ClaimCommand } from '../queue/events.ts';
 import { canonicalFilter } from '../queue/filters.ts';
@@ -21,6 +23,26 @@ type Ended = Exclude<Attempt, { kind: 'wait' }>;
 export function takeClaim(node: Node, take: ClaimTake, caller: Caller): Promise<ClaimOutcome> {
   const partition = node.partition(take.partition);
   const command = commandOf(node, partition, take);
+  const warming = isKnown(node, partition, command) ? null : warmFilters(node, partition, command);
+  if (warming === null) return takeNow(node, partition, command, take, caller);
+  return warming.then(() => takeNow(node, node.partition(take.partition), command, take, caller));
+}
+
+/** Null when nothing is left to evaluate, after one page at most. */
+function warmFilters(node: Node, partition: Partition, command: ClaimCommand): Promise<void> | null {
+  const { state, env } = node.parts;
+  if (command.where === undefined && command.window === undefined) return null;
+  const steps = machine.warmClaim(state.queue(partition), command);
+  return steps.next().done === true ? null : nextTurn(env.clock).then(() => inSlices(steps, env.clock));
+}
+
+function takeNow(
+  node: Node,
+  partition: Partition,
+  command: ClaimCommand,
+  take: ClaimTake,
+  caller: Caller,
+): Promise<ClaimOutcome> {
   const { waitMs } = take;
   const behind = waitMs > 0 && !isKnown(node, partition, command) && node.waits.hasLine(partition, command);
   const lingerMs = take.lingerMs ?? Infinity;

@@ -1,6 +1,7 @@
 /** Tags: change those of rows; list rows with them. */
+import { inSlices } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
-import { machine, type PartitionQueue, type RowList, type TagChange } from '../queue/machine.ts';
+import { machine, type ListCommand, type PartitionQueue, type RowList, type TagChange } from '../queue/machine.ts';
 import type { Partition } from '../store/partition.ts';
 import type { ListRows, TagRows } from './commands.ts';
 import type { Node } from './node.ts';
@@ -41,22 +42,27 @@ export function checkTags(
 
 /** One page of rows, once all that it shows is committed. */
 export async function listRows(node: Node, command: ListRows): Promise<RowList & { numberNames: readonly string[] }> {
-  const partition = node.partition(command.partition);
-  const queue = node.parts.state.queue(partition);
+  const { state, env, journal } = node.parts;
   const { ids, where, ready, from, rowsMax } = command;
-  const use = where === null ? undefined : machine.useFilter(queue, where);
-  if (use !== undefined && 'code' in use) {
-    throw new StoreError(use.code, { partition: partition.settings.name, ...use.details });
-  }
-  const list = machine.listRows(queue, {
+  const wantedIn = (partition: Partition): Omit<ListCommand, 'where'> => ({
     ids: ids ?? undefined,
-    where: use,
     ready: ready === null ? undefined : { task: ready.task, fields: fieldIdsOf(partition, ready.fields) },
     from,
     rowsMax,
   });
+  if (where !== null) {
+    const asked = node.partition(command.partition);
+    await inSlices(machine.warmList(state.queue(asked), where, wantedIn(asked)), env.clock);
+  }
+  const partition = node.partition(command.partition);
+  const queue = state.queue(partition);
+  const use = where === null ? undefined : machine.useFilter(queue, where);
+  if (use !== undefined && 'code' in use) {
+    throw new StoreError(use.code, { partition: partition.settings.name, ...use.details });
+  }
+  const list = machine.listRows(queue, { ...wantedIn(partition), where: use });
   const numberNames = partition.settings.numbers ?? [];
-  await node.parts.journal.settled(partition.settings.ack);
+  await journal.settled(partition.settings.ack);
   return { ...list, numberNames };
 }
 

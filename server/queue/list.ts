@@ -7,9 +7,8 @@
  * for ever.
  */
 import { NO_TAGS, type Tags } from '../sampler/merge_tags.ts';
-import type { FilterUse } from './filters.ts';
-import { filterBitmap } from './filters.ts';
-import { presentIn } from './draw/pages.ts';
+import type { FilterUse } from './filter_use.ts';
+import { openPage, type Wanted } from './draw/pages.ts';
 import { returnsAt } from './marks.ts';
 import type { Page } from './page.ts';
 import { pageIndexFrom } from './pages.ts';
@@ -64,24 +63,27 @@ function createList(queue: PartitionQueue, rowsMax: number): OpenList {
 
 function eachOfAll(queue: PartitionQueue, command: ListCommand, list: OpenList): void {
   const { slots } = queue;
+  const wanted = wantedOf(queue, command);
   for (let index = pageIndexFrom(slots, pageNumberOf(slots, command.from)); index < slots.pages.length; index += 1) {
     const page = slots.pages[index];
     const start = Math.max(0, command.from - page.number * slots.pageBits);
-    const { present, taken } = wanted(queue, command, page);
-    if (present === undefined) continue;
+    const open = openPage(queue, wanted, page);
+    if (open === undefined) continue;
     // One more than fits says where the next page begins.
     const max = list.rowsMax - list.ids.length + 1;
-    const offsets = slots.bitmaps.scanReady(present, taken, start, page.runs * slots.groupSize, max);
+    const offsets = slots.bitmaps.scanReady(open.present, open.taken, start, page.runs * slots.groupSize, max);
     if (!addRows(queue, command, page, offsets, list)) return;
   }
 }
 
 function eachOfIds(queue: PartitionQueue, command: ListCommand, list: OpenList): void {
   const { slots } = queue;
+  const wanted = wantedOf(queue, command);
   const slotsOfIds = command.ids!.map((id) => slotOf(slots, id)).filter((slot) => slot >= command.from);
   eachPage(slots, slotsOfIds.sort(), (page, offsets, count) => {
-    const { present, taken } = wanted(queue, command, page);
-    if (present === undefined || list.next !== null) return;
+    const open = list.next === null ? openPage(queue, wanted, page) : undefined;
+    if (open === undefined) return;
+    const { present, taken } = open;
     const found = offsets.subarray(0, count).filter((offset) => {
       const isThere = present.every((bitmap) => slots.bitmaps.has(bitmap, offset));
       return isThere && !(taken !== 0 && slots.bitmaps.has(taken, offset));
@@ -90,16 +92,10 @@ function eachOfIds(queue: PartitionQueue, command: ListCommand, list: OpenList):
   });
 }
 
-/** The bitmaps that say which rows of the page are listed; `present` undefined: none. */
-function wanted(
-  queue: PartitionQueue,
-  { ready, where }: ListCommand,
-  page: Page,
-): { present: number[] | undefined; taken: number } {
-  const present = presentIn(page, ready?.fields ?? []);
-  if (present !== undefined && where !== undefined) present.push(filterBitmap(queue, where, page));
+/** What listed rows must have. */
+export function wantedOf(queue: PartitionQueue, { ready, where }: Pick<ListCommand, 'ready' | 'where'>): Wanted {
   const task = ready === undefined ? undefined : queue.tasks.get(ready.task);
-  return { present, taken: task === undefined ? 0 : (page.tasks[task.index]?.taken ?? 0) };
+  return { task, fields: ready?.fields ?? [], filters: where === undefined ? [] : [where] };
 }
 
 /** Says whether more rows fit. */

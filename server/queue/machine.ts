@@ -34,6 +34,7 @@ import { decideBatch, isDrawn } from './draw/batch.ts';
 import { decideClaim } from './draw/claim.ts';
 import { countClaim, countRows } from './draw/counts.ts';
 import { touchRows } from './draw/group_clock.ts';
+import { warmClaim, warmList } from './draw/warm.ts';
 import { deadLetters, isDeadLetter } from './dead_letters.ts';
 import { useFilter } from './filters.ts';
 import { listRows } from './list.ts';
@@ -52,6 +53,8 @@ export const machine = {
   decideInsert,
   decideClaim,
   decideBatch,
+  warmClaim,
+  warmList,
   isDrawn,
   decideAck,
   decideRelease,
@@ -113,7 +116,7 @@ export {
   type QueueSettings,
   type Task,
 } from './state.ts';
-export type { RowList } from './list.ts';
+export type { ListCommand, RowList } from './list.ts';
 export type { RowStatus, RowTaskStatus } from './rows.ts';
 export type { QueueRecord } from './saved.ts';
 export type { WholeRecord } from './whole.ts';

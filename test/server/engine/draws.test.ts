@@ -5,10 +5,10 @@ import { limits } from '@transfer-queue/core/protocol';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { ClaimOutcome, ClaimTake } from '../../../server/engine/commands.ts';
 import type { Node } from '../../../server/engine/node.ts';
-import { advance, deleteRows, seal } from '../../../server/engine/partitions.ts';
+import { advance, deleteRows, drop, seal } from '../../../server/engine/partitions.ts';
 import { loadSamplers, type SamplerModules } from '../../../server/engine/sampler_modules.ts';
-import { tagRows } from '../../../server/engine/tags.ts';
-import type { Candidates } from '../../../server/queue/machine.ts';
+import { listRows, tagRows } from '../../../server/engine/tags.ts';
+import { machine, type Candidates } from '../../../server/queue/machine.ts';
 import { blocksIn } from '../../support/examples.ts';
 import { bodyOf, claimOf, declareTest, openTestNode, putBody } from '../../support/node.ts';
 import { quietLog, settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
@@ -204,6 +204,50 @@ describe('time decides', () => {
     expect(shown(await waiting)).toBe('timed_out');
     await env.clock.advance(1_000);
     expect(shown(await claim({}))).toBe('0');
+  });
+});
+
+describe('a filter over many rows', () => {
+  const ROWS = 3 * 65_536;
+
+  /** Pages that it has been evaluated for. */
+  function evaluated(): number {
+    const queue = node.parts.state.queue(node.partition('p'));
+    return queue.slots.pages.filter((page) => page.filters.size > 0).length;
+  }
+
+  beforeEach(() => {
+    const queue = node.parts.state.queue(node.partition('p'));
+    machine.applyInsert(queue, { ids: Float64Array.from({ length: ROWS }, (_, id) => id), fields: [0] });
+  });
+
+  test('is evaluated for one page in the turn of a claim, and for the others in turns of their own', async () => {
+    const waiting = claim({ fields: [], where: 'length > 0', waitMs: 0 });
+    expect(evaluated()).toBe(1);
+    expect(await waiting).toMatchObject({ kind: 'timed_out', details: { ready: 0, filtered: ROWS } });
+    expect(evaluated()).toBe(3);
+    const again = claim({ fields: [], where: 'length > 0', rowsMin: 1, waitMs: 1 });
+    expect(node.waits.count).toBe(1);
+    await env.clock.advance(1);
+    expect((await again).kind).toBe('timed_out');
+  });
+
+  test('and for those pages only that a claim needs', () => {
+    const queue = node.parts.state.queue(node.partition('p'));
+    const asked = { task: 't', fields: [], rowsMax: 65_536, rowsMin: 1, sampler: 'fifo', where: 'not exists none' };
+    const steps = machine.warmClaim(queue, { ...asked, leaseMs: 1, autoAck: false, requestId: '' });
+    expect(steps.next().done).toBe(true);
+    expect(evaluated()).toBe(1);
+  });
+
+  test('ends when the partition does', async () => {
+    const claiming = claim({ fields: [], where: 'length > 0', waitMs: 60_000 });
+    const rows = { ids: null, where: 'length > 1', ready: null, from: 0, rowsMax: 10 };
+    const listing = listRows(node, { partition: 'p', ...rows });
+    const ends = Promise.allSettled([claiming, listing]);
+    await drop(node, 'p');
+    const dropped = { status: 'rejected', reason: { code: 'partition_unknown' } };
+    expect(await ends).toMatchObject([dropped, dropped]);
   });
 });
 

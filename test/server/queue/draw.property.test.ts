@@ -213,7 +213,7 @@ class World {
   }
 
   #attempt(asked: ClaimCommand): Drawn['kind'] | 'full' {
-    const decision = machine.decideClaim(this.#queue, asked, 0);
+    const decision = this.#decide(asked);
     if (decision.kind === 'refuse' && decision.code === 'memory_full') {
       this.ends.add('full');
       return 'full';
@@ -232,6 +232,26 @@ class World {
       this.#happen({ ...event, fields: asked.fields, ids: granted, attempts, leaseMs: 100, autoAck: false });
     }
     return decision.kind;
+  }
+
+  /** Warm filters are evaluated for a page in a step, and for none by the decision, nor by the counts of who waits. */
+  #decide(asked: ClaimCommand): ReturnType<typeof machine.decideClaim> {
+    const { pages } = this.#queue.slots;
+    const evaluated = (): Set<string> =>
+      new Set(pages.flatMap((page) => [...page.filters.keys()].map(({ key }) => `${page.number} ${key}`)));
+    const madeSince = (before: Set<string>): string[] => [...evaluated()].filter((one) => !before.has(one));
+    for (const steps = machine.warmClaim(this.#queue, asked); ;) {
+      const before = evaluated();
+      const { done } = steps.next();
+      const pagesMade = new Set(madeSince(before).map((one) => Number.parseInt(one, 10)));
+      expect(pagesMade.size).toBeLessThanOrEqual(1);
+      if (done === true) break;
+    }
+    const warm = evaluated();
+    const decision = machine.decideClaim(this.#queue, asked, 0);
+    if (decision.kind === 'wait') machine.countClaim(this.#queue, asked, 0);
+    expect(madeSince(warm), JSON.stringify(asked)).toEqual([]);
+    return decision;
   }
 
   /** Applies an event to both, and tries whom it may let through. */
