@@ -17,6 +17,7 @@ import type {
   InsertEvent,
   JournalEvent,
   PartitionSettings,
+  RequeueEvent,
   ResetEvent,
   RestoreEvent,
   TagEvent,
@@ -160,7 +161,7 @@ export class NodeState {
         machine.applySeal(this.#queues.get(event.partition)!);
         return 0;
       case 'requeue':
-        return machine.applyRequeue(this.#queues.get(event.partition)!, event);
+        return this.#requeue(event);
       case 'reset':
         return this.#reset(event, placed);
       case 'skip':
@@ -244,6 +245,12 @@ export class NodeState {
     this.store.applyDrop(event);
     const blobs = this.store.partition(blobsName(event.partition));
     return blobs === undefined ? 0 : this.#drop({ type: 'drop', partition: blobs.id });
+  }
+
+  /** Earlier versions journaled it, in parts, also when the partition was dropped between two of them. */
+  #requeue(event: RequeueEvent): number {
+    const queue = this.#queues.get(event.partition);
+    return queue === undefined ? 0 : machine.applyRequeue(queue, event);
   }
 
   #reset({ partition, requestId, task }: ResetEvent, { lsn, commit }: Placed): number {

@@ -4,6 +4,7 @@ import { endClaim, takeClaim } from '../../../server/engine/claims.ts';
 import type { Caller, ClaimOutcome, ClaimTake } from '../../../server/engine/commands.ts';
 import type { Node } from '../../../server/engine/node.ts';
 import { seal } from '../../../server/engine/partitions.ts';
+import { requeue } from '../../../server/engine/tasks.ts';
 import { claimOf, declareTest, openTestNode, putText } from '../../support/node.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 
@@ -204,6 +205,18 @@ describe('a batch without rows', () => {
     expect(await waiting).toBe('drained');
     await restart();
     expect(await asked(1, {}, more)).toBe('drained');
+  });
+
+  test('is drained for good, and a later one has the dead letters that are queued anew', async () => {
+    await declareTest(node, 'p', { queue: { tasks: [{ name: 'task', maxAttempts: 1 }] } });
+    await seal(node, 'p');
+    const all = await claimOf(node, 'p', { fields: ['a'], rowsMax: 8 });
+    if (all.kind !== 'claimed') throw new Error(all.kind);
+    await endClaim(node, all.token, 'release', '');
+    expect([await asked(0), await asked(1)]).toEqual(['drained', 'drained']);
+    await requeue(node, { partition: 'p', task: 'task' }, null);
+    expect([await asked(0), await asked(1)]).toEqual(['drained', 'drained']);
+    expect([rowsOf(await ask(0, { number: 1 })), rowsOf(await ask(1, { number: 1 }))]).toEqual(['0 1', '2 3']);
   });
 
   test('has empty parts when there are fewer rows than parts', async () => {

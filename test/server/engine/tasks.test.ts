@@ -48,6 +48,20 @@ function described(task: string): unknown {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
+test('a journal that requeues dead letters of a partition that is gone, as earlier versions wrote, is read', async () => {
+  await put(0, 2);
+  await kill(2);
+  const { id } = opened.node.partition('p');
+  await drop(opened.node, 'p');
+  const event = { type: 'requeue', partition: id, task: 'train', ids: Float64Array.of(0, 1) } as const;
+  const { rows, commit } = opened.node.commit(event, 'os');
+  await commit;
+  expect(rows).toBe(0);
+  await declareTest(opened.node, 'q');
+  opened = await openTestNode(simEnv(env.fs.afterCrash(), env.clock), DIR, 9 << 20);
+  expect(opened.node.partition('q').dropped).toBe(false);
+});
+
 describe('leases', () => {
   test('are listed in the order of their grants, with their first rows', async () => {
     await put(0, 40);
