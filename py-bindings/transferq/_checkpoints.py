@@ -25,7 +25,7 @@ from transferq._checkpoint_files import FILE_SIZE, Checkpoint, CheckpointWriter,
 from transferq._encode import Body
 from transferq._http import Answer, Origin
 from transferq._protocol import MEDIA_TYPES
-from transferq._renewals import Lease, Renewer
+from transferq._renewals import Renewed, Renewer
 from transferq._transport import Request
 from transferq.errors import AnswerInvalid, AnswerTooLarge, FixRequest, PartitionUnknown, TransferQueueError
 
@@ -53,9 +53,9 @@ class Kept:
 
     def __init__(self, client: Client, origin: Origin, target: str) -> None:
         self._client, self._origin, self.target = client, origin, target
-        self._lease = Lease(token=target, row=0, group_size=1, lease_s=LEASE_S, hold_max_s=math.inf)
+        self._lease = Renewed(token=target, lease_s=LEASE_S, hold_max_s=math.inf)
         # Where this fails, the next call finds that it is gone.
-        self._renewer = Renewer(lambda lease: client.post_json(origin, f"{lease.token}:renew", _lease()))
+        self._renewer = Renewer[Renewed](lambda kept: client.post_json(origin, f"{kept.token}:renew", _lease()))
         self._renewer.watch(self._lease)
 
     def close(self) -> None:

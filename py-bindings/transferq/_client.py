@@ -86,7 +86,7 @@ class Client:
         self.shards = Shards(self.transport, self.home)
         # The renewer does not refer to the client, so that one that nobody closed can be collected.
         shards = self.shards
-        self.renewer = Renewer(lambda lease: renew(shards, lease))
+        self.renewer = Renewer[Lease](lambda lease: renew(shards, lease))
         self._start_anew()
         _clients.add(self)
 

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from transferq.errors import TransferQueueError
 
@@ -26,14 +26,11 @@ RENEWALS_PER_LEASE: Final = 3
 LINGER_S: Final = 5.0
 
 
-@dataclass(eq=False)
-class Lease:
-    """A claim as its holder sees it. ``state`` is held, acked, released or lost."""
+@dataclass(eq=False, kw_only=True)
+class Renewed:
+    """Something that the server keeps for as long as it is renewed. ``state`` is held, acked, released or lost."""
 
     token: str
-    # One of its rows, and the group size of its partition: which node to talk to.
-    row: int
-    group_size: int
     lease_s: float
     hold_max_s: float
     state: str = "held"
@@ -47,10 +44,22 @@ class Lease:
         return self.state == "held" and time.monotonic() < self.granted_at + self.hold_max_s
 
 
-class Renewer:
+@dataclass(eq=False, kw_only=True)
+class Lease(Renewed):
+    """A claim as its holder sees it."""
+
+    # One of its rows, and the group size of its partition: which node to talk to.
+    row: int
+    group_size: int
+
+
+Held = TypeVar("Held", bound=Renewed)
+
+
+class Renewer(Generic[Held]):
     """Renews the leases that it watches, by the function given."""
 
-    def __init__(self, renew: Callable[[Lease], None]) -> None:
+    def __init__(self, renew: Callable[[Held], None]) -> None:
         self._renew = renew
         self.reset()
 
@@ -58,7 +67,7 @@ class Renewer:
         """Forgets all leases: they belong to the parent of a forked child, or to a client that was closed."""
         self._changed = threading.Condition()
         # A heap of (when, which came first, lease); leases that ended stay in it until their turn comes.
-        self._due: list[tuple[float, int, weakref.ref[Lease]]] = []
+        self._due: list[tuple[float, int, weakref.ref[Held]]] = []
         self._count = itertools.count()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -68,7 +77,7 @@ class Renewer:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def watch(self, lease: Lease) -> None:
+    def watch(self, lease: Held) -> None:
         with self._changed:
             if self._closed:
                 return
@@ -89,7 +98,7 @@ class Renewer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(LINGER_S)
 
-    def _push(self, lease: Lease) -> bool:
+    def _push(self, lease: Held) -> bool:
         """Notes when the lease is to be renewed; returns whether it is the next one."""
         when = time.monotonic() + lease.lease_s / RENEWALS_PER_LEASE
         is_next = not self._due or when < self._due[0][0]
@@ -108,7 +117,7 @@ class Renewer:
             # A reference here would keep a dropped batch's lease alive until the next one is due.
             del lease
 
-    def _next(self) -> Lease | None:
+    def _next(self) -> Held | None:
         """The next lease to renew, when it is due; None when the thread should end."""
         with self._changed:
             while not self._closed:
@@ -126,7 +135,7 @@ class Renewer:
             self._thread = None
             return None
 
-    def _renew_one(self, lease: Lease) -> None:
+    def _renew_one(self, lease: Held) -> None:
         try:
             self._renew(lease)
         except TransferQueueError as error:

@@ -126,6 +126,11 @@ class Ledger:
         self.settle([held])
         return None
 
+    @property
+    def nodes_max(self) -> int:
+        """How many nodes shared batches may come from: one that is asked for rows has a shard."""
+        return 1 if self._dataset.batch is None else len(self._client.shards.current.owners)
+
     def _lives(self, lease: Lease) -> bool:
         """Whether the lease lives; it does so for at least as long as until the first renewal by this process."""
         if time.monotonic() < lease.granted_at + lease.lease_s / RENEWALS_PER_LEASE:

@@ -5,8 +5,8 @@ the loader all others.
     waiting_since   when the trainer began to wait for the batch that it waits for (monotonic ns); 0: it does not wait
     held_rows       rows that the trainer holds, un-acked, while it waits
     turn            number of the shared batch that is to be claimed next, by the worker whose number it is; -1: none is
-    idle            a bit for each node that had nothing more when it was last asked for a shared batch
     received[w]     how many batches of worker w the trainer was given
+    idle[n]         1: node n had nothing more when it was last asked for a shared batch
 
 Invariants: the turn only rises until it is nobody's; the worker that has it passes it on, and notes what nodes have; a
 batch counts as received from before the trainer gets it, and by then the loader renews its lease; so what a worker does
@@ -24,18 +24,18 @@ STOPPING: Final = 0
 WAITING_SINCE: Final = 1
 HELD_ROWS: Final = 2
 TURN: Final = 3
-IDLE: Final = 4
-RECEIVED: Final = 5
+RECEIVED: Final = 4
 # No worker's turn.
 NOBODY: Final = -1
 
 
 class Link:
-    """One per iteration. Aligned numbers of 64 bits are read and written whole."""
+    """One per iteration, for ``nodes_max`` nodes. Aligned numbers of 64 bits are read and written whole."""
 
-    def __init__(self, num_workers: int, *, turn: int = 0) -> None:
+    def __init__(self, num_workers: int, *, nodes_max: int = 1, turn: int = 0) -> None:
         self.workers = max(num_workers, 1)
-        self._numbers = torch.zeros(RECEIVED + self.workers, dtype=torch.int64)
+        self._idle_at = RECEIVED + self.workers
+        self._numbers = torch.zeros(self._idle_at + nodes_max, dtype=torch.int64)
         self._numbers[TURN] = turn
         if num_workers > 0:
             self._numbers.share_memory_()  # type: ignore[no-untyped-call]
@@ -87,13 +87,12 @@ class Link:
 
     def note_node(self, node: int, *, idle: bool) -> None:
         """Notes whether a node had nothing more."""
-        nodes = int(self._numbers[IDLE])
-        self._numbers[IDLE] = nodes | 1 << node if idle else nodes & ~(1 << node)
+        self._numbers[self._idle_at + node] = int(idle)
 
     @property
     def idle_nodes(self) -> int:
         """How many nodes had nothing more."""
-        return int(self._numbers[IDLE]).bit_count()
+        return int(self._numbers[self._idle_at :].sum())
 
     def received(self, worker: int) -> int:
         return int(self._numbers[RECEIVED + worker])

@@ -197,7 +197,7 @@ class Stream(Iterator[TensorBatch]):
         # Shared batches come in order: the number of the next one, and what came before its turn.
         self._number = ledger.batch_number
         self._early: dict[int | None, TensorBatch | Passed] = {}
-        self._link = Link(workers, turn=self._number or 0)
+        self._link = Link(workers, nodes_max=ledger.nodes_max, turn=self._number or 0)
         # Torch's iterator, which waits for the workers, may be collected before this; a finalizer comes before both.
         weakref.finalize(self, self._link.stop)
         self._parts: Iterator[MicroBatch] = iter(())

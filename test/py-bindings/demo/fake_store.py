@@ -235,7 +235,9 @@ class FakePartition:
         if self._bug == "flip_tag" and task == "actor_update":
             batch.tags[0]["version"] += 1
         batch.claim = f"claim-{task}-{rows[0]}-{batch.attempts[0]}"
-        batch.lease = Lease(batch.claim, rows[0], self.group_size, lease_s, lease_s)
+        batch.lease = Lease(
+            token=batch.claim, row=rows[0], group_size=self.group_size, lease_s=lease_s, hold_max_s=lease_s
+        )
         self._claims[batch.claim] = batch
         return batch
 

@@ -14,6 +14,7 @@ from fake_server import FakeStore
 from transferq import Partition, Scalar, SharedBatch, Tokens
 from transferq.torch import StreamingDataLoader, StreamingDataset
 from transferq.torch import _source as source_module
+from transferq.torch._link import Link
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 Numbered = Callable[..., Partition]
@@ -189,3 +190,13 @@ def test_words_of_a_claim_reach_the_server(numbered: Numbered, workers: int) -> 
     with pytest.raises(transferq.TimedOut):
         train()
     assert sorted(seen) == list(range(1, 20, 2))
+
+
+def test_workers_tell_each_other_of_as_many_nodes_as_there_are() -> None:
+    link = Link(3, nodes_max=100)
+    for node in range(100):
+        link.note_node(node, idle=True)
+    link.receive(2, 6)
+    assert (link.idle_nodes, link.received(2)) == (100, 7)
+    link.note_node(99, idle=False)
+    assert (link.idle_nodes, link.received(2)) == (99, 7)
