@@ -108,11 +108,6 @@ export class Budgets {
     };
   }
 
-  /** What all partitions take, in a node with a budget. */
-  get used(): Room {
-    return this.#totals.sum();
-  }
-
   /** Puts that wait. */
   get count(): number {
     return this.#count;
