@@ -228,18 +228,29 @@ export class Loads {
     const { state } = node.parts;
     const restored = await this.#make(name, partition, bytes);
     const commits: Promise<unknown>[] = [];
+    const give = (at: number, last: boolean): void => {
+      const event = {
+        type: 'restore',
+        partition: partition.id,
+        last,
+        bytes: bytes.subarray(at, at + PART_SIZE),
+      } as const;
+      commits.push(node.commit(event, 'os').commit);
+    };
     let isGiven = false;
     try {
-      const lastAt = Math.max(0, Math.ceil(bytes.length / PART_SIZE) - 1) * PART_SIZE;
-      for (let at = 0; at <= lastAt; at += PART_SIZE) {
-        const last = at === lastAt;
-        await (last ? this.#readyForLast(name, partition, restored) : this.#ready());
-        const part = bytes.subarray(at, at + PART_SIZE);
-        if (last) state.prepare(restored);
-        isGiven = last;
-        const event = { type: 'restore', partition: partition.id, last, bytes: part } as const;
-        commits.push(node.commit(event, 'os').commit);
+      let at = 0;
+      for (; at + PART_SIZE < bytes.length; at += PART_SIZE) {
+        await this.#ready();
+        give(at, false);
       }
+      let comparedLsn: number;
+      // Between the end of that and this line others may have had their turn.
+      do comparedLsn = await this.#readyForLast(name, partition, restored);
+      while (partition.lsn > comparedLsn);
+      state.prepare(restored);
+      isGiven = true;
+      give(at, true);
     } finally {
       if (!isGiven) machine.drop(restored.queue);
     }
@@ -270,8 +281,11 @@ export class Loads {
     node.checkRoom();
   }
 
-  /** Also until all rows are durable, which must not be lost without the queue, and are compared with it as they are. */
-  async #readyForLast(name: string, partition: Partition, { queue }: Restored): Promise<void> {
+  /**
+   * Also until all rows are durable, which must not be lost without the queue, and are compared with it. Resolves to
+   * the LSN up to which they are.
+   */
+  async #readyForLast(name: string, partition: Partition, { queue }: Restored): Promise<number> {
     const { journal, state, env } = this.#node.parts;
     let comparedLsn = -1;
     for (;;) {
@@ -284,7 +298,7 @@ export class Loads {
         if (id === undefined || partition.lsn > lsn) continue;
         const reason = 'the rows that were put are not those of the state';
         throw new StoreError('load_invalid', { partition: name, id, reason });
-      } else return;
+      } else return lsn;
     }
   }
 

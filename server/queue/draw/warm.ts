@@ -1,6 +1,6 @@
 /**
- * What filters say about pages, found out before a claim or a list asks: page by page, in steps, since a decision is one
- * turn of the event loop and a look at each row of a large partition takes longer than that.
+ * What filters say about pages, found out before a claim or a list asks: page by page, in steps, since a decision is
+ * one turn of the event loop, and a look at each row of a large partition takes too long for one.
  *
  *   the next page without a bitmap that the draw comes to --> evaluated --> the next, in another step ... none: decide
  *

@@ -48,7 +48,7 @@ function described(task: string): unknown {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-test('a journal that requeues dead letters of a partition that is gone, as earlier versions wrote, is read', async () => {
+test('a journal that requeues dead letters of a partition that is gone, as earlier versions did, is read', async () => {
   await put(0, 2);
   await kill(2);
   const { id } = opened.node.partition('p');
