@@ -3,8 +3,9 @@
  *
  *   append -> [pending bytes] -> pwrite (one in flight) -> written -> datasync (one in flight) -> synced
  *
- * Group commit: events that arrive while a write or a sync is in flight share the next one. A `Commit` is made here
- * only, so that an answer which needs one cannot be built before the journal says so.
+ * Group commit: events of one turn of the event loop share a write, and so do those that arrive while a write or a sync
+ * is in flight. A `Commit` is made here only, so that an answer which needs one cannot be built before the journal says
+ * so.
  *
  * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync
  * ends the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.
@@ -17,7 +18,7 @@
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
-import { FsError } from '../env/env.ts';
+import { FsError, nextTurn } from '../env/env.ts';
 import { invariant } from '../errors.ts';
 import { ByteWriter } from './bytes.ts';
 import { writeEvent } from './event_codecs.ts';
@@ -281,14 +282,22 @@ export class Journal {
     });
   }
 
+  /** What several connections caused in one turn of the event loop shares a write, which begins with the next turn. */
   #startWrite(): void {
-    if (this.#writing !== null || this.#pending.length === 0) return;
-    this.#writing = this.#writePending()
-      .catch((error: unknown) => this.#env.crash('a write to the journal failed', error))
-      .finally(() => {
-        this.#writing = null;
-        this.#startWrite();
-      });
+    if (this.#pending.length > 0) this.#writing ??= this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      do {
+        await nextTurn(this.#env.clock);
+        await this.#writePending();
+      } while (this.#pending.length > 0);
+    } catch (error) {
+      this.#env.crash('a write to the journal failed', error);
+    } finally {
+      this.#writing = null;
+    }
   }
 
   async #writePending(): Promise<void> {
@@ -311,9 +320,7 @@ export class Journal {
 
   async #writeUpTo(bytes: Buffer, lsn: number): Promise<void> {
     if (this.#file === null) await this.#roll();
-    // Without an armed point the write begins in the turn of the append: the event is applied while a thread writes.
-    const failing = this.#env.fail('journal.write');
-    if (failing !== null) await failing;
+    await this.#env.fail('journal.write');
     await this.#pwrite(bytes);
     await this.#env.fail('journal.written');
     this.#offset += bytes.length;
