@@ -5,7 +5,7 @@
  * instance is cheap (under a millisecond, 600 KiB) and serves one thread; nothing is shared between instances.
  */
 import { Bitmaps } from './host/bitmaps.ts';
-import { BodyHasher, xxh64, xxh64Into, xxh64Many, type HashSlices } from './host/hash.ts';
+import { bodyChecksumInto, BodyHasher, xxh64, xxh64Into, xxh64Many, type HashSlices } from './host/hash.ts';
 import { CoreInstance } from './host/instance.ts';
 import type { CoreExports } from './host/instance.ts';
 import { nodeHashes, rendezvous, shardOfKey, shardsOf } from './host/routing.ts';
@@ -29,6 +29,8 @@ export interface Core {
   xxh64Many(data: Uint8Array, slices: HashSlices): Uint32Array;
   /** The checksum of one body, fed in chunks as they arrive. */
   bodyHasher(): BodyHasher;
+  /** The checksum of one body that is all there, as 8 little-endian bytes, stored into out at a place. */
+  bodyChecksumInto(body: Uint8Array, out: Uint8Array, at?: number): void;
   shardsOf(ids: ArrayLike<number>, routing: { groupSize: number; shards: number }): Uint32Array;
   shardOfKey(key: string, shards: number): number;
   /** The hash of each node's name, 8 bytes each, for `rendezvous`. */
@@ -51,6 +53,7 @@ export function loadCore(source: BufferSource | WebAssembly.Module = moduleBesid
     xxh64Into: (data, out, at) => xxh64Into(core, data, out, at),
     xxh64Many: (data, slices) => xxh64Many(core, data, slices),
     bodyHasher: () => new BodyHasher(core),
+    bodyChecksumInto: (body, out, at) => bodyChecksumInto(core, body, out, at),
     shardsOf: (ids, routing) => shardsOf(core, ids, routing),
     shardOfKey: (key, shards) => shardOfKey(core, key, shards),
     nodeHashes: (names) => nodeHashes(core, names),

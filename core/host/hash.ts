@@ -137,6 +137,20 @@ export class BodyHasher {
   }
 }
 
+/** The checksum of a body that is all there, as 8 little-endian bytes, stored into out at a place. */
+export function bodyChecksumInto(core: CoreInstance, body: Uint8Array, out: Uint8Array, at = 0): void {
+  const { raw, state, results, window } = core;
+  const bytes = core.bytes();
+  raw.body_init(state);
+  for (let from = 0; from < body.length; from += WINDOW_SIZE) {
+    const size = Math.min(WINDOW_SIZE, body.length - from);
+    bytes.set(size === body.length ? body : body.subarray(from, from + size), window);
+    raw.body_update(state, window, size, results);
+  }
+  const checksum = results + raw.body_finish(state, results) * HASH_SIZE;
+  for (let i = 0; i < HASH_SIZE; i++) out[at + i] = bytes[checksum + i];
+}
+
 /** The header form of a checksum: 16 hex digits of the number, most significant first. */
 export function checksumHex(checksum: Uint8Array): string {
   let hex = '';

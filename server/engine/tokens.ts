@@ -8,6 +8,8 @@
 import { hmacSha256, macKey, sameBytes } from '../env/digest.ts';
 
 const MAC_DIGITS = 16;
+/** Tokens that are remembered: most come back soon, and to look one up costs less than to make its MAC anew. */
+const KEPT_MAX = 4_096;
 const COUNTER_END = 2 ** 32;
 
 export interface ClaimRef {
@@ -21,6 +23,8 @@ export function claimNumber(epoch: number, counter: number): number {
 
 export class ClaimTokens {
   readonly #key: ReturnType<typeof macKey>;
+  /** The newest that were made, oldest first. */
+  readonly #made = new Map<string, ClaimRef>();
 
   constructor(key: Uint8Array) {
     this.#key = macKey(key);
@@ -28,11 +32,16 @@ export class ClaimTokens {
 
   make({ partition, claim }: ClaimRef): string {
     const body = `${partition}-${claim}`;
-    return `${body}-${this.#mac(body)}`;
+    const token = `${body}-${this.#mac(body)}`;
+    this.#made.set(token, { partition, claim });
+    if (this.#made.size > KEPT_MAX) this.#made.delete(this.#made.keys().next().value!);
+    return token;
   }
 
   /** The claim that a token names, or null for one that we did not make. */
   read(token: string): ClaimRef | null {
+    const made = this.#made.get(token);
+    if (made !== undefined) return made;
     const match = /^((\d{1,10})-(\d{1,16}))-([0-9a-f]{16})$/.exec(token);
     if (match === null) return null;
     const [, body, partition, claim, mac] = match;

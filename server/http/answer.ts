@@ -90,23 +90,31 @@ export function answerHead(status: number, headers: HeaderLines, size: number, c
   return statusLines[status] + headers + length + (closing ? 'Connection: close\r\n\r\n' : '\r\n');
 }
 
-/** Up to this size in all, and this much per part on average, one copy is cheaper than a vectored write. */
-const COPY_SIZE_MAX = 65_536;
-const COPY_PART_SIZE_MAX = 1_024;
+/** Bodies up to this size are copied before they are sent: that costs less than a vectored write. */
+export const COPIED_SIZE_MAX = 16_640;
+/** And so are those up to this size whose parts have this much on average. */
+const PARTS_SIZE_MAX = 65_536;
+const PART_SIZE_MAX = 1_024;
+
+/** Where heads and copied bodies are put together. An answer that the system does not take all at once keeps it. */
+let scratch = Buffer.allocUnsafeSlow(24 << 10);
 
 /** Sends a head and the parts of a body (none for HEAD, 204 and 304) as one write. `size` is that of all parts. */
 export function writeAnswer(socket: Socket, head: string, parts: readonly Uint8Array[], size: number): void {
-  if (size > COPY_SIZE_MAX || size > parts.length * COPY_PART_SIZE_MAX) {
+  const isCopied = size <= COPIED_SIZE_MAX || (size <= PARTS_SIZE_MAX && size <= parts.length * PART_SIZE_MAX);
+  if (!isCopied) {
     socket.write(head === '' ? parts : [Buffer.from(head, 'latin1'), ...parts]);
     return;
   }
-  const bytes = Buffer.allocUnsafe(head.length + size);
+  const sizeAll = head.length + size;
+  const bytes = sizeAll <= scratch.length ? scratch : Buffer.allocUnsafe(sizeAll);
   let at = bytes.write(head, 'latin1');
   for (const part of parts) {
     bytes.set(part, at);
     at += part.length;
   }
-  socket.writeOne(bytes);
+  socket.writeOne(bytes.subarray(0, sizeAll));
+  if (bytes === scratch && socket.unsentBytes() > 0) scratch = Buffer.allocUnsafeSlow(scratch.length);
 }
 
 export function sizeOf(parts: readonly Uint8Array[]): number {

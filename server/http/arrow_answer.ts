@@ -8,13 +8,11 @@ import { composeAnswer } from '../store/answer.ts';
 import { Holds, type ExtentReader } from '../store/extents.ts';
 import type { Located } from '../store/locate.ts';
 import type { LiveExtent } from '../store/partition.ts';
+import { smallAnswer } from '../store/small_answer.ts';
 import { AnswerWindows } from '../store/windows.ts';
-import { headerLines } from './answer.ts';
+import { headerLines, joinLines, type HeaderLines } from './answer.ts';
 import { tqHeader, type RequestHead } from './head.ts';
 import type { Exchange } from './exchange.ts';
-
-/** Answers up to this size are copied and sent at once: cheaper than keeping their slices until they are sent. */
-const COPY_SIZE_MAX = 16 << 10;
 
 export interface ArrowAnswer {
   readonly located: Located;
@@ -25,52 +23,40 @@ export interface ArrowAnswer {
   readonly headers: readonly string[];
 }
 
+const linesWithoutTail = headerLines('Content-Type', mediaTypes.arrow, headers.outcome, outcomes.rows);
+const linesWithTail = joinLines(linesWithoutTail, headerLines(headers.tail, 'xxh64'));
+
 /** Sends the rows and closes what was located, whatever happens. */
 export async function respondArrow(node: Node, exchange: Exchange, answer: ArrowAnswer): Promise<void> {
   const { located, attempts } = answer;
-  let windows: AnswerWindows | null = null;
   try {
-    const { reader, core, answerSizeMax } = node.parts;
+    const { reader, answerSizeMax } = node.parts;
     const tags = (await answer.tagsOf?.(located.ids)) ?? null;
     const pieces = await composeAnswer(reader, located, { answerSizeMax, attempts, tags });
     const tail = tqHeader(exchange.head, headers.wantTail) === '1';
-    windows = new AnswerWindows({ reader, located, pieces, core, tail });
-    await windows.prepare();
-    const lines = headerLines(
-      ...['Content-Type', mediaTypes.arrow, headers.outcome, outcomes.rows],
-      ...[headers.rows, String(located.ids.length), headers.lsn, String(located.lsn)],
-      ...(tail ? [headers.tail, 'xxh64'] : []),
-      ...answer.headers,
-    );
-    await send(exchange, lines, windows);
+    const counts = [headers.rows, String(located.ids.length), headers.lsn, String(located.lsn)];
+    const lines = joinLines(tail ? linesWithTail : linesWithoutTail, headerLines(...counts, ...answer.headers));
+    await send(node, exchange, lines, { located, pieces, tail });
   } finally {
-    if (windows === null) located.close();
-    else windows.close();
+    located.close();
   }
 }
 
-async function send(exchange: Exchange, lines: ReturnType<typeof headerLines>, windows: AnswerWindows): Promise<void> {
-  if (windows.size > COPY_SIZE_MAX) {
+async function send(
+  { parts: { reader, core } }: Node,
+  exchange: Exchange,
+  lines: HeaderLines,
+  answer: { readonly located: Located; readonly pieces: PieceList; readonly tail: boolean },
+): Promise<void> {
+  const small = smallAnswer({ reader, core, ...answer });
+  if (small !== null) return exchange.respond(200, lines, small);
+  const windows = new AnswerWindows({ reader, core, ...answer });
+  try {
+    await windows.prepare();
     await exchange.stream(200, lines, windows);
-    return;
+  } finally {
+    windows.close();
   }
-  exchange.respond(200, lines, await copyOf(windows));
-}
-
-/**
- * All windows in one buffer: a small answer has several of them when its bytes are in more blocks than the cache takes.
- */
-async function copyOf(windows: AnswerWindows): Promise<Buffer> {
-  const copy = Buffer.allocUnsafe(windows.size);
-  for (let at = 0; at < copy.length;) {
-    const window = await windows.next();
-    for (const part of window.parts) {
-      copy.set(part, at);
-      at += part.length;
-    }
-    window.release();
-  }
-  return copy;
 }
 
 /** The media type that a cell is asked for in. */
@@ -87,21 +73,17 @@ export async function respondCell(
   located: Located,
   format: 'npy' | 'raw',
 ): Promise<void> {
-  let windows: AnswerWindows | null = null;
   try {
-    const { reader, core } = node.parts;
     const [{ field, batches }] = located.columns;
-    const { offset, length, shape } = await cellOf(reader, located);
+    const { offset, length, shape } = await cellOf(node.parts.reader, located);
     const pieces = new PieceList();
     if (format === 'npy') pieces.pushCopy(npyOf(field.layout, shape));
     pieces.push(batches[0], offset, length);
-    windows = new AnswerWindows({ reader, located, pieces, core, tail: false });
-    await windows.prepare();
     const mediaType = format === 'npy' ? mediaTypes.npy : mediaTypes.raw;
-    await send(exchange, headerLines('Content-Type', mediaType, headers.lsn, String(located.lsn)), windows);
+    const lines = headerLines('Content-Type', mediaType, headers.lsn, String(located.lsn));
+    await send(node, exchange, lines, { located, pieces, tail: false });
   } finally {
-    if (windows === null) located.close();
-    else windows.close();
+    located.close();
   }
 }
 

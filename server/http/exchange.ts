@@ -65,7 +65,10 @@ export interface Exchange {
   receive(sink: BodySink): void;
   /** There is room again after `next` gave an empty view. */
   resumeBody(): void;
-  /** The whole answer at once. The body must not change afterwards. HEAD gets the headers only. */
+  /**
+   * The whole answer at once. A body of more than COPIED_SIZE_MAX bytes must not change afterwards. HEAD gets the
+   * headers only.
+   */
   respond(status: number, headers: HeaderLines, body?: Uint8Array | readonly Uint8Array[]): void;
   /** `sent`: all bytes are with the kernel; `closed`: the client went away. Rejects as `source.next` did. */
   stream(status: number, headers: HeaderLines, source: AnswerSource): Promise<'sent' | 'closed'>;

@@ -128,7 +128,8 @@ export class TreeIndex implements RowIndex {
     const values = found instanceof Promise ? await found : found;
     const list = new PutList(ids.length);
     const starts = new Uint32Array(ids.length + 1);
-    for (const [i, value] of values.entries()) {
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i];
       if (value !== null) list.addAll(value);
       starts[i + 1] = list.count;
     }

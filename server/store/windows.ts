@@ -8,7 +8,7 @@
  * Short pieces are copied together: below about 1 KiB a copy costs less than one more vector element of a write.
  *
  * Invariants: windows hold exactly `size` bytes in all; what a window points to is held until its `release`; `close`
- * ends the answer, sent or not, and is called once.
+ * ends the answer, sent or not. What was located must stay open until then.
  */
 import { GENERATED, type PieceList } from '@transfer-queue/core/arrow';
 import { TAIL_MAGIC, TAIL_SIZE } from '@transfer-queue/core/protocol';
@@ -63,7 +63,6 @@ export class AnswerWindows {
   close(): void {
     this.#first?.release();
     this.#first = null;
-    this.#located.close();
   }
 
   async #build(): Promise<Window> {

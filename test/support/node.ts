@@ -129,6 +129,7 @@ export async function bytesOf(node: Node, located: Located): Promise<Buffer> {
     window.release();
   }
   windows.close();
+  located.close();
   return Buffer.concat(parts);
 }
 

@@ -82,6 +82,7 @@ export async function download(node: Node, partition: string, text: string): Pro
     return Buffer.concat(parts).toString();
   } finally {
     windows.close();
+    located.close();
   }
 }
 

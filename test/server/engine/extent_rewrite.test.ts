@@ -71,6 +71,7 @@ async function bytesOf({ parts: { reader, core } }: Node, located: Located): Pro
     window.release();
   }
   windows.close();
+  located.close();
   return Buffer.concat(parts);
 }
 

@@ -90,8 +90,8 @@ async function readWhole({ parts: { reader, core } }: Node, located: Located): P
       release();
     }
   } finally {
-    if (windows === null) located.close();
-    else windows.close();
+    windows?.close();
+    located.close();
   }
 }
 

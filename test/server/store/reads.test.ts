@@ -55,8 +55,8 @@ async function send(node: Node, located: Located, windowsMax = Infinity): Promis
     }
     return { bytes: Buffer.concat(parts), windows: sizes };
   } finally {
-    if (windows === null) located.close();
-    else windows.close();
+    windows?.close();
+    located.close();
   }
 }
 
