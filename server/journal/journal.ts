@@ -187,7 +187,7 @@ export class Journal {
     this.#encode(event, lsn, level);
     this.#pendingLsn = lsn;
     const written = this.#waitFor(this.#writeWaiters, lsn);
-    this.#startWrite();
+    this.#writing ??= this.#writeAll();
     if (level === 'os') return { lsn, commit: written.then(() => commit) };
     this.#diskLsn = lsn;
     return { lsn, commit: written.then(() => this.#synced(lsn)).then(() => commit) };
@@ -283,10 +283,6 @@ export class Journal {
   }
 
   /** What several connections caused in one turn of the event loop shares a write, which begins with the next turn. */
-  #startWrite(): void {
-    if (this.#pending.length > 0) this.#writing ??= this.#writeAll();
-  }
-
   async #writeAll(): Promise<void> {
     try {
       do {

@@ -17,7 +17,7 @@ ignoreCrashErrors();
 /** Points that no simulated workload passes yet. */
 const NEVER_PASSED: readonly Failpoint[] = [];
 
-const SEEDS_MAX = 40;
+const SEEDS_MAX = 100;
 const LIVES = 3;
 const isLong = process.env.TQ_LONG === '1';
 const NO_FAULTS = { sync: 0, write: 0, read: 0, full: 0 };

@@ -39,7 +39,7 @@ describe('group commit', () => {
     const second = append(journal, range(51, 150));
     gate.open();
     await Promise.all([first, second]);
-    expect(env.fs.writes - before).toBeLessThanOrEqual(3);
+    expect(env.fs.writes - before).toBe(2);
     expect((await openJournal(env.fs.afterCrash())).seen).toEqual(range(1, 150));
   });
 
