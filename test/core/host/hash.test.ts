@@ -130,3 +130,12 @@ test('a memory that grew in between is looked at anew', () => {
   hasher.update(body.subarray(1000, 5000));
   expect(hexOf(hasher.finish())).toBe(hex(bodyOf(body.subarray(0, 5000)).checksum));
 });
+
+test('a body that is all there has the checksum of the same body in chunks', () => {
+  const out = new Uint8Array(10);
+  for (const size of [0, 1, 1_000, 131_072, 131_073, 1 << 20, (1 << 20) + 5]) {
+    core.bodyChecksumInto(body.subarray(0, size), out, 1);
+    expect(hexOf(out.slice(1, 9))).toBe(hex(bodyOf(body.subarray(0, size)).checksum));
+    expect([out[0], out[9]]).toEqual([0, 0]);
+  }
+});

@@ -12,6 +12,15 @@ describe('tokens', () => {
     for (const ref of ends) expect(tokens.read(tokens.make(ref))).toEqual(ref);
   });
 
+  test('name it also to the next run, and when many were made since', () => {
+    const first = { partition: 1, claim: claimNumber(1, 1) };
+    const token = tokens.make(first);
+    for (let counter = 2; counter < 5_000; counter++) tokens.make({ partition: 1, claim: claimNumber(1, counter) });
+    expect(tokens.read(token)).toEqual(first);
+    expect(new ClaimTokens(Buffer.alloc(32, 7)).read(token)).toEqual(first);
+    expect(new ClaimTokens(Buffer.alloc(32, 8)).read(token)).toBeNull();
+  });
+
   test('have the form that was given to clients before', () => {
     expect(tokens.make({ partition: 3, claim: claimNumber(2, 5) })).toBe('3-8589934597-7d625dc2a6a23604');
   });
