@@ -4,6 +4,9 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 
+/** The statuses of answers have three digits. */
+const STATUS_END = 600;
+
 /** Numbers that the parts of the server offer, read at each scrape. */
 export interface MetricSources {
   readonly gauges: readonly {
@@ -16,14 +19,22 @@ export interface MetricSources {
 
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #requests: Counter;
+  /** Requests by route, and by status within; the registry's own counting takes ten times as long. */
+  readonly #requests = new Map<string, Float64Array>();
 
   constructor(sources: MetricSources) {
-    this.#requests = new Counter({
+    const requests = this.#requests;
+    new Counter({
       name: 'tq_requests_total',
       help: 'Requests answered, by route and status.',
       labelNames: ['route', 'status'],
       registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [route, counts] of requests) {
+          counts.forEach((count, status) => count > 0 && this.inc({ route, status }, count));
+        }
+      },
     });
     for (const source of sources.gauges) {
       new Gauge({
@@ -42,7 +53,9 @@ export class Metrics {
   }
 
   observe(route: string, status: number): void {
-    this.#requests.inc({ route, status });
+    let counts = this.#requests.get(route);
+    if (counts === undefined) this.#requests.set(route, (counts = new Float64Array(STATUS_END)));
+    counts[status]++;
   }
 
   async text(): Promise<{ contentType: string; text: string }> {

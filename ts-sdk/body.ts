@@ -96,16 +96,21 @@ export function bodyReceiver({ size, hasTail }: { size: number | undefined; hasT
   return new SizedReceiver(size, hasTail);
 }
 
+/** Bodies up to this size are hashed when all of them is there: they are still in the cache then. */
+const HASHED_WHOLE_SIZE_MAX = 64 << 10;
+
 class SizedReceiver implements BodyReceiver {
   readonly #bytes: Uint8Array;
+  readonly #hasTail: boolean;
   readonly #hashedSize: number;
   readonly #hasher: BodyHasher | undefined;
   #received = 0;
 
   constructor(size: number, hasTail: boolean) {
     this.#bytes = new Uint8Array(size);
+    this.#hasTail = hasTail;
     this.#hashedSize = hasTail ? size - TAIL_SIZE : 0;
-    this.#hasher = hasTail ? core().bodyHasher() : undefined;
+    this.#hasher = this.#hashedSize > HASHED_WHOLE_SIZE_MAX ? core().bodyHasher() : undefined;
   }
 
   take(chunk: Uint8Array): void {
@@ -114,20 +119,21 @@ class SizedReceiver implements BodyReceiver {
       throw clientError('answer_invalid', 'The answer is longer than it said.');
     this.#bytes.set(chunk, at);
     this.#received += chunk.length;
+    if (this.#hasher === undefined) return;
     const toHash = Math.min(this.#hashedSize - at, chunk.length);
-    if (toHash > 0) this.#hasher?.update(chunk.subarray(0, toHash));
+    if (toHash > 0) this.#hasher.update(chunk.subarray(0, toHash));
   }
 
   finish(): Uint8Array {
     if (this.#received !== this.#bytes.length) throw clientError('connection_failed', 'The answer ended too early.');
-    if (this.#hasher === undefined) return this.#bytes;
-    const tail = this.#bytes.subarray(this.#hashedSize);
-    if (!sameBytes(tail.subarray(0, MAGIC.length), MAGIC))
-      throw clientError('answer_invalid', 'The answer has no tail.');
-    if (!sameBytes(tail.subarray(MAGIC.length), this.#hasher.finish())) {
+    if (!this.#hasTail) return this.#bytes;
+    const body = this.#bytes.subarray(0, this.#hashedSize);
+    if (!hasAt(this.#bytes, this.#hashedSize, MAGIC)) throw clientError('answer_invalid', 'The answer has no tail.');
+    const checksum = this.#hasher?.finish() ?? checksumOf(body);
+    if (!hasAt(this.#bytes, this.#hashedSize + MAGIC.length, checksum)) {
       throw catalogueError('checksum_mismatch', 'The bytes that arrived are not the bytes that the server sent.');
     }
-    return this.#bytes.subarray(0, this.#hashedSize);
+    return body;
   }
 }
 
@@ -155,6 +161,15 @@ class JoiningReceiver implements BodyReceiver {
   }
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+const wholeChecksum = new Uint8Array(8);
+
+/** Valid until the next call. */
+function checksumOf(body: Uint8Array): Uint8Array {
+  core().bodyChecksumInto(body, wholeChecksum);
+  return wholeChecksum;
+}
+
+function hasAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }

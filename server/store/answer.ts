@@ -12,6 +12,7 @@ import { Holds, type ExtentReader } from './extents.ts';
 import type { Located, LocatedColumn } from './locate.ts';
 
 const attemptLayout: FieldLayout = { layout: 'scalar', dtype: 'int32' };
+const tagsLayout: FieldLayout = { layout: 'text' };
 
 interface NamedLayout {
   readonly name: string;
@@ -22,8 +23,19 @@ interface NamedLayout {
 const schemaMessages = new Map<string, Uint8Array>();
 const SCHEMA_MESSAGES_MAX = 1_024;
 
+/** Layouts live as long as their fields do. */
+const layoutTexts = new WeakMap<FieldLayout, string>();
+
+function textOf(layout: FieldLayout): string {
+  let text = layoutTexts.get(layout);
+  if (text === undefined) layoutTexts.set(layout, (text = JSON.stringify(layout)));
+  return text;
+}
+
 function cachedSchemaMessage(fields: readonly NamedLayout[]): Uint8Array {
-  const key = JSON.stringify(fields);
+  let key = '';
+  // Names hold no space.
+  for (const { name, layout } of fields) key += `${name} ${textOf(layout)} `;
   let message = schemaMessages.get(key);
   if (message === undefined) {
     if (schemaMessages.size >= SCHEMA_MESSAGES_MAX) schemaMessages.clear();
@@ -93,7 +105,7 @@ function compose(
   }
   if (tags !== null) {
     outputs.push({ kind: 'text', name: TAGS_COLUMN, values: tags });
-    fields.push({ name: TAGS_COLUMN, layout: { layout: 'text' } });
+    fields.push({ name: TAGS_COLUMN, layout: tagsLayout });
   }
   for (const column of located.columns) {
     const { id, name, layout } = column.field;
