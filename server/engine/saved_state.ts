@@ -17,7 +17,7 @@ import { parseLayout } from '@transfer-queue/core/layout';
 import { ackLevels, limits, NAME_PATTERN, releaseRules, TAG_NAME_PATTERN } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import { Type, type Static } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, Errors } from 'typebox/schema';
 import type { Steps } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
 import { ByteReader, ByteWriter, FormatError } from '../journal/bytes.ts';
@@ -144,8 +144,8 @@ function headerOf(text: string): Static<typeof Header> {
   }
   const format = (header as { format?: unknown } | null)?.format;
   if (format !== STATE_FORMAT) throw new FormatError(`format ${String(format)} is none of ours`);
-  if (Value.Check(Header, header)) return header;
-  const [{ instancePath, message }] = Value.Errors(Header, header);
+  if (Check(Header, header)) return header;
+  const [, [{ instancePath, message }]] = Errors(Header, header);
   throw new FormatError(`its header has at ${instancePath}: ${message}`);
 }
 

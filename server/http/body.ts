@@ -1,7 +1,7 @@
 /** JSON bodies in and out, and bytes in. */
 import { limits, mediaTypes } from '@transfer-queue/core/protocol';
 import type { Static, TSchema } from 'typebox';
-import { Compile, type Validator } from 'typebox/compile';
+import { Compile, type Validator } from 'typebox/schema';
 import { StoreError } from '../errors.ts';
 import { headerLines, jsonHeaders, type HeaderLines } from './answer.ts';
 import type { BodySink, Exchange } from './exchange.ts';
@@ -32,7 +32,7 @@ export async function receiveJson<S extends TSchema>(exchange: Exchange, schema:
   }
   const validator = validatorOf(schema);
   if (validator.Check(value)) return value as Static<S>;
-  const [problem] = validator.Errors(value);
+  const [, [problem]] = validator.Errors(value);
   throw new StoreError('json_invalid', { at: problem.instancePath, reason: problem.message });
 }
 
