@@ -23,6 +23,8 @@ export interface ExploreOptions {
   readonly steps?: number;
   /** Images tried at one op index. */
   readonly imagesMax?: number;
+  /** Op indexes from one that is tried to the next; each is tried without it. */
+  readonly opsStep?: number;
   /** Ends early at so many states, or at the first violation. */
   readonly statesMax?: number;
   readonly stopsAtFirst?: boolean;
@@ -171,6 +173,7 @@ class Explorer {
   /** Tries the crashes of a life; returns one of them, in its later half, for the next life to start from. */
   async #crashEverywhere({ disk, trace, history }: Life, boot: string): Promise<{ fs: SimFs; crash: Crash } | null> {
     const { counters } = this;
+    const { imagesMax = IMAGES_MAX, opsStep = 1 } = this.#options;
     counters.lives++;
     this.#shown.clear();
     const chosen = Math.floor(trace.length * (0.5 + 0.5 * this.#random()));
@@ -179,16 +182,18 @@ class Explorer {
       disk.apply(op);
       this.#trail.update(`${named(op)} ${'bytes' in op ? op.bytes.toString('latin1') : ''}`);
       counters.ops++;
+      const isChosen = index === Math.min(chosen, trace.length - 1);
+      if (index % opsStep > 0 && !isChosen) continue;
       const flying = flyingAt(trace, index + 1, disk.opCount);
       const images = crashImages({ disk, boot, flying, random: this.#random, cutsMax: CUTS_MAX });
       const at = disk.opCount;
       const tried = new Set<string>();
       const where = `seed ${this.#options.seed}, life ${history.life}, op ${index} (${named(op)})`;
-      for (const image of this.#sample(images, this.#options.imagesMax ?? IMAGES_MAX)) {
+      for (const image of this.#sample(images, imagesMax)) {
         if (this.#isOver) return null;
         await this.#check(image, { history, at, where, tried, depth: 0 });
       }
-      if (index !== Math.min(chosen, trace.length - 1)) continue;
+      if (!isChosen) continue;
       const image = images[Math.floor(this.#random() * images.length)];
       next = { fs: image.make(), crash: { kind: image.kind, at } };
     }

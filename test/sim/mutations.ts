@@ -35,8 +35,8 @@ function patchFiles(fs: SimFs, patch: (file: File) => Partial<File>): void {
 
 const ignore = (): void => undefined;
 
-/** For what shows late: longer histories, and few images of each moment. */
-const LONG_LIVES: Partial<ExploreOptions> = { lives: 4, steps: 80, imagesMax: 3 };
+/** For what shows late and then for long: longer histories, some of their moments, and few images of each. */
+const LONG_LIVES: Partial<ExploreOptions> = { lives: 4, steps: 80, imagesMax: 3, opsStep: 20 };
 
 export const mutations: readonly Mutation[] = [
   {
@@ -82,7 +82,7 @@ export const mutations: readonly Mutation[] = [
   {
     bug: 'sync retried after failure',
     plantIn: ({ fs }) => patchFiles(fs, (file) => ({ datasync: () => file.datasync().catch(() => file.datasync()) })),
-    options: { faults: { sync: 1 } },
+    options: { faults: { sync: 1 }, opsStep: 5 },
   },
   {
     bug: 'tombstone dropped too early',
