@@ -68,8 +68,8 @@ async function look(node: Node): Promise<Omit<Look, 'recovery'>> {
 
 async function lookAfterStart(fs: SimFs): Promise<Look | 'refused'> {
   try {
-    const { node, recovery } = await openOn(fs);
-    return { ...(await look(node)), recovery };
+    const { node, recovery, abandon } = await openOn(fs);
+    return { ...(await look(node).finally(abandon)), recovery };
   } catch (error) {
     if (error instanceof RecoveryError || error instanceof StoreError) return 'refused';
     throw error;

@@ -1,9 +1,8 @@
 /** Opens a node as cheaply as a node can be opened: the simulation does it tens of thousands of times. */
 import { loadCore } from '@transfer-queue/core/wasm';
 import { openNode, type OpenedNode } from '../../server/engine/open.ts';
-import { turn, type SimEnv } from '../support/sim_env.ts';
+import { giveMemory, takeMemory, turn, type SimEnv } from '../support/sim_env.ts';
 import { makeEager } from './eager.ts';
-import { giveMemory, takeMemory } from './memory.ts';
 
 /** Two levels, so that the directory itself has to be made durable. */
 export const DIR = '/srv/data';

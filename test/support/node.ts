@@ -26,7 +26,7 @@ export function openTestNode(
 ): Promise<OpenedNode> {
   return openNode({
     env,
-    core: loadCore(),
+    core,
     directory,
     memorySize,
     frameSize: 1 << 20,

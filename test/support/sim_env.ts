@@ -8,4 +8,5 @@ export { Disk, type DiskOp, type SimFile } from './sim/disk.ts';
 export { CrashError, quietLog, simEnv, type SimEnv, type SimOptions } from './sim/env.ts';
 export { SimFailpoints, type Armed } from './sim/failpoints.ts';
 export { SimFs, type Fault, type PowerCut } from './sim/fs.ts';
+export { giveMemory, takeMemory } from './sim/memory.ts';
 export { seededRandom } from './sim/random.ts';

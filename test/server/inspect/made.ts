@@ -7,7 +7,7 @@ import { verifyDirectory } from '../../../server/inspect/verify.ts';
 import { silentMeter } from '../../../server/inspect/meter.ts';
 import type { Report } from '../../../server/inspect/report.ts';
 import { claimOf, declareTest, openTestNode, putText } from '../../support/node.ts';
-import { simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
+import { giveMemory, simEnv, SimFs, takeMemory, turn, type SimEnv } from '../../support/sim_env.ts';
 
 export const DIR = '/data';
 const MEMORY_SIZE = 7 << 20;
@@ -16,12 +16,22 @@ const LARGE = 400_000;
 
 export interface Made extends OpenedNode {
   readonly env: SimEnv;
+  /** Ends it as kill -9 does; its memory goes to those that come after. */
+  abandon(): Promise<void>;
 }
 
 export async function openOn(fs: SimFs): Promise<Made> {
   fs.pace = () => Promise.resolve();
   const env = simEnv(fs);
-  return { ...(await openTestNode(env, DIR, MEMORY_SIZE)), env };
+  const memory = takeMemory(MEMORY_SIZE);
+  const opened = await openTestNode(env, DIR, MEMORY_SIZE, { memory });
+  const abandon = async (): Promise<void> => {
+    opened.node.parts.state.close();
+    env.end();
+    await turn();
+    giveMemory(memory);
+  };
+  return { ...opened, env, abandon };
 }
 
 export interface MakeOptions {

@@ -8,7 +8,7 @@
  * Invariant: memory is given back in a later turn than its node ended in, so that nothing writes to it any more.
  */
 import { createLsmMemory, type LsmMemory } from '@transfer-queue/core/lsm';
-import type { NodeMemory } from '../../server/engine/open.ts';
+import type { NodeMemory } from '../../../server/engine/open.ts';
 
 const REGION_SIZE = 1 << 20;
 /** The class of such regions, by which memory grows (core/assembly/lsm/regions.ts). */
