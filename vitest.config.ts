@@ -1,6 +1,6 @@
 /**
- * How Vitest finds and runs the tests. Test files get a process of their own; those of parts that are pure, and leave
- * nothing behind in their process, take turns in one and load its modules once.
+ * How Vitest finds and runs the tests. Those of a part take turns in one process, which loads its modules once, as long
+ * as they leave nothing behind in it; the others, and those that look at or change their whole process, have their own.
  */
 
 import { defineConfig } from 'vitest/config';
@@ -9,18 +9,17 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   throw new Error('Tests run on Node 24: `npm test`, or `node_modules/.bin/node node_modules/.bin/vitest run`.');
 }
 
-const pure = [
-  'test/{core,queue_checker}/**/*.test.ts',
-  'test/server/{index,journal,queue,sampler,segment,store,tier,tree}/**/*.test.ts',
-];
+/** The last looks at the sockets of its process, the others replace modules by `vi.mock`. */
+const alone = 'extent_rewrite|segment_compaction|space_cuts|checkpoint_files|faults';
+const tidy = [`test/{compat,core,queue_checker,server,ts-sdk}/**/!(${alone}).test.ts`];
 
 export default defineConfig({
   test: {
     maxWorkers: 2,
     teardownTimeout: 10_000,
     projects: [
-      { extends: true, test: { name: 'own', include: ['test/**/*.test.ts'], exclude: pure } },
-      { extends: true, test: { name: 'shared', include: pure, isolate: false } },
+      { extends: true, test: { name: 'own', include: ['test/**/*.test.ts'], exclude: tidy } },
+      { extends: true, test: { name: 'shared', include: tidy, isolate: false } },
     ],
     pool: 'forks',
     // Simulations make and drop thousands of small nodes, whose buffers would ask for a collection each few of them.
