@@ -2,7 +2,8 @@
 import type { Env } from '../env/env.ts';
 import { fileName } from '../journal/format.ts';
 import type { Verdict } from '../journal/recover.ts';
-import { journalFiles, type JournalStart } from '../journal/scan.ts';
+import { journalFiles } from '../journal/files.ts';
+import type { JournalStart } from '../journal/scan.ts';
 import type { Meter } from './meter.ts';
 import { readJournalFiles, type JournalReading } from './reading.ts';
 import { RESTORE, type Report } from './report.ts';

@@ -8,7 +8,8 @@ import { InvariantError, RecoveryError, StoreError } from '../errors.ts';
 import { FormatError } from '../journal/bytes.ts';
 import { fileName } from '../journal/format.ts';
 import { judge, type Verdict } from '../journal/recover.ts';
-import { journalFiles, JournalScan, type JournalStart, type Progress } from '../journal/scan.ts';
+import { journalFiles } from '../journal/files.ts';
+import { JournalScan, type JournalStart, type Progress } from '../journal/scan.ts';
 import { segmentName } from '../segment/files.ts';
 import { startOn, type JournalCut, type Started } from './start.ts';
 

@@ -23,12 +23,12 @@ import { invariant } from '../errors.ts';
 import { ByteWriter } from './bytes.ts';
 import { writeEvent } from './event_codecs.ts';
 import { eventTypes, type JournalEvent } from './events.ts';
+import { removeFilesBefore } from './files.ts';
 import {
   FILE_HEADER_SIZE,
   FILE_SIZE_MAX,
   fileHeader,
   fileName,
-  fileNumber,
   PAYLOAD_SIZE_MAX,
   RECORD_HEADER_SIZE,
   recordSize,
@@ -187,7 +187,7 @@ export class Journal {
     this.#encode(event, lsn, level);
     this.#pendingLsn = lsn;
     const written = this.#waitFor(this.#writeWaiters, lsn);
-    this.#writing ??= this.#writeAll();
+    this.#writing ??= this.#writeAll(event.type !== 'insert');
     if (level === 'os') return { lsn, commit: written.then(() => commit) };
     this.#diskLsn = lsn;
     return { lsn, commit: written.then(() => this.#synced(lsn)).then(() => commit) };
@@ -229,17 +229,9 @@ export class Journal {
     });
   }
 
-  /** Removes the files before a number: a checkpoint holds what they said. */
+  /** A checkpoint holds what the files before a number said. */
   async removeFilesBefore(number: number): Promise<void> {
-    const old = (await this.#env.fs.list(this.#directory))
-      .map(fileNumber)
-      .filter((one) => one !== null && one < number);
-    for (const one of old) {
-      await this.#env.fail('journal.remove');
-      await this.#env.fs.unlink(`${this.#directory}/${fileName(one!)}`);
-    }
-    await this.#env.fail('journal.remove.syncdir');
-    if (old.length > 0) await this.#env.fs.syncDirectory(this.#directory);
+    await removeFilesBefore(this.#env, this.#directory, number);
   }
 
   async close(): Promise<void> {
@@ -282,13 +274,16 @@ export class Journal {
     });
   }
 
-  /** What several connections caused in one turn of the event loop shares a write, which begins with the next turn. */
-  async #writeAll(): Promise<void> {
+  /**
+   * What several connections caused in one turn of the event loop shares a write, which begins with the next turn. A
+   * put does not wait for others: it is applied, which takes it longer than them, while a thread writes its event.
+   */
+  async #writeAll(gathers: boolean): Promise<void> {
     try {
-      do {
-        await nextTurn(this.#env.clock);
+      for (let waits = gathers; this.#pending.length > 0; waits = true) {
+        if (waits) await nextTurn(this.#env.clock);
         await this.#writePending();
-      } while (this.#pending.length > 0);
+      }
     } catch (error) {
       this.#env.crash('a write to the journal failed', error);
     } finally {
@@ -316,7 +311,8 @@ export class Journal {
 
   async #writeUpTo(bytes: Buffer, lsn: number): Promise<void> {
     if (this.#file === null) await this.#roll();
-    await this.#env.fail('journal.write');
+    const failing = this.#env.fail('journal.write');
+    if (failing !== null) await failing;
     await this.#pwrite(bytes);
     await this.#env.fail('journal.written');
     this.#offset += bytes.length;

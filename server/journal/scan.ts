@@ -11,7 +11,8 @@
  */
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, File } from '../env/env.ts';
-import { checkFileHeader, FILE_HEADER_SIZE, fileName, fileNumber } from './format.ts';
+import { journalFiles } from './files.ts';
+import { checkFileHeader, FILE_HEADER_SIZE, fileName } from './format.ts';
 import { badBytes, JournalFile, type BadBytes, type FileBytes, type Progress, type RecordFinding } from './records.ts';
 
 export type { BadBytes, JournalFile, Progress };
@@ -114,12 +115,6 @@ export class JournalScan {
     }
     return false;
   }
-}
-
-/** Numbers of the files that are there, rising. */
-export async function journalFiles(env: Env, directory: string): Promise<number[]> {
-  const numbers = (await env.fs.list(directory)).map(fileNumber).filter((number) => number !== null);
-  return numbers.sort((a, b) => a - b);
 }
 
 /** The first record that is still there: what a checkpoint made superfluous may not have been removed yet. */
