@@ -23,7 +23,7 @@ const BLOCK_CACHE_SHARE = 8;
 const MEMORY_WAIT_MS_MAX = 10_000;
 const STOP_GRACE_MS = 5_000;
 /** Pages of the arena that are touched between two turns of the event loop. */
-const TOUCH_STEP = 1 << 20;
+const TOUCH_STEP = 1 << 17;
 
 export interface RunningServer {
   readonly url: string;
