@@ -112,7 +112,7 @@ function granted(node: Node, event: ClaimEvent, commit: Promise<unknown>, isPart
   const { grants } = node.parts.state;
   const grant = grants.get(event.claim)!;
   grant.made = { isPartial, commit };
-  if (event.autoAck) node.parts.env.clock.after(event.leaseMs, () => grants.end(event.claim));
+  if (event.autoAck) node.parts.env.clock.after(event.leaseMs, () => grants.end(event.partition, event.claim));
   return { kind: 'granted', grant, commit, isPartial };
 }
 

@@ -9,7 +9,6 @@
 import { numberKey, readNumber } from '../index/keys.ts';
 import type { Records, SavedRecord } from '../index/records.ts';
 import { ByteReader, ByteWriter } from '../journal/bytes.ts';
-import { addTo, removeFrom } from '../queue/field_map.ts';
 import { relocated, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
 import type { Store } from '../store/store.ts';
@@ -28,38 +27,19 @@ export interface Grant {
 
 const out = new ByteWriter();
 
-/**
- * A grant of a replay. Most of these end before the replay does, so that their cells are looked up only when someone
- * asks for them, or when they are about to change.
- */
-class LateGrant implements Grant {
-  readonly claim: number;
-  readonly partition: Partition;
-  readonly attempts: Uint16Array;
-  readonly leaseMs: number;
-  readonly volatile: boolean;
-  readonly #locate: () => Promise<Located>;
-  #located: Promise<Located> | null = null;
-
-  constructor(granted: Omit<Grant, 'located'>, locate: () => Promise<Located>) {
-    this.claim = granted.claim;
-    this.partition = granted.partition;
-    this.attempts = granted.attempts;
-    this.leaseMs = granted.leaseMs;
-    this.volatile = granted.volatile;
-    this.#locate = locate;
-  }
-
-  get located(): Promise<Located> {
-    return (this.#located ??= this.#locate());
-  }
+/** A grant of a replay, whose rows stay as they are until `locateLate`. */
+export interface LateGrant extends Omit<Grant, 'located' | 'made'> {
+  readonly locate: () => Promise<Located>;
 }
 
 export class Grants {
   readonly #grants = new Map<number, Grant>();
   readonly #dirty = new Set<Grant>();
-  /** Grants whose cells were not looked up yet, by partition. */
-  readonly #late = new Map<Partition, Set<Grant>>();
+  /**
+   * Grants of a replay, by partition and claim. Most end before the replay does: until then, or until their rows are
+   * about to change, they are nowhere else, and their cells are not looked up.
+   */
+  readonly #late = new Map<number, Map<number, LateGrant>>();
   /** Claims that ended and have a record. */
   readonly #gone = new Map<number, Partition>();
   readonly #saved = new Set<number>();
@@ -81,20 +61,24 @@ export class Grants {
     if (!grant.volatile && isSaved(grant.partition)) this.#dirty.add(grant);
   }
 
-  /** Adds a grant of rows that stay as they are until `locateLate`. */
-  addLate(granted: Omit<Grant, 'located'>, locate: () => Promise<Located>): void {
-    const grant = new LateGrant(granted, locate);
-    this.add(grant);
-    addTo(this.#late, grant.partition, grant);
+  addLate(grant: LateGrant): void {
+    const { partition, claim } = grant;
+    const late = this.#late.get(partition.id);
+    if (late === undefined) this.#late.set(partition.id, new Map([[claim, grant]]));
+    else late.set(claim, grant);
   }
 
   /** Puts of rows of a partition are about to change what these show: what was granted is looked up before. */
-  locateLate(partition: Partition): void {
+  locateLate(partition: number): void {
     const late = this.#late.get(partition);
     if (late === undefined) return;
     this.#late.delete(partition);
-    // Whoever asks for the rows sees the failure.
-    for (const grant of late) grant.located.catch(() => undefined);
+    for (const { locate, ...granted } of late.values()) {
+      const located = locate();
+      // Whoever asks for the rows sees the failure.
+      located.catch(() => undefined);
+      this.add({ ...granted, located });
+    }
   }
 
   locateAllLate(): void {
@@ -102,13 +86,13 @@ export class Grants {
   }
 
   /** Nobody will ask for its rows again. */
-  end(claim: number): void {
+  end(partition: number, claim: number): void {
+    if (this.#late.get(partition)?.delete(claim) === true) return;
     const grant = this.#grants.get(claim);
     if (grant === undefined) return;
     this.#grants.delete(claim);
     this.#dirty.delete(grant);
     if (this.#saved.delete(claim)) this.#gone.set(claim, grant.partition);
-    if (this.#late.get(grant.partition)?.has(grant)) return removeFrom(this.#late, grant.partition, grant);
     // A lookup that failed holds nothing; whoever waits for the grant sees the failure.
     grant.located.then(
       (located) => located.close(),

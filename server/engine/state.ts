@@ -151,11 +151,11 @@ export class NodeState {
         return this.#claim(event, placed);
       case 'ack':
         machine.applyAck(this.#queues.get(event.partition)!, event);
-        this.grants.end(event.claim);
+        this.grants.end(event.partition, event.claim);
         return 0;
       case 'release':
         machine.applyRelease(this.#queues.get(event.partition)!, event);
-        this.grants.end(event.claim);
+        this.grants.end(event.partition, event.claim);
         return 0;
       case 'seal':
         machine.applySeal(this.#queues.get(event.partition)!);
@@ -239,7 +239,7 @@ export class NodeState {
   #drop(event: Extract<JournalEvent, { type: 'drop' }>): number {
     const queue = this.#queues.get(event.partition)!;
     this.#queues.delete(event.partition);
-    for (const claim of queue.claims.keys()) this.grants.end(claim);
+    for (const claim of queue.claims.keys()) this.grants.end(event.partition, claim);
     this.staged.forget(event.partition);
     machine.drop(queue);
     this.store.applyDrop(event);
@@ -255,7 +255,7 @@ export class NodeState {
 
   #reset({ partition, requestId, task }: ResetEvent, { lsn, commit }: Placed): number {
     const { rows, claims } = machine.applyReset(this.#queues.get(partition)!, { task });
-    for (const claim of claims) this.grants.end(claim);
+    for (const claim of claims) this.grants.end(partition, claim);
     const outcome = { kind: 'reset', partition, lsn, rows, commit } as const;
     this.requests.set(requestId, outcome, !isSaved(this.store.partitionById(partition)!));
     return rows;
@@ -267,7 +267,7 @@ export class NodeState {
     // The ack goes first: a row that the put brings back anew makes the claim stale.
     if (ackClaim !== 0) {
       machine.applyAck(queue, { type: 'ack', partition, claim: ackClaim, requestId });
-      this.grants.end(ackClaim);
+      this.grants.end(partition, ackClaim);
     }
     this.store.applyInsert(event, { lsn, level }, this.#known);
     let rows = 0;
@@ -317,9 +317,8 @@ export class NodeState {
   }
 
   /** Rows that are there are about to show other puts than they do. */
-  #rowsChange(partitionId: number): void {
-    const partition = this.store.partitionById(partitionId);
-    if (partition !== undefined) this.grants.locateLate(partition);
+  #rowsChange(partition: number): void {
+    if (this.store.partitionById(partition) !== undefined) this.grants.locateLate(partition);
   }
 
   #claim(event: ClaimEvent, { now, commit, replayed }: Placed): number {
@@ -327,10 +326,10 @@ export class NodeState {
     const partition = this.store.partitionById(partitionId)!;
     const fields = event.fields.map((field) => partition.fields[field]);
     machine.applyClaim(this.#queues.get(partitionId)!, event, now);
-    const granted = { claim, partition, attempts, leaseMs, volatile: event.autoAck };
+    const volatile = event.autoAck;
     const locateCells = (): Promise<Located> => locate(this.store, partition, { ids, fields });
-    if (!replayed) this.grants.add({ ...granted, located: locateCells() });
-    else if (!event.autoAck) this.grants.addLate(granted, locateCells);
+    if (!replayed) this.grants.add({ claim, partition, attempts, leaseMs, volatile, located: locateCells() });
+    else if (!volatile) this.grants.addLate({ claim, partition, attempts, leaseMs, volatile, locate: locateCells });
     const outcome = { kind: 'claim', partition: partitionId, claim, commit } as const;
     this.requests.set(event.requestId, outcome, !isSaved(partition));
     return ids.length;

@@ -53,7 +53,7 @@ class World {
   }
 
   async end(claim: number): Promise<void> {
-    this.grants.end(claim);
+    this.grants.end(this.grants.get(claim)?.partition.id ?? OS, claim);
     this.model.delete(claim);
     await Promise.resolve();
   }
@@ -162,7 +162,7 @@ describe('a claim', () => {
     const located = Promise.reject(new Error('damaged'));
     world.grants.add({ claim: 1, partition, attempts: new Uint16Array(1), leaseMs: 1, located, volatile: false });
     await world.checkpoint();
-    world.grants.end(1);
+    world.grants.end(OS, 1);
     await world.checkpoint();
     expect(await world.world.recordCount()).toBe(3);
   });

@@ -15,7 +15,9 @@ const ID_END = 2 ** 53;
 /** Ends what would end with the process, then says what is left. */
 export async function dumpNode(node: Node): Promise<unknown> {
   const { state } = node.parts;
-  for (const { claim, volatile } of [...state.grants.all()]) if (volatile) state.grants.end(claim);
+  for (const { claim, partition, volatile } of [...state.grants.all()]) {
+    if (volatile) state.grants.end(partition.id, claim);
+  }
   await settle();
   const partitions: unknown[] = [];
   for (const partition of [...state.store.partitions()].sort((a, b) => a.id - b.id)) {
