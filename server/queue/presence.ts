@@ -1,5 +1,5 @@
 /** Which rows are there: what an index has to know before they are put again or removed. */
-import { slotOf } from './slots.ts';
+import { hasRow } from './slots.ts';
 import type { PartitionQueue } from './state.ts';
 
 /** By place: 1 for a row that is there; null when none is. */
@@ -7,7 +7,7 @@ export function knownRows(queue: PartitionQueue, ids: Float64Array): Uint8Array 
   let known: Uint8Array | null = null;
   if (queue.slots.rows === 0) return null;
   for (let place = 0; place < ids.length; place++) {
-    if (slotOf(queue.slots, ids[place]) < 0) continue;
+    if (!hasRow(queue.slots, ids[place])) continue;
     known ??= new Uint8Array(ids.length);
     known[place] = 1;
   }

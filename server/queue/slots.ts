@@ -73,6 +73,11 @@ export function slotOf(slots: Slots, id: number): number {
   return isThere ? page.number * pageBits + offset : -1;
 }
 
+/** As `slotOf`, for who need not know where. */
+export function hasRow(slots: Slots, id: number): boolean {
+  return slots.groupSize === 1 ? lookUp(slots.table, id) >= 0 : slotOf(slots, id) >= 0;
+}
+
 export function offsetOf(slots: Slots, slot: number): number {
   return slot % slots.pageBits;
 }

@@ -12,7 +12,7 @@ import type { AckLevel } from '@transfer-queue/core/protocol';
 import { invariant } from '../errors.ts';
 import { rangesOf } from '../index/keys.ts';
 import { MemoryIndex } from '../index/memory_index.ts';
-import type { BatchOrder } from '../index/row_index.ts';
+import type { BatchOfPut, BatchOrder } from '../index/row_index.ts';
 import { TreeIndex } from '../index/tree_index.ts';
 import type { DeclareEvent, DropEvent, InsertEvent, MoveEvent, RewriteEvent } from '../journal/events.ts';
 import type { InsertRun } from '../journal/insert_run.ts';
@@ -214,10 +214,11 @@ export class Store {
     const make = (made: ExtentRun): void => this.#extents.make(made);
     this.#extents.addRun(new ExtentRun(run, { partition, segment, cells, make }));
     this.#changed(partition, run.lsnLast);
-    const puts = Array.from({ length: run.count }, (_, at) => {
+    const puts = new Array<BatchOfPut>(run.count);
+    for (let at = 0; at < run.count; at++) {
       const lsn = run.lsns[at];
-      return { batch: batchNumber(lsn, 0), lsn, rows: run.rows[at] };
-    });
+      puts[at] = { batch: batchNumber(lsn, 0), lsn, rows: run.rows[at] };
+    }
     partition.index.add({ puts, ids: run.ids, known: null });
   }
 
