@@ -55,7 +55,7 @@ def train_partition(store: Client, settings: Settings) -> Partition:
         tasks=TASKS,
         release="consumed",
         numbers=[VERSION],
-        pace=Pace(rows_per_version=settings.rows_per_version, max_ahead=settings.max_ahead),
+        pace=Pace(rows_per_version=settings.rows_per_step, max_ahead=settings.max_ahead),
     )
 
 

@@ -25,7 +25,6 @@ class Settings:
     seed: int = 7
     steps: int = 400
     groups_per_step: int = 16
-    spare_groups_per_step: int = 1  # prompts written beyond what a step trains on: they make up for skipped ones
     max_ahead: int = 2  # prompts are admitted for at most this many versions beyond the trainer's
     max_staleness: int = 3  # samples of an older version than this are not drawn any more, but skipped
     loader_workers: int = 1  # processes that claim for the trainer while it trains
@@ -39,11 +38,6 @@ class Settings:
     @property
     def rows_per_step(self) -> int:
         return self.groups_per_step * GROUP_SIZE
-
-    @property
-    def rows_per_version(self) -> int:
-        """Rows that producers may write per version of the policy."""
-        return (self.groups_per_step + self.spare_groups_per_step) * GROUP_SIZE
 
     @property
     def row_count(self) -> int:
