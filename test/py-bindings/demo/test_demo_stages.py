@@ -7,6 +7,7 @@ import functools
 import importlib
 import itertools
 import threading
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -17,6 +18,7 @@ from transferq.demo.histories import judge
 from transferq.demo.history import History
 from transferq.demo.intake import Intake
 from transferq.demo.progress import Progress
+from transferq.demo.schema import train_partition
 from transferq.demo.settings import Settings
 from transferq.torch import StreamingDataset
 
@@ -126,3 +128,12 @@ def test_a_trainer_that_died_goes_on_from_its_checkpoint(tmp_path, moment):
     # What was learned but not saved comes again; what was saved does not.
     assert verdict.redelivered == (settings.rows_per_step if moment == "save" else 0)
     assert [step.version for step in progress.steps] == list(range(1, settings.steps + 1))
+
+
+def test_the_pace_admits_nothing_that_is_too_old_by_the_time_it_is_drawn():
+    settings = Settings()
+    declared = {}
+    train_partition(SimpleNamespace(partition=lambda name, **words: declared.update(words)), settings)
+    # As many rows are admitted a version as a step takes: they cannot pile up beyond what is admitted ahead.
+    assert declared["pace"].rows_per_version == settings.rows_per_step
+    assert declared["pace"].max_ahead + 1 <= settings.max_staleness
