@@ -16,6 +16,8 @@ import { jsonRequest, metric, putRequest, succeed } from './world.ts';
 const isLong = process.env.TQ_LONG === '1';
 const REQUESTS = isLong ? 200_000 : 6_000;
 const CLIENTS = 12;
+/** Races that a planted bug has to show itself in. */
+const BUG_ROUNDS_MAX = 15;
 const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
 const everyCode = Object.keys(errors) as ErrorCode[];
 const names = ['a', 'b', 'c'];
@@ -168,10 +170,10 @@ async function client(url: string, random: Random, shared: Shared, requests: num
   return problems;
 }
 
-async function race(url: string, requests: number): Promise<string[]> {
+async function race(url: string, requests: number, seed = SEED): Promise<string[]> {
   const shared: Shared = { tokens: [] };
   const clients = Array.from({ length: CLIENTS }, (_, i) =>
-    client(url, seeded(SEED * 1_000 + i), shared, requests / CLIENTS),
+    client(url, seeded(seed * 1_000 + i), shared, requests / CLIENTS),
   );
   return (await Promise.all(clients)).flat();
 }
@@ -221,11 +223,16 @@ function withoutMemory(state: unknown): unknown {
   };
 }
 
-test('the suite finds a planted bug', async () => {
+test('the suite finds a planted bug', { timeout: 60_000 }, async () => {
   const directory = temporaryDirectory('races');
   const server = await startServer({ directory: directory.path, env: withBug('fails_at_unknown_field') });
-  const problems = await race(server.url, 2_000);
-  expect(problems.some((problem) => problem.startsWith('status 500'))).toBe(true);
+  // Whether a put names a field that nobody declared, in a partition that takes no others, depends on who comes first.
+  let isFound = false;
+  for (let round = 0; round < BUG_ROUNDS_MAX && !isFound; round++) {
+    const problems = await race(server.url, 2_000, SEED + round);
+    isFound = problems.some((problem) => problem.startsWith('status 500'));
+  }
+  expect(isFound).toBe(true);
   server.signal('SIGKILL');
   await server.exited;
   directory.remove();
