@@ -23,8 +23,11 @@ export function claimNumber(epoch: number, counter: number): number {
 
 export class ClaimTokens {
   readonly #key: ReturnType<typeof macKey>;
-  /** The newest that were made, oldest first. */
+  /** The newest that were made. */
   readonly #made = new Map<string, ClaimRef>();
+  /** The same, in a ring: a Map finds its first key only behind the places of all that it deleted. */
+  readonly #ring: string[] = [];
+  #ringAt = 0;
 
   constructor(key: Uint8Array) {
     this.#key = macKey(key);
@@ -33,8 +36,11 @@ export class ClaimTokens {
   make({ partition, claim }: ClaimRef): string {
     const body = `${partition}-${claim}`;
     const token = `${body}-${this.#mac(body)}`;
+    if (this.#made.has(token)) return token;
     this.#made.set(token, { partition, claim });
-    if (this.#made.size > KEPT_MAX) this.#made.delete(this.#made.keys().next().value!);
+    if (this.#ring.length === KEPT_MAX) this.#made.delete(this.#ring[this.#ringAt]);
+    this.#ring[this.#ringAt] = token;
+    this.#ringAt = (this.#ringAt + 1) % KEPT_MAX;
     return token;
   }
 

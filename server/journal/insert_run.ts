@@ -5,6 +5,8 @@
  *   events    | LSN 7: row 1 | LSN 8: row 2 | LSN 9: rows 5, 6 |
  *   columns   lsns 7 8 9     rows 1 1 2     ids 1 2 5 6     offsets, lengths, hashes ...
  *
+ * The bytes are those of the insert codec (row_codecs.ts), read in place.
+ *
  * Invariants: all puts of a run are of one partition, level, segment and list of columns; each is one batch in one
  * block, and nothing but rows: it acks no claim and brings no tags and no blobs.
  */
@@ -17,7 +19,8 @@ import type { RecordHeader } from './format.ts';
 /** What is read of a run lives until it is applied. */
 const PUTS_MAX = 128;
 const IDS_START = 256;
-const HASH_SIZE = 8;
+/** Of the hash of a block. */
+export const HASH_SIZE = 8;
 /** From the claim that is acked to the number of rows. */
 const FIXED_SIZE = 48;
 /** High words of safe integers are below this. */

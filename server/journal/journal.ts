@@ -3,9 +3,9 @@
  *
  *   append -> [pending bytes] -> pwrite (one in flight) -> written -> datasync (one in flight) -> synced
  *
- * Group commit: events of one turn of the event loop share a write, and so do those that arrive while a write or a sync
- * is in flight. A `Commit` is made here only, so that an answer which needs one cannot be built before the journal says
- * so.
+ * Group commit: events that arrive while a write or a sync is in flight share the next one, and so do those of one turn
+ * of the event loop, but for a put's. A `Commit` is made here only, so that an answer which needs one cannot be built
+ * before the journal says so.
  *
  * Invariants: LSNs rise with the order of `append`; bytes go to explicit offsets in that order; a failed write or sync
  * ends the process, since nothing after it could be acknowledged. A full disk is foreseen: the reserve file gives way.

@@ -8,13 +8,11 @@
  * for its extents, all of which live, unmoved, with all of their rows, and have no record.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
-import type { InsertRun } from '../journal/insert_run.ts';
+import { HASH_SIZE, type InsertRun } from '../journal/insert_run.ts';
 import type { Unmade } from '../segment/bag.ts';
 import { aligned, type Segment, type Space } from '../segment/segment.ts';
 import type { CellPlaces } from './cell_places.ts';
 import { LiveExtent, type Partition } from './partition.ts';
-
-const HASH_SIZE = 8;
 
 export class ExtentRun implements Unmade {
   readonly count: number;
