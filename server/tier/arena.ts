@@ -31,7 +31,7 @@ interface Waiter {
 }
 
 const WAITERS_MAX = 4_096;
-const TOUCH_STEP = 4096;
+const PAGE_SIZE = 4096;
 
 export class Arena {
   readonly frameSize: number;
@@ -131,13 +131,16 @@ export class Arena {
 
   /**
    * First touch of fresh memory costs more than receiving into it: writes to a few pages at a time, between requests.
+   * Only to pages of free frames: into the others a read of a file may be writing at the same moment.
    */
   touchInBackground(stepSize: number): void {
     const pages = new Uint8Array(this.#memory);
     let at = 0;
     const step = (): void => {
       const end = Math.min(at + stepSize, pages.length);
-      for (; at < end; at += TOUCH_STEP) pages[at] = pages[at]!;
+      for (; at < end; at += PAGE_SIZE) {
+        if (this.#runOfFrame[Math.floor(at / this.frameSize)] === null) pages[at] = 0;
+      }
       if (at < pages.length) this.#clock.soon(step);
     };
     step();

@@ -249,11 +249,14 @@ describe('waiting for memory', () => {
   });
 });
 
-test('touching its pages changes nothing and ends', async () => {
-  const arena = arenaOf();
-  const run = arena.take(3 * FRAME)!;
-  run.bytes.fill(9);
+test('a touch of its pages writes to free frames alone, also where they were taken since it began', async () => {
+  const { buffer: memory } = new Uint8Array(FRAMES * FRAME).fill(9);
+  const arena = new Arena({ clock: new SimClock(), memorySize: FRAMES * FRAME, frameSize: FRAME, memory });
+  const before = arena.take(3 * FRAME)!;
   arena.touchInBackground(FRAME);
+  const since = arena.take(2 * FRAME)!;
   await settle();
-  expect(run.bytes.every((byte) => byte === 9)).toBe(true);
+  const first = Array.from({ length: FRAMES }, (_, frame) => new Uint8Array(memory)[frame * FRAME]);
+  expect([before.first, since.first]).toEqual([0, 3]);
+  expect(first).toEqual([9, 9, 9, 9, 9, 0, 0, 0]);
 });
