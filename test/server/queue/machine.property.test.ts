@@ -1,7 +1,7 @@
 /**
  * The claim protocol under random commands, crashes and restarts; and planted bugs that the same runs must find.
  *
- * SEED=n and RUNS=n in the environment choose other sequences.
+ * SEED=n and RUNS=n in the environment choose other sequences; TQ_LONG=1 runs 20,000.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import fc from 'fast-check';
@@ -14,8 +14,10 @@ import { sequences, type Sequence } from './sequences.ts';
 import { runSequence } from './world.ts';
 
 const seed = Number(process.env.SEED ?? 20_240_601);
+const isLong = process.env.TQ_LONG === '1';
 /** Of each of four tests. */
-const numRuns = Number(process.env.RUNS ?? 125);
+const numRuns = Number(process.env.RUNS ?? (isLong ? 5_000 : 125));
+const TIMEOUT_MS = isLong ? 24 * 3_600_000 : undefined;
 const bitmaps = createBitmaps(loadCore());
 
 /** The real bitmaps, and plain ones with pages so short that twelve rows fill, double and free several. */
@@ -24,14 +26,16 @@ const memories: Record<string, () => Bitmaps> = {
   'short pages': () => createPlainBitmaps(2, 4),
 };
 
-test.each(Object.keys(memories))(`invariants I1 to I7 hold in ${numRuns} sequences, seed ${seed}, on %s`, (name) => {
+const title = `invariants I1 to I7 hold in ${numRuns} sequences, seed ${seed}, on %s`;
+test.each(Object.keys(memories))(title, { timeout: TIMEOUT_MS }, (name) => {
   fc.assert(
     fc.property(sequences, (sequence) => runSequence(machine, memories[name](), sequence)),
     { seed, numRuns },
   );
 });
 
-test.each(Object.keys(memories))(`they hold when crashes end in the last checkpoint, on %s`, (name) => {
+const titleOfCheckpoints = 'they hold when crashes end in the last checkpoint, on %s';
+test.each(Object.keys(memories))(titleOfCheckpoints, { timeout: TIMEOUT_MS }, (name) => {
   fc.assert(
     fc.property(sequences, (sequence) => runSequence(machine, memories[name](), sequence, { checkpoints: true })),
     { seed, numRuns },
