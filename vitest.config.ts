@@ -4,6 +4,7 @@
  */
 
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 if (Number(process.versions.node.split('.')[0]) < 24) {
   throw new Error('Tests run on Node 24: `npm test`, or `node_modules/.bin/node node_modules/.bin/vitest run`.');
@@ -13,9 +14,18 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
 const alone = 'extent_rewrite|segment_compaction|space_cuts|checkpoint_files|faults';
 const tidy = [`test/{compat,core,queue_checker,server,ts-sdk}/**/!(${alone}).test.ts`];
 
+/** Simulations and kills take minutes, whatever the sizes of their files: one that began last would run alone. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => (/\/test\/(sim|crash)\//.test(moduleId) ? 0 : 1);
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     teardownTimeout: 10_000,
     projects: [
       { extends: true, test: { name: 'own', include: ['test/**/*.test.ts'], exclude: tidy } },

@@ -26,7 +26,12 @@ export type WindowPlace = 'in' | 'stale' | 'no_version';
 export function placeOf(version: number | undefined, window: VersionWindow, current: number | undefined): WindowPlace {
   if (window.minVersion === undefined && window.maxStaleness === undefined) return 'in';
   if (!Number.isSafeInteger(version)) return 'no_version';
-  return version! >= oldestIn(window, current) ? 'in' : 'stale';
+  return isStale(version!, oldestIn(window, current)) ? 'stale' : 'in';
+}
+
+/** Asked of many rows with one `oldest`; a row without a version has NaN for it. */
+export function isStale(version: number, oldest: number): boolean {
+  return version < oldest && Number.isSafeInteger(version);
 }
 
 /** The lowest version in the window; -Infinity when there is no bound. */

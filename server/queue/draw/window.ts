@@ -3,7 +3,7 @@
  *
  *   ready but for the window   | in the window | stale: version < oldest | without a version: they may still get one |
  */
-import { placeOf } from '../../sampler/window.ts';
+import { isStale, oldestIn } from '../../sampler/window.ts';
 import { filterBitmap } from '../filters.ts';
 import { numbersOf } from '../numbers.ts';
 import type { PartitionQueue } from '../state.ts';
@@ -19,13 +19,15 @@ export function staleRows(queue: PartitionQueue, sought: Sought, max: number): F
   if (command.ids === undefined) return findStale(queue, wanted, window, max);
   const rows = readyOf(queue, wanted, command.ids);
   const versions = valuesOf(queue, window.number, rows);
-  return rows.filter((_, place) => isStale(queue, window, versions[place])).subarray(0, max);
+  const oldest = oldestIn(window.rule, queue.version);
+  return rows.filter((_, place) => isStale(versions[place], oldest)).subarray(0, max);
 }
 
 /** In slot order. */
 function findStale(queue: PartitionQueue, wanted: Wanted, window: Window, max: number): Float64Array {
   const { slots } = queue;
   const { bitmaps } = slots;
+  const oldest = oldestIn(window.rule, queue.version);
   const found: number[] = [];
   eachOpenPage(queue, wanted, (page, present, taken) => {
     const versions = numbersOf(page, window.number);
@@ -34,15 +36,13 @@ function findStale(queue: PartitionQueue, wanted: Wanted, window: Window, max: n
     const fresh = [...present, filterBitmap(queue, window.use, page)];
     // Mostly all rows are fresh, and counting them is cheaper than looking at them.
     if (bitmaps.countReady(present, taken, bits) === bitmaps.countReady(fresh, taken, bits)) return true;
-    for (const offset of bitmaps.scanReady(present, taken, 0, bits, bits)) {
+    const offsets = bitmaps.scanReady(present, taken, 0, bits, bits);
+    for (let place = 0; place < offsets.length; place += 1) {
       if (found.length === max) return false;
-      if (isStale(queue, window, versions[offset])) found.push(page.number * slots.pageBits + offset);
+      const offset = offsets[place];
+      if (isStale(versions[offset], oldest)) found.push(page.number * slots.pageBits + offset);
     }
     return true;
   });
   return Float64Array.from(found);
-}
-
-function isStale({ version: current }: PartitionQueue, { rule }: Window, version: number): boolean {
-  return placeOf(version, rule, current) === 'stale';
 }
