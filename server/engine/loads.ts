@@ -4,13 +4,13 @@
  *   open -> stage: a hidden partition for each -> puts of its rows -> commit: restore each queue, adopt all -> done
  *     `---- close, end of the lease, or the next start: the hidden partitions are dropped
  *
- *   commit   each queue made, and compared with the rows that were put, in slices | puts so far made durable |
+ *   commit   each queue made, and compared with the rows that were put, in slices | its puts made durable |
  *            restore events, in parts, with the last of which a staged partition has its queue |
  *            one adopt event: names given, partitions of these names dropped
  *
- * Invariants: before the adopt event nobody sees anything of a load, afterwards all of it is there, durably; a commit
- * that is asked for again is answered as it was, until the lease ends. The lease stands still while a state is taken or
- * the load is committed.
+ * Invariants: before the adopt event nobody sees anything of a load, afterwards all of it is there, durably; from the
+ * commit on no put changes what it compares; a commit that is asked for again is answered as it was, until the lease
+ * ends. The lease stands still while a state is taken or the load is committed.
  */
 import { limits, type AckLevel } from '@transfer-queue/core/protocol';
 import { loadCore, type Core } from '@transfer-queue/core/wasm';
@@ -182,6 +182,14 @@ export class Loads {
     return found.outcome;
   }
 
+  /** Refuses a put to a staged partition once its load is committed. */
+  checkPut(partition: Partition): void {
+    for (const [load, { outcome, staged }] of this.#loads) {
+      if (outcome === null) continue;
+      for (const one of staged.values()) if (one.partition === partition) throw committed(load);
+    }
+  }
+
   async close(load: string): Promise<void> {
     const found = this.#load(load);
     await found.outcome?.catch(() => undefined);
@@ -222,35 +230,24 @@ export class Loads {
     });
   }
 
-  /** Gives a staged partition its queue, once its rows are right. */
+  /** Gives a staged partition its queue, once its rows are right and durable: they must not be lost without it. */
   async #restore(name: string, { partition, bytes }: Staged): Promise<void> {
     const node = this.#node;
-    const { state } = node.parts;
+    const { state, journal } = node.parts;
     const restored = await this.#make(name, partition, bytes);
     const commits: Promise<unknown>[] = [];
-    const give = (at: number, last: boolean): void => {
-      const event = {
-        type: 'restore',
-        partition: partition.id,
-        last,
-        bytes: bytes.subarray(at, at + PART_SIZE),
-      } as const;
-      commits.push(node.commit(event, 'os').commit);
-    };
     let isGiven = false;
     try {
-      let at = 0;
-      for (; at + PART_SIZE < bytes.length; at += PART_SIZE) {
+      await this.#compare(name, partition, restored);
+      while (partition.lsn > journal.durableLsn) await node.makeDurable();
+      for (let at = 0; !isGiven; at += PART_SIZE) {
         await this.#ready();
-        give(at, false);
+        const part = bytes.subarray(at, at + PART_SIZE);
+        isGiven = at + PART_SIZE >= bytes.length;
+        if (isGiven) state.prepare(restored);
+        const event = { type: 'restore', partition: partition.id, last: isGiven, bytes: part } as const;
+        commits.push(node.commit(event, 'os').commit);
       }
-      let comparedLsn: number;
-      // Between the end of that and this line others may have had their turn.
-      do comparedLsn = await this.#readyForLast(name, partition, restored);
-      while (partition.lsn > comparedLsn);
-      state.prepare(restored);
-      isGiven = true;
-      give(at, true);
     } finally {
       if (!isGiven) machine.drop(restored.queue);
     }
@@ -281,25 +278,12 @@ export class Loads {
     node.checkRoom();
   }
 
-  /**
-   * Also until all rows are durable, which must not be lost without the queue, and are compared with it. Resolves to
-   * the LSN up to which they are.
-   */
-  async #readyForLast(name: string, partition: Partition, { queue }: Restored): Promise<number> {
-    const { journal, state, env } = this.#node.parts;
-    let comparedLsn = -1;
-    for (;;) {
-      await this.#ready();
-      const { lsn } = partition;
-      if (lsn > journal.durableLsn) await this.#node.makeDurable();
-      else if (lsn > comparedLsn) {
-        const id = await inSlices(machine.findOtherRow(queue, state.queue(partition)), env.clock);
-        comparedLsn = lsn;
-        if (id === undefined || partition.lsn > lsn) continue;
-        const reason = 'the rows that were put are not those of the state';
-        throw new StoreError('load_invalid', { partition: name, id, reason });
-      } else return lsn;
-    }
+  async #compare(name: string, partition: Partition, { queue }: Restored): Promise<void> {
+    const { state, env } = this.#node.parts;
+    const id = await inSlices(machine.findOtherRow(queue, state.queue(partition)), env.clock);
+    if (id === undefined) return;
+    const reason = 'the rows that were put are not those of the state';
+    throw new StoreError('load_invalid', { partition: name, id, reason });
   }
 
   /** Throws unless a queue can be made of the state; says its settings. The memory of the node is not touched. */
@@ -316,7 +300,7 @@ export class Loads {
   /** One that may still change. */
   #open(load: string): Load {
     const found = this.#load(load);
-    if (found.outcome !== null) throw new StoreError('load_invalid', { load, reason: 'it was committed' });
+    if (found.outcome !== null) throw committed(load);
     return found;
   }
 
@@ -384,4 +368,8 @@ function checksumOf(bytes: Buffer): string {
 
 function unknownLoad(load: string): StoreError {
   return new StoreError('load_unknown', { load });
+}
+
+function committed(load: string): StoreError {
+  return new StoreError('load_invalid', { load, reason: 'it was committed' });
 }

@@ -30,6 +30,7 @@ import { commitDeclaration, planColumns } from './partitions.ts';
 import type { Node } from './node.ts';
 import { checkDistinct, checkEventSize, checkScatter } from './put_checks.ts';
 import type { RequestOutcome } from './requests.ts';
+import { isStaging } from './staging.ts';
 import type { IdList } from './state.ts';
 import { checkTags } from './tags.ts';
 
@@ -288,8 +289,11 @@ export class Put {
   /** Fits the put to its partition as it is in this turn. */
   #plan({ fields: columns, batches: walked, tags, blobs: cells }: WalkedPut): PutPlan {
     const partition = this.#partition;
-    if (partition.dropped)
-      throw new StoreError('partition_unknown', { partition: partition.settings.name, dropped: true });
+    const { partition: name } = this.#command;
+    // One of a load has another name once it is adopted.
+    if (this.#node.parts.state.store.partition(name) !== partition)
+      throw new StoreError('partition_unknown', { partition: name, dropped: partition.dropped });
+    if (isStaging(partition)) this.#node.loads.checkPut(partition);
     const ackClaim = this.#ackedClaim(partition);
     const { fields, settings } = planColumns(partition, columns);
     const batches = walked.map((batch) => columnsOf(fields, batch));
