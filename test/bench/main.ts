@@ -39,27 +39,48 @@ async function runSuite(suite: Suite, quick: boolean): Promise<{ results: Result
   }
 }
 
-async function main(): Promise<number> {
+interface Wanted {
+  readonly suite: string | undefined;
+  readonly quick: boolean;
+  /** File for the results. */
+  readonly json: string | undefined;
+}
+
+/** What the arguments ask for; throws a `TypeError` that says what is wrong with them. */
+function wantedOf(): Wanted {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
+    options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean' } },
   });
+  if (positionals.length > 1) throw new TypeError(`One suite at a time, or all: not ${positionals.join(' ')}`);
+  return { suite: values.help === true ? undefined : positionals[0], quick: values.quick, json: values.json };
+}
+
+async function main(): Promise<number> {
   const suites = await loadSuites();
-  const [wanted] = positionals;
-  const chosen = wanted === 'all' ? suites : suites.filter(({ name }) => name === wanted);
+  const names = [...suites.map(({ name }) => name), 'all'].join(', ');
+  const usage = `npm run bench -- <suite> [--quick] [--json FILE], where <suite> is one of: ${names}`;
+  let wanted: Wanted;
+  try {
+    wanted = wantedOf();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`${error.message}\n${usage}`);
+    return 2;
+  }
+  const chosen = wanted.suite === 'all' ? suites : suites.filter(({ name }) => name === wanted.suite);
   if (chosen.length === 0) {
-    const names = [...suites.map(({ name }) => name), 'all'].join(', ');
-    console.error(`npm run bench -- <suite> [--quick] [--json FILE], where <suite> is one of: ${names}`);
+    console.error(usage);
     return 2;
   }
   const results: Result[] = [];
   let failed = false;
   for (const suite of chosen) {
-    const outcome = await runSuite(suite, values.quick);
+    const outcome = await runSuite(suite, wanted.quick);
     results.push(...outcome.results);
     failed ||= outcome.failed;
   }
-  if (values.json !== undefined) writeFileSync(values.json, results.map((one) => `${JSON.stringify(one)}\n`).join(''));
+  if (wanted.json !== undefined) writeFileSync(wanted.json, results.map((one) => `${JSON.stringify(one)}\n`).join(''));
   return failed ? 1 : 0;
 }
 
