@@ -53,7 +53,7 @@ export function attempt(node: Node, partition: Partition, command: ClaimCommand)
     case 'known':
       return regrant(state.grants.get(decision.claim), 'the claim of this part ended');
     case 'empty':
-      return emptyPart(decision.outcome);
+      return emptyPart(decision.outcome, settled(node, partition));
     case 'drained':
       return drained(node, partition, command);
     case 'wait':
@@ -83,13 +83,13 @@ function grantParts(
     return { ...claimEvent(node, partition, command, each), batch, requestId };
   });
   const empty: JournalEvent[] = emptied ? [batchEvent(partition, command, 'timed_out')] : [];
-  let answer: Attempt = emptyPart('timed_out');
+  let answer: Attempt | undefined;
   // Whoever is woken by these events is told of a part at once, and waits for the same commit.
   node.commitTogether([...claims, ...empty], partition.settings.ack, ({ commit }) => {
     const answers = claims.map((event) => granted(node, event, commit, isPartial));
     answer = answers[claims.findIndex(({ batch }) => batch.part === asked)] ?? emptyPart('timed_out', commit);
   });
-  return answer;
+  return answer!;
 }
 
 function claimEvent(
@@ -132,7 +132,7 @@ function regrant(grant: Grant | undefined, reason: string): Attempt {
 function drained(node: Node, partition: Partition, command: ClaimCommand): Attempt {
   const end = { kind: 'drained' } as const;
   if (command.batch === undefined || machine.isDrawn(node.parts.state.queue(partition), command)) {
-    return { kind: 'ended', end, commit: DONE };
+    return { kind: 'ended', end, commit: settled(node, partition) };
   }
   const { commit } = node.commit(batchEvent(partition, command, 'drained'), partition.settings.ack);
   return { kind: 'ended', end, commit };
@@ -148,9 +148,14 @@ export function batchEvent(
   return { type: 'batch', partition: partition.id, task, name, number, parts, outcome };
 }
 
-function emptyPart(outcome: BatchEvent['outcome'], commit: Promise<unknown> = DONE): Attempt {
+function emptyPart(outcome: BatchEvent['outcome'], commit: Promise<unknown>): Attempt {
   const end: WaitEnd = outcome === 'drained' ? { kind: outcome } : { kind: outcome, details: { empty: true } };
   return { kind: 'ended', end, commit };
+}
+
+/** What made it so may be an event of another's, on its way to the disk. */
+function settled(node: Node, partition: Partition): Promise<unknown> {
+  return node.parts.journal.settled(partition.settings.ack) ?? DONE;
 }
 
 function refused(code: StoreError['code'], details: Readonly<Record<string, unknown>>): Attempt {

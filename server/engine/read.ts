@@ -105,7 +105,7 @@ function readIds(node: Node, partition: Partition, wanted: WantedRows, caller: C
     const lacking = missing();
     if (lacking.length === 0) return located(node, partition, ids, fields);
     const hopeless = queue.sealed && lacking.some((id) => machine.rowStatus(queue, id) === undefined);
-    return hopeless && waitMs > 0 ? Promise.resolve({ kind: 'drained' }) : null;
+    return hopeless && waitMs > 0 ? drained(node, partition) : null;
   };
   const first = attempt();
   if (first !== null) return first;
@@ -124,6 +124,12 @@ function readIds(node: Node, partition: Partition, wanted: WantedRows, caller: C
     const onTimeout = (): void => resolve({ kind: 'timed_out', details: missingDetails(missing()) });
     node.waits.parkRead(partition, parked, { waitMs, caller, onTimeout });
   });
+}
+
+/** Once the seal is committed: a crash must not take back what ended a reader. */
+async function drained(node: Node, partition: Partition): Promise<ReadOutcome> {
+  await node.parts.journal.settled(partition.settings.ack);
+  return { kind: 'drained' };
 }
 
 function missingDetails(ids: Float64Array): Record<string, unknown> {

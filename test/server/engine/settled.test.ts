@@ -121,3 +121,39 @@ test('what is said again of a disk partition waits for the sync of what was said
   resolve();
   await Promise.all(twice.map(([, one]) => one));
 });
+
+group('what others are told of an end waits for its sync as well:', () => {
+  const ask = (part: number) => {
+    const batch = { name: 'b', number: 0, part, parts: 2 };
+    return { fields: ['a'], task: 't', rowsMax: 9, rowsMin: 9, batch };
+  };
+  const ends: Readonly<Record<string, (node: Node) => Record<string, Promise<unknown>>>> = {
+    'a batch that is empty': (node) => ({
+      'who was first': claimOf(node, 'p', ask(0)),
+      'who comes later': claimOf(node, 'p', ask(0)),
+      'another part': claimOf(node, 'p', { ...ask(1), waitMs: 1_000 }),
+    }),
+    'a partition that is drained': (node) => {
+      const select = { by: 'ids', ids: Float64Array.of(77) } as const;
+      const waiting = {
+        'a claim': claimOf(node, 'p', { fields: ['a'], task: 't', rowsMax: 9, rowsMin: 9, waitMs: 1_000 }),
+        'a read': read(node, { partition: 'p', select, fields: null, waitMs: 1_000 }, caller),
+      };
+      return { ...waiting, seal: seal(node, 'p'), 'a claim of a batch': claimOf(node, 'p', ask(0)) };
+    },
+  };
+
+  test.each(Object.keys(ends))('%s', async (name) => {
+    const { node, open, env } = await held('disk', 'datasync');
+    open();
+    const claimed = await claimOf(node, 'p', { fields: ['a'], task: 't' });
+    if (claimed.kind !== 'claimed') throw new Error(claimed.kind);
+    await endClaim(node, claimed.token, 'ack', '');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    env.fs.gate = (action, path) => (action === 'datasync' && path.includes('/journal/') ? promise : Promise.resolve());
+    const told = ends[name](node);
+    expect(await settled(told)).toEqual([]);
+    resolve();
+    await Promise.all(Object.values(told));
+  });
+});
