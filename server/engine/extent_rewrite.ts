@@ -232,7 +232,7 @@ export class ExtentRewrite {
       this.#segments.cancel(room);
       throw error;
     }
-    if (this.#stopped || !isAt(extent, place)) {
+    if (this.#stopped || partition.dropped || !isAt(extent, place)) {
       this.#segments.cancel(room);
       return false;
     }

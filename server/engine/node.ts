@@ -10,6 +10,7 @@
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
 import type { Env, Timer } from '../env/env.ts';
+import { inSlices } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
 import type { JournalEvent } from '../journal/events.ts';
 import { TICKS_PER_MS } from '../journal/format.ts';
@@ -105,6 +106,8 @@ export class Node {
   #leaseTimerMs = Infinity;
   #tickTimer: Timer | null = null;
   #ticking: Promise<void> = Promise.resolve();
+  /** Settles when all that was dropped is out of the segments. */
+  #burial: Promise<unknown> = Promise.resolve();
   #stopping = false;
   #stopped = false;
 
@@ -204,6 +207,7 @@ export class Node {
     this.#tickTimer?.cancel();
     this.#leaseTimer?.cancel();
     await this.#ticking;
+    await this.#burial;
     await this.compaction.stop();
     await this.rewrite.stop();
     await this.scrub.stop();
@@ -255,7 +259,17 @@ export class Node {
       if (event.type === 'adopt') for (const drop of dropsOf(event)) this.changes.note(drop, lsn);
       return state.apply(event, { lsn, level, commit, now, wallMs, replayed: false });
     });
+    if (event.type === 'drop' || event.type === 'adopt') this.#bury();
     return { lsn, rows, commit };
+  }
+
+  /** Takes what was dropped out of the segments: a part of it in this turn, the rest in later ones. */
+  #bury(): void {
+    const { state, env } = this.parts;
+    const burial = inSlices(state.store.buryDropped(), env.clock).catch((error: unknown) =>
+      env.crash('what was dropped could not be taken out of the segments', error),
+    );
+    this.#burial = Promise.all([this.#burial, burial]);
   }
 
   #wake(event: JournalEvent): void {

@@ -127,6 +127,13 @@ export class NodeState {
 
   /** Changes the state as the event says. Returns the number of rows that a delete removed or an insert brought. */
   apply(event: JournalEvent, placed: Placed): number {
+    const rows = this.#apply(event, placed);
+    // A replay has no turns to share; otherwise the node takes its time.
+    if (placed.replayed && (event.type === 'drop' || event.type === 'adopt')) atOnce(this.store.buryDropped());
+    return rows;
+  }
+
+  #apply(event: JournalEvent, placed: Placed): number {
     this.store.reach(placed.lsn);
     switch (event.type) {
       case 'descriptor':

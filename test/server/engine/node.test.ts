@@ -343,6 +343,28 @@ describe('space', () => {
     expect(used()).toBeLessThan(1_100_000);
   });
 
+  test('a partition of many puts is gone at once, and its extents follow in steps, but for those that are read', async () => {
+    const { node } = await open(simEnv());
+    const { store } = node.parts.state;
+    const count = (): number => [...store.extents()].length;
+    const PUTS = 1_500;
+    await declareTest(node, 'p');
+    for (let id = 0; id < PUTS; id++) await putText(node, 'p', [id], 'a', [`${id}`]);
+    const partition = node.partition('p');
+    const select = { by: 'ids', ids: Float64Array.of(0) } as const;
+    const reading = await read(node, { partition: 'p', select, fields: null, waitMs: 0 }, caller);
+    if (reading.kind !== 'rows') throw new Error(reading.kind);
+    const dropping = drop(node, 'p');
+    expect(store.partition('p')).toBe(undefined);
+    expect(count()).toBeGreaterThan(1);
+    expect(count()).toBeLessThan(PUTS);
+    await dropping;
+    await node.stop();
+    expect(count()).toBe(1);
+    reading.located.close();
+    expect([count(), partition.bytes]).toEqual([0, 0]);
+  });
+
   test('overwriting for ever keeps the files bounded', async () => {
     const env = simEnv();
     const { node } = await open(env);

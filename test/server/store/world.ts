@@ -1,6 +1,7 @@
 /** A store on a tree without files, changed by events as a node changes it, and started anew from its records. */
 import { expect } from 'vitest';
 import { ackLevels, type AckLevel } from '@transfer-queue/core/protocol';
+import { atOnce } from '../../../server/env/slice.ts';
 import { Records, type SavedRecord } from '../../../server/index/records.ts';
 import type { InsertEvent, PartitionSettings } from '../../../server/journal/events.ts';
 import { spaceOf } from '../../../server/segment/segment.ts';
@@ -123,6 +124,7 @@ export class StoreWorld {
   drop(partition: number): void {
     this.#next();
     this.store.applyDrop({ type: 'drop', partition });
+    atOnce(this.store.buryDropped());
     this.rows.delete(partition);
   }
 
