@@ -11,8 +11,9 @@ export interface Grant {
   readonly task: string;
   readonly rows: readonly GrantedRow[];
   readonly claim: Invoke;
-  /** The first invoke and the first answer of those who heard of it. */
+  /** The first invoke of those who heard of it, or of a try before which nobody answered: it may have been granted then. */
   at: number;
+  /** The first answer of those who heard of it. */
   ended: number;
   leaseMs: number;
   /** Ends of the lease by its renewals, at the earliest. */
@@ -63,7 +64,7 @@ export function keepBook({ calls }: History): Book {
   for (const { invoke } of calls) {
     for (const [name, rule] of Object.entries(invoke.tasks ?? {})) tasks.set(name, rule);
   }
-  const grants = grantsOf(calls);
+  const grants = grantsOf(calls, requests);
   const deliveries = new Map([...tasks.keys()].map((task) => [task, new Map<number, Delivery[]>()]));
   for (const grant of grants.values()) {
     const rows = deliveries.get(grant.task)!;
@@ -93,16 +94,19 @@ export function batchOf({ batch, task }: Invoke): string | undefined {
   return batch === undefined ? undefined : `${task} ${batch.slice(0, batch.lastIndexOf('/'))}`;
 }
 
-function grantsOf(calls: readonly Call[]): Map<string, Grant> {
+function grantsOf(calls: readonly Call[], requests: readonly (readonly Call[])[]): Map<string, Grant> {
   const grants = new Map<string, Grant>();
   const drawnAt = new Map<string, number>();
-  for (const { invoke, answer } of calls) {
-    if (invoke.does !== 'claim') continue;
-    const batch = batchOf(invoke);
+  for (const { invoke } of calls) {
+    const batch = invoke.does === 'claim' ? batchOf(invoke) : undefined;
     if (batch !== undefined && !drawnAt.has(batch)) drawnAt.set(batch, invoke.at);
-    if (answer?.token === undefined) continue;
+  }
+  const claims = requests.flatMap((tries) => tries.map((call) => ({ ...call, first: tries[0].invoke })));
+  for (const { invoke, answer, first } of claims) {
+    if (invoke.does !== 'claim' || answer?.token === undefined) continue;
     const { token, rows = [], leaseMs = 0 } = answer;
-    const at = batch === undefined ? invoke.at : drawnAt.get(batch)!;
+    const batch = batchOf(invoke);
+    const at = batch === undefined ? first.at : drawnAt.get(batch)!;
     const grant = grants.get(token);
     if (grant === undefined) {
       const heard = { at, ended: answer.at, leaseMs, renewedToMs: 0 };

@@ -109,6 +109,21 @@ test('a dead letter whose last attempt nobody heard of is queued anew', () => {
   expect(script.check(true)).toMatchObject({ violations: [], counters: { redelivered: 1 } });
 });
 
+test('a grant shows what was there at its first try, of which nobody heard', () => {
+  const rows = [{ id: 0, cells: { x: 'new' } }];
+  const request = 'once';
+  const { violations } = new Script()
+    .put([0])
+    .does({ does: 'claim', task: TASK, request }, null)
+    .does({ does: 'put', rows }, { outcome: 'ok' })
+    .claim('a', [[0, 1]], { request })
+    .ack('a')
+    .does({ does: 'claim', task: TASK }, { outcome: 'ok', end: 'drained' })
+    .does({ does: 'read' }, { outcome: 'ok', rows })
+    .check(true);
+  expect(violations).toEqual([]);
+});
+
 test('a run without a drain, a read or a kill proves nothing', () => {
   const history = joinLines(new Script().put([0]).lines);
   expect(check(history, { final: true, kills: ['server'] }).voids).toHaveLength(3);
