@@ -12,7 +12,7 @@
  * Invariants: layoutOfArrowField(arrowFieldOfLayout(name, layout)) is `layout`; a type that is not in the table is
  * refused with what to do instead; a plain fixed_size_list<T>[k] is dense [k].
  */
-import { DTYPE_KEY, dtypes, elementsOf, isDtype, parseLayout } from '../layout.ts';
+import { DTYPE_KEY, dtypes, elementsOf, isDtype, NDIM_MAX, parseLayout } from '../layout.ts';
 import type { Dtype, FieldLayout, Storage } from '../layout.ts';
 import { refuse } from './refusal.ts';
 
@@ -131,6 +131,11 @@ function variableShapeLayout(field: ArrowField, metadata: string): FieldLayout {
     isInt32(shape.children[0]);
   if (!fits || hasExtension(data) || hasExtension(shape)) return mismatched(field, VARIABLE_SHAPE_TENSOR);
   const ndim = (shape.type as { size: number }).size;
+  // A schema can say any number, and a list is about to be made of so many.
+  if (ndim < 0 || ndim > NDIM_MAX) {
+    const column = field.name;
+    return refuse('layout_invalid', `column ${column}: ${ndim} dimensions; ${NDIM_MAX} are the most`, { column });
+  }
   const uniform = extensionJson(field, metadata, 'uniform_shape') ?? new Array(ndim).fill(null);
   if (!Array.isArray(uniform) || uniform.length !== ndim) {
     return refuse('layout_invalid', `column ${field.name}: uniform_shape must have ${ndim} entries`, {

@@ -235,6 +235,10 @@ def refused_others() -> None:
         "ARROW:extension:metadata": '{"uniform_shape":[1,2]}',
     }
     refused("layout_invalid", "nothing_varies", shaped, metadata=named)
+    unnamed = named | {"ARROW:extension:metadata": "{}"}
+    shape = pa.list_(pa.int32(), 2**31 - 1)
+    endless = pa.array([], pa.struct([("data", pa.list_(pa.int8())), ("shape", shape)]))
+    refused("layout_invalid", "2147483647_dimensions", endless, metadata=unnamed, ids=pa.array([], pa.int64()))
     refused("index_id_invalid", "missing", two, ids=None)
     refused("index_id_invalid", "int32", two, ids=two)
     refused("index_id_invalid", "null", two, ids=pa.array([1, None], pa.int64()))
