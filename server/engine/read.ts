@@ -260,6 +260,7 @@ export async function rowStatus(
       // A dead letter has no attempt but those that ended.
       return [task, { state, attempt: state === 'dead' ? returns : returns + 1 }] as const;
     });
+    await node.parts.journal.settled(partition.settings.ack);
     return { id: place.id, fields: Object.fromEntries(fields), tasks: Object.fromEntries(tasks) };
   } finally {
     cells.close();

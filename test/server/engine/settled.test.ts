@@ -4,7 +4,7 @@ import type { ListRows } from '../../../server/engine/commands.ts';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { Node } from '../../../server/engine/node.ts';
 import { advance, deleteRows, seal } from '../../../server/engine/partitions.ts';
-import { read, readCell } from '../../../server/engine/read.ts';
+import { read, readCell, rowStatus } from '../../../server/engine/read.ts';
 import { listRows, tagTexts } from '../../../server/engine/tags.ts';
 import { listDeadLetters, listLeases } from '../../../server/engine/tasks.ts';
 import { watch } from '../../../server/engine/watch.ts';
@@ -22,6 +22,7 @@ const reads: Readonly<Record<string, (node: Node, name: string) => Promise<unkno
     return read(node, { partition, select, fields: null, waitMs: 0 }, caller);
   },
   cell: (node, partition) => readCell(node, { partition, id: 1, field: 'a' }),
+  status: (node, partition) => rowStatus(node, { partition, id: 1 }),
   list: (node, partition) => listRows(node, { partition, ...ALL }),
   tags: (node, partition) => tagTexts(node, node.partition(partition), ids),
   leases: (node, partition) => listLeases(node, partition),
