@@ -6,9 +6,11 @@ import { askPyarrow } from '../core/arrow/oracle.ts';
 import { cellsOf, joined, refusalOf, seeded, walked } from '../core/arrow/fixtures.ts';
 import { arrowCorpus, mutantOf } from './arrow-mutants.ts';
 
-/** TQ_FUZZ_COUNT and TQ_FUZZ_SEED make a long run; what fails prints both. */
-const count = Number(process.env['TQ_FUZZ_COUNT'] ?? 20_000);
-const seed = Number(process.env['TQ_FUZZ_SEED'] ?? 1);
+/** SEED=n and RUNS=n choose other mutants, TQ_LONG=1 a million; what fails prints the seed. */
+const isLong = process.env['TQ_LONG'] === '1';
+const count = Number(process.env['RUNS'] ?? (isLong ? 1_000_000 : 20_000));
+const seed = Number(process.env['SEED'] ?? 1);
+const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
 const perProcess = 5_000;
 
 type Accepts = (stream: Uint8Array) => WalkedStream | null;
@@ -96,7 +98,7 @@ describe('mutants of Arrow streams', () => {
     // A fuzzer whose mutants are all refused, or all accepted, finds nothing.
     expect(accepted / count).toBeGreaterThan(0.05);
     expect(accepted / count).toBeLessThan(0.9);
-  }, 600_000);
+  }, TIMEOUT_MS);
 
   it('compose to the same cells where they are accepted', () => {
     for (const mutant of makeMutants(2_000, seed)) {

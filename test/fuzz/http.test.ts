@@ -1,14 +1,16 @@
 /**
- * Fuzz of the HTTP layer against node:http: what we take, it takes too, and reads the same in it. HTTP_MUTANTS and
- * HTTP_SEED choose longer and other runs.
+ * Fuzz of the HTTP layer against node:http: what we take, it takes too, and reads the same in it. SEED=n and RUNS=n
+ * choose other mutants, TQ_LONG=1 a million.
  */
 import { describe, expect, test } from 'vitest';
 import { httpLimits } from '../../server/http/limits.ts';
 import { HeadParser, ParseOutcome } from '../../server/http/parser.ts';
 import { mutantOf, nodeOracle, randomOf, takenByUs, type Taken } from './http.ts';
 
-const mutantCount = Number(process.env.HTTP_MUTANTS ?? 20_000);
-const seed = Number(process.env.HTTP_SEED ?? 1);
+const isLong = process.env.TQ_LONG === '1';
+const mutantCount = Number(process.env.RUNS ?? (isLong ? 1_000_000 : 20_000));
+const seed = Number(process.env.SEED ?? 1);
+const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
 const oracle = nodeOracle();
 
 interface Difference {
@@ -42,7 +44,7 @@ async function compare(parser: HeadParser, count: number): Promise<Outcome> {
   return { takenCount, refusedCount: count - takenCount, difference: undefined };
 }
 
-test('we never take what node:http refuses or reads otherwise', { timeout: 600_000 }, async () => {
+test('we never take what node:http refuses or reads otherwise', { timeout: TIMEOUT_MS }, async () => {
   const { takenCount, refusedCount, difference } = await compare(new HeadParser(httpLimits), mutantCount);
   expect({ seed, difference }).toEqual({ seed, difference: undefined });
   // A fuzz in which nearly everything is taken, or nothing, proves nothing.

@@ -17,7 +17,7 @@ import { jsonRequest, metric, putRequest, stateOf, succeed } from './world.ts';
 
 const isLong = process.env.TQ_LONG === '1';
 const MUTANTS = isLong ? 300_000 : 4_000;
-const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
+const SEED = Number(process.env.SEED ?? 1);
 const MEMORY = 32 << 20;
 /**
  * By how much the resident memory may grow over the last three quarters: what a heap breathes. In a short run 1 MiB was

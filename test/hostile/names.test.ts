@@ -20,7 +20,7 @@ import { jsonRequest, putRequest, succeed } from './world.ts';
 
 const isLong = process.env.TQ_LONG === '1';
 const NAMES = isLong ? 100_000 : 2_000;
-const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
+const SEED = Number(process.env.SEED ?? 1);
 /** All that a data directory ever holds. */
 const OWN_FILES =
   /^(lock\.sock|reserve|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?|tree(\/(manifest(\.new)?|\d+\.sst))?)$/;

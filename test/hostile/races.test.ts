@@ -18,7 +18,7 @@ const REQUESTS = isLong ? 200_000 : 6_000;
 const CLIENTS = 12;
 /** Races that a planted bug has to show itself in. */
 const BUG_ROUNDS_MAX = 15;
-const SEED = Number(process.env.TQ_FUZZ_SEED ?? 1);
+const SEED = Number(process.env.SEED ?? 1);
 const everyCode = Object.keys(errors) as ErrorCode[];
 const names = ['a', 'b', 'c'];
 const fields = ['x', 'y', 'z'];
