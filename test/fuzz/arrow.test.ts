@@ -88,17 +88,21 @@ function makeMutants(many: number, from: number): Uint8Array<ArrayBuffer>[] {
 }
 
 describe('mutants of Arrow streams', () => {
-  it('are never accepted where pyarrow refuses, and never read otherwise', async () => {
-    let accepted = 0;
-    for (let done = 0; done < count; done += perProcess) {
-      const mutants = makeMutants(Math.min(perProcess, count - done), 7919 * seed + done);
-      accepted += mutants.filter((mutant) => walker(mutant) !== null).length;
-      expect(await disagreements(mutants, walker), `seed ${seed}, from ${done}`).toEqual([]);
-    }
-    // A fuzzer whose mutants are all refused, or all accepted, finds nothing.
-    expect(accepted / count).toBeGreaterThan(0.05);
-    expect(accepted / count).toBeLessThan(0.9);
-  }, TIMEOUT_MS);
+  it(
+    'are never accepted where pyarrow refuses, and never read otherwise',
+    async () => {
+      let accepted = 0;
+      for (let done = 0; done < count; done += perProcess) {
+        const mutants = makeMutants(Math.min(perProcess, count - done), 7919 * seed + done);
+        accepted += mutants.filter((mutant) => walker(mutant) !== null).length;
+        expect(await disagreements(mutants, walker), `seed ${seed}, from ${done}`).toEqual([]);
+      }
+      // A fuzzer whose mutants are all refused, or all accepted, finds nothing.
+      expect(accepted / count).toBeGreaterThan(0.05);
+      expect(accepted / count).toBeLessThan(0.9);
+    },
+    TIMEOUT_MS,
+  );
 
   it('compose to the same cells where they are accepted', () => {
     for (const mutant of makeMutants(2_000, seed)) {
