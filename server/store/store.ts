@@ -4,8 +4,6 @@
  *
  *   row shows a cell of it, or a reader, claim or snapshot pins it -> batch lives -> extent lives -> segment lives
  *
- * A dropped partition is gone at once; its extents, which may be a million, follow in steps.
- *
  * Invariants: `apply*` never fails for an event that the journal took; an extent is dropped exactly once, when its last
  * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die
  * can still be looked at. What changed since it was saved last is in `dirty`.
@@ -63,7 +61,7 @@ export class Store {
   readonly #byId = new Map<number, Partition>();
   readonly #extents = new ExtentTable();
   readonly #order: BatchOrder;
-  /** Partitions whose extents are still to be buried. */
+  /** Gone, but for their extents, which may be a million and follow in steps. */
   readonly #dropped: Partition[] = [];
   #partitionNext = 1;
   #readings = 0;

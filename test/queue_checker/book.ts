@@ -11,7 +11,7 @@ export interface Grant {
   readonly task: string;
   readonly rows: readonly GrantedRow[];
   readonly claim: Invoke;
-  /** The first invoke of those who heard of it, or of a try before which nobody answered: it may have been granted then. */
+  /** The first invoke of those who heard of it, or of a try before that nobody answered: it may be as old as that. */
   at: number;
   /** The first answer of those who heard of it. */
   ended: number;

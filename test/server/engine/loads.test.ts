@@ -218,7 +218,7 @@ describe('a load', () => {
     expect(node.parts.state.store.partitionCount).toBe(1);
   });
 
-  test('takes no put any more once it is committed, and gives the memory of its queue back when it is refused', async () => {
+  test('takes no put once it is committed, and gives the memory of its queue back when it is refused', async () => {
     const saved = await savedSample();
     const [{ name, state, bodies }] = saved;
     const { node } = await open();

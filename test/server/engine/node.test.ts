@@ -343,7 +343,7 @@ describe('space', () => {
     expect(used()).toBeLessThan(1_100_000);
   });
 
-  test('a partition of many puts is gone at once, and its extents follow in steps, but for those that are read', async () => {
+  test('a partition of many puts is gone at once, and its extents in steps, but for those that are read', async () => {
     const { node } = await open(simEnv());
     const { store } = node.parts.state;
     const count = (): number => [...store.extents()].length;
