@@ -159,11 +159,7 @@ export async function endClaim(
   const decision =
     how === 'ack' ? machine.decideAck(queue, command) : machine.decideRelease(queue, { ...command, reason });
   if (decision.kind === 'refuse') throw new StoreError(decision.code, { partition: partition.settings.name });
-  if (decision.kind === 'already') {
-    const { lsn } = partition;
-    await node.parts.journal.settled(partition.settings.ack);
-    return lsn;
-  }
+  if (decision.kind === 'already') return node.settledBy(partition.settings.ack);
   const { lsn, commit } = node.commit(decision.event, partition.settings.ack);
   await commit;
   return lsn;

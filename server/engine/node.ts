@@ -232,6 +232,14 @@ export class Node {
     await segments.reclaim(journal.durableLsn);
   }
 
+  /** For an answer that changes nothing: all that made it so is safe by then. Resolves to an LSN by which it was so. */
+  async settledBy(level: AckLevel): Promise<number> {
+    const { journal } = this.parts;
+    const { lsn } = journal;
+    await journal.settled(level);
+    return lsn;
+  }
+
   /** What the answer to a put waits for that may have been made at a weaker level before. */
   async settledAt(level: AckLevel, lsn: number): Promise<void> {
     const { journal } = this.parts;

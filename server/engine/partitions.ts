@@ -135,11 +135,7 @@ export async function drop(node: Node, name: string): Promise<number> {
 
 export async function seal(node: Node, name: string): Promise<number> {
   const partition = node.partition(name);
-  if (node.parts.state.queue(partition).sealed) {
-    const { lsn } = partition;
-    await node.parts.journal.settled(partition.settings.ack);
-    return lsn;
-  }
+  if (node.parts.state.queue(partition).sealed) return node.settledBy(partition.settings.ack);
   const { lsn, commit } = node.commit({ type: 'seal', partition: partition.id }, partition.settings.ack);
   await commit;
   return lsn;
@@ -150,11 +146,7 @@ export async function advance(node: Node, name: string, version: number): Promis
   const partition = node.partition(name);
   const current = node.parts.state.queue(partition).version;
   if (version < current) throw new StoreError('version_behind', { partition: name, current, asked: version });
-  if (version === current) {
-    const { lsn } = partition;
-    await node.parts.journal.settled(partition.settings.ack);
-    return lsn;
-  }
+  if (version === current) return node.settledBy(partition.settings.ack);
   const { lsn, commit } = node.commit({ type: 'advance', partition: partition.id, version }, partition.settings.ack);
   await commit;
   return lsn;

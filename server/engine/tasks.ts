@@ -81,7 +81,7 @@ export async function requeue(
 ): Promise<{ lsn: number; rows: number }> {
   const { partition, queue, task } = queueOf(node, name);
   const level = partition.settings.ack;
-  const answer = { lsn: partition.lsn, rows: 0 };
+  const answer = { lsn: 0, rows: 0 };
   for (let from: number | null = 0; from !== null;) {
     for (let room = node.journalRoom(level); room !== null; room = node.journalRoom(level)) await room;
     if (partition.dropped) throw new StoreError('partition_unknown', { partition: name.partition, dropped: true });
@@ -97,8 +97,8 @@ export async function requeue(
     answer.rows += rows;
     await commit;
   }
-  await node.parts.journal.settled(level);
-  return answer;
+  const lsn = await node.settledBy(level);
+  return answer.rows > 0 ? answer : { lsn, rows: 0 };
 }
 
 /** Makes all rows claimable by the task, as if it had never claimed any. */

@@ -24,6 +24,8 @@ export interface Note {
   outcome: Outcome;
   /** The event's LSN, or a bound above it; Infinity while nobody knows it. */
   lsn: number;
+  /** The same, or a bound below it. */
+  lsnMin: number;
   /** What it makes of cells; null takes one away. */
   readonly cells: ReadonlyMap<string, string | null>;
   /** Rows that a delete, claim, ack or release concerns. */
@@ -48,6 +50,7 @@ export function newNote(given: Pick<Note, 'kind' | 'partition' | 'level' | 'life
     answered: Infinity,
     outcome: 'unknown',
     lsn: Infinity,
+    lsnMin: Infinity,
     cells: new Map(),
     ids: [],
     requestId: '',
@@ -98,8 +101,9 @@ export function inOrder(notes: readonly Note[]): Note[] {
   return [...notes].sort((a, b) => (isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0));
 }
 
+/** For sure, as far as they have places. */
 export function isBefore(a: Note, b: Note): boolean {
-  return a.life === b.life ? a.lsn < b.lsn : a.life < b.life;
+  return a.life === b.life ? a.lsn < b.lsnMin : a.life < b.life;
 }
 
 /** Whether the first had ended when the second began. */

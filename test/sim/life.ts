@@ -110,7 +110,18 @@ function seen(
 ): Note {
   const level: AckLevel = PARTITIONS[partition as keyof typeof PARTITIONS] === 'memory' ? 'memory' : 'disk';
   const cells = cellsSeen(partition, shown);
-  return newNote({ kind: 'seen', partition, level, life, begun: at, ended: at, outcome: 'ok', lsn: 0, cells });
+  return newNote({
+    kind: 'seen',
+    partition,
+    level,
+    life,
+    begun: at,
+    ended: at,
+    outcome: 'ok',
+    lsn: 0,
+    lsnMin: 0,
+    cells,
+  });
 }
 
 /** Acts, several at once, and what goes wrong with the disk meanwhile. */

@@ -105,28 +105,32 @@ export class Workload {
     return note;
   }
 
-  /** Waits for the answer. A refusal is certain; any other failure leaves open what happened, as does a crash. */
-  async #answered<T>(note: Note, act: () => Promise<T>, lsnOf: (answer: T) => number): Promise<T | null> {
+  /**
+   * Waits for the answer. A refusal is certain; any other failure leaves open what happened, as does a crash, and so do
+   * bytes that a claim was granted and that cannot be read. `lsnOf` is null for answers that do not tell their LSN.
+   */
+  async #answered<T>(note: Note, act: () => Promise<T>, lsnOf: ((answer: T) => number) | null): Promise<T | null> {
+    const { journal } = this.#node.parts;
+    const lsnBefore = journal.lsn;
     try {
       const answer = await act();
       if (this.#env.crashes.length > 0) return null;
-      note.lsn = lsnOf(answer);
+      note.lsn = lsnOf?.(answer) ?? journal.lsn;
+      note.lsnMin = lsnOf === null ? lsnBefore + 1 : note.lsn;
       note.outcome = 'ok';
       note.ended = note.answered = this.#env.fs.disk.opCount;
       return answer;
     } catch (error) {
-      if (error instanceof StoreError && this.#env.crashes.length === 0) note.outcome = 'refused';
+      const isRefusal = error instanceof StoreError && error.code !== 'data_corrupt';
+      if (isRefusal && this.#env.crashes.length === 0) note.outcome = 'refused';
       return null;
     }
   }
 
-  /** A bound above the LSN of an event whose answer does not tell it. */
-  #lsnBound = (): number => this.#node.parts.journal.lsn;
-
   async #declare(name: Name): Promise<void> {
     const ack = PARTITIONS[name];
     const note = this.#note({ kind: 'declare', partition: name, level: ack === 'disk' ? 'disk' : 'os' });
-    await this.#answered(note, () => declareTest(this.#node, name, { ack, fields: LAYOUTS }), this.#lsnBound);
+    await this.#answered(note, () => declareTest(this.#node, name, { ack, fields: LAYOUTS }), null);
   }
 
   async #put(name: Name, claim: Note | null = null): Promise<void> {
@@ -170,7 +174,7 @@ export class Workload {
     const note = this.#note({ kind: 'claim', partition: name, level: PARTITIONS[name], ids: IDS, autoAck });
     const deadlineMs = this.#env.clock.nowMs() + LEASE_MS;
     const take = { task: TASK, fields: ['a'], rowsMax: 1 + Math.floor(this.#random() * 3), leaseMs: LEASE_MS, autoAck };
-    const outcome = await this.#answered(note, () => claimOf(this.#node, name, take), this.#lsnBound);
+    const outcome = await this.#answered(note, () => claimOf(this.#node, name, take), null);
     if (outcome === null) return;
     if (outcome.kind !== 'claimed') {
       note.outcome = 'refused';
