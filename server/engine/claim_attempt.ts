@@ -83,13 +83,11 @@ function grantParts(
     return { ...claimEvent(node, partition, command, each), batch, requestId };
   });
   const empty: JournalEvent[] = emptied ? [batchEvent(partition, command, 'timed_out')] : [];
-  let answer: Attempt | undefined;
   // Whoever is woken by these events is told of a part at once, and waits for the same commit.
-  node.commitTogether([...claims, ...empty], partition.settings.ack, ({ commit }) => {
+  return node.commitTogether([...claims, ...empty], partition.settings.ack, ({ commit }) => {
     const answers = claims.map((event) => granted(node, event, commit, isPartial));
-    answer = answers[claims.findIndex(({ batch }) => batch.part === asked)] ?? emptyPart('timed_out', commit);
+    return answers[claims.findIndex(({ batch }) => batch.part === asked)] ?? emptyPart('timed_out', commit);
   });
-  return answer!;
 }
 
 function claimEvent(

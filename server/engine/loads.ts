@@ -239,7 +239,7 @@ export class Loads {
     let isGiven = false;
     try {
       await this.#compare(name, partition, restored);
-      while (partition.lsn > journal.durableLsn) await node.makeDurable();
+      if (partition.lsn > journal.durableLsn) await node.makeDurable();
       for (let at = 0; !isGiven; at += PART_SIZE) {
         await this.#ready();
         const part = bytes.subarray(at, at + PART_SIZE);

@@ -188,10 +188,11 @@ export class Node {
   }
 
   /** As `commit`, for events of one decision. Nobody is woken before all of them happened and `noted` was told. */
-  commitTogether(events: readonly JournalEvent[], level: AckLevel, noted: (last: Committed) => void): void {
+  commitTogether<Noted>(events: readonly JournalEvent[], level: AckLevel, noted: (last: Committed) => Noted): Noted {
     const placed = events.map((event) => this.#place(event, level));
-    noted(placed[placed.length - 1]);
+    const result = noted(placed[placed.length - 1]);
     for (const event of events) this.#wake(event);
+    return result;
   }
 
   /** Refuses what waits and what still comes, so that connections can end. */

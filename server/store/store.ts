@@ -5,8 +5,8 @@
  *   row shows a cell of it, or a reader, claim or snapshot pins it -> batch lives -> extent lives -> segment lives
  *
  * Invariants: `apply*` never fails for an event that the journal took; an extent is dropped exactly once, when its last
- * batch is gone, with the LSN of the event that made it so; while a lookup is under way (`reading`), batches that die
- * can still be looked at. What changed since it was saved last is in `dirty`.
+ * batch is gone, with an LSN by which it was so; while a lookup is under way (`reading`), batches that die can still be
+ * looked at. What changed since it was saved last is in `dirty`.
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Steps } from '../env/slice.ts';
