@@ -14,11 +14,13 @@
  * Invariants: versions of a key are in strictly descending order of LSNs; a put that finds no memory changes nothing.
  */
 import { allocPiece, ARENA_FIELDS, createArena, reserve } from './arena';
-import { compareKeys, copyBytes } from './bytes';
+import { copyBytes } from './bytes';
 import {
   childOf,
   entryAt,
+  ELSEWHERE,
   FANOUT,
+  GAP,
   initNode,
   initRoot,
   INNER_SIZE,
@@ -28,7 +30,9 @@ import {
   LEAF_SIZE,
   lowerBound,
   matched,
+  NEXT_ENTRY,
   nodeCount,
+  placeBehind,
   splitInner,
   splitLeaf,
 } from './nodes';
@@ -127,19 +131,17 @@ export function beginKeys(): void {
   metLeaf = 0;
 }
 
-/** The entry behind the key that was met last when it is this key's, else 0: rows of a put mostly stand in order. */
-function entryBehind(key: usize, keyLen: u32): usize {
-  if (metLeaf == 0 || metAt + 1 >= nodeCount(metLeaf)) return 0;
-  const entry = entryAt(metLeaf, metAt + 1);
-  if (compareKeys(keyOf(entry), keySizeOf(entry), key, keyLen) != 0) return 0;
-  metAt++;
-  return entry;
+/** Where a key belongs, seen from the one that was met last: rows of a put mostly stand in order. */
+function fromMet(key: usize, keyLen: u32): u32 {
+  return metLeaf == 0 ? ELSEWHERE : placeBehind(metLeaf, metAt, key, keyLen);
 }
 
 /** The newest version of a key, or 0. */
 export function findNext(table: usize, key: usize, keyLen: u32): usize {
-  const entry = entryBehind(key, keyLen);
-  if (entry != 0) return newestOf(entry);
+  if (fromMet(key, keyLen) == NEXT_ENTRY) {
+    metAt++;
+    return newestOf(entryAt(metLeaf, metAt));
+  }
   const leaf = leafOf(table, key, keyLen);
   const i = lowerBound(leaf, key, keyLen);
   metLeaf = matched ? leaf : 0;
@@ -258,8 +260,10 @@ function insertSplitting(table: usize, height: u32, entry: usize, i: u32): void 
   const right = allocPiece(table, LEAF_SIZE);
   splitLeaf(leaf, right, from);
   if (lastLeaf(table) == leaf) store<usize>(table, right, LAST_LEAF);
-  if (i > from || from == FANOUT) insertAt(right, i - from, entry, 0);
-  else insertAt(leaf, i, entry, 0);
+  const isRight = i > from || from == FANOUT;
+  metLeaf = isRight ? right : leaf;
+  metAt = isRight ? i - from : i;
+  insertAt(metLeaf, metAt, entry, 0);
   addSeparator(table, height, entryAt(right, 0), right);
 }
 
@@ -291,12 +295,44 @@ function addSeparator(table: usize, depth: u32, entry: usize, child: usize): voi
 
 /** Writes one version of a key; false without memory, and then nothing has changed. */
 export function put(table: usize, key: usize, keyLen: u32, stamp: u64, value: usize, size: u32, keepLsn: u64): bool {
-  const behind = entryBehind(key, keyLen);
-  if (behind != 0) {
-    if (!addVersion(table, behind, stamp, value, size, keepLsn)) return false;
-    count(table, CHANGES);
-    return true;
+  const place = fromMet(key, keyLen);
+  let isDone = false;
+  if (place == NEXT_ENTRY) {
+    metAt++;
+    isDone = addVersion(table, entryAt(metLeaf, metAt), stamp, value, size, keepLsn);
+  } else if (place == GAP && nodeCount(metLeaf) < FANOUT) {
+    isDone = insertEntry(table, metLeaf, metAt + 1, createEntry(table, key, keyLen, stamp, value, size));
+  } else {
+    isDone = putFromRoot(table, key, keyLen, stamp, value, size, keepLsn);
   }
+  if (isDone) count(table, CHANGES);
+  return isDone;
+}
+
+/** Inserts a new entry, 0 for none, into a leaf that has room. */
+function insertEntry(table: usize, leaf: usize, i: u32, entry: usize): bool {
+  if (entry == 0) return false;
+  insertAt(leaf, i, entry, 0);
+  metLeaf = leaf;
+  metAt = i;
+  countKey(table);
+  return true;
+}
+
+function countKey(table: usize): void {
+  count(table, KEYS);
+  count(table, VERSIONS);
+}
+
+function putFromRoot(
+  table: usize,
+  key: usize,
+  keyLen: u32,
+  stamp: u64,
+  value: usize,
+  size: u32,
+  keepLsn: u64,
+): bool {
   const height = load<u32>(table, HEIGHT);
   let node = load<usize>(table, ROOT);
   for (let depth: u32 = 0; depth < height; depth++) {
@@ -305,21 +341,17 @@ export function put(table: usize, key: usize, keyLen: u32, stamp: u64, value: us
   }
   store<usize>(PATH + ((<usize>height) << 2), node);
   const i = lowerBound(node, key, keyLen);
-  metLeaf = matched ? node : 0;
-  metAt = i;
   if (matched) {
-    if (!addVersion(table, entryAt(node, i), stamp, value, size, keepLsn)) return false;
-  } else {
-    const full = nodeCount(node) == FANOUT;
-    // All at once, so that a split cannot fail half-way.
-    if (full && !reserve(table, entrySize(keyLen, size) + splitSize(height))) return false;
-    const entry = createEntry(table, key, keyLen, stamp, value, size);
-    if (entry == 0) return false;
-    if (full) insertSplitting(table, height, entry, i);
-    else insertAt(node, i, entry, 0);
-    count(table, KEYS);
-    count(table, VERSIONS);
+    metLeaf = node;
+    metAt = i;
+    return addVersion(table, entryAt(node, i), stamp, value, size, keepLsn);
   }
-  count(table, CHANGES);
+  if (nodeCount(node) < FANOUT) {
+    return insertEntry(table, node, i, createEntry(table, key, keyLen, stamp, value, size));
+  }
+  // All at once, so that a split cannot fail half-way.
+  if (!reserve(table, entrySize(keyLen, size) + splitSize(height))) return false;
+  insertSplitting(table, height, createEntry(table, key, keyLen, stamp, value, size), i);
+  countKey(table);
   return true;
 }

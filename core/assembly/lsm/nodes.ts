@@ -120,6 +120,26 @@ export function lowerBound(node: usize, key: usize, keyLen: u32): u32 {
   return i;
 }
 
+/** Where a key belongs that may follow entry i of a leaf: not behind it, it is the next entry, or it is missing there. */
+export const ELSEWHERE: u32 = 0;
+export const NEXT_ENTRY: u32 = 1;
+export const GAP: u32 = 2;
+
+/** One of these: ELSEWHERE also when the heads of the neighbours do not tell. */
+export function placeBehind(leaf: usize, i: u32, key: usize, keyLen: u32): u32 {
+  if (prefixOrder(leaf, key, keyLen) != 0) return ELSEWHERE;
+  const shared: u32 = load<u8>(leaf, SHARED);
+  const head = headOf(key + shared, <i32>keyLen - <i32>shared);
+  const isAbove = load<u64>(headAt(leaf, i)) < head;
+  const next = i + 1;
+  if (next == nodeCount(leaf)) return isAbove && nextLeaf(leaf) == 0 ? GAP : ELSEWHERE;
+  const nextHead = load<u64>(headAt(leaf, next));
+  if (head < nextHead) return isAbove ? GAP : ELSEWHERE;
+  if (head > nextHead) return ELSEWHERE;
+  const entry = entryAt(leaf, next);
+  return compareKeys(keyOf(entry), keySizeOf(entry), key, keyLen) == 0 ? NEXT_ENTRY : ELSEWHERE;
+}
+
 /** The child of an inner node to go on with: the one behind the last entry that is not behind the key. */
 export function childOf(node: usize, key: usize, keyLen: u32): usize {
   const i = lowerBound(node, key, keyLen) + <u32>matched;
