@@ -295,7 +295,7 @@ export class NodeState {
     this.store.reach(run.lsnLast);
     this.store.applyInsertRun(run);
     const { fields } = this.store.cellPlaces.of(run.columns);
-    machine.applyInsert(this.#queues.get(partition)!, { ids: run.ids, fields }, now);
+    machine.applyInsert(this.#queues.get(partition)!, { ids: run.ids, fields, areNew: true }, now);
     for (let put = 0; put < run.count; put++) {
       if (requestIds[put] === '') continue;
       this.requests.set(requestIds[put], { kind: 'put', partition, lsn: lsns[put], rows: rows[put], commit }, false);

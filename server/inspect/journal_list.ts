@@ -44,7 +44,7 @@ export async function* listEvents(
   const scan = new JournalScan({ ...source, from: { ...(await oldestStart(source)), bootId } });
   let count = 0;
   for await (const file of scan.files()) {
-    for (const { event, header, offset } of file.records()) {
+    for await (const { event, header, offset } of file.records()) {
       if (event.type === 'declare') names.learn(event);
       else if (event.type === 'adopt') names.adopt(event);
       if (header.lsn < from) continue;

@@ -42,7 +42,7 @@ export async function readJournalFiles(
   for await (const file of scan.files()) {
     const { name, size } = file;
     const summary = { name, size, records: 0, lsnFirst: 0, lsnLast: 0 };
-    for (const { header } of file.records()) {
+    for await (const { header } of file.records()) {
       summary.records++;
       summary.lsnFirst ||= header.lsn;
       summary.lsnLast = header.lsn;

@@ -36,7 +36,7 @@ export async function* rowEvents(
   const scan = new JournalScan({ ...source, from: await oldestStart(source) });
   const watch = new RowWatch(id, names, puts);
   for await (const file of scan.files()) {
-    for (const record of file.records()) {
+    for await (const record of file.records()) {
       const { event, header } = record;
       if (event.type === 'declare') names.learn(event);
       if ('partition' in event && !names.numbersOf(partition).includes(event.partition)) continue;

@@ -41,6 +41,8 @@ export interface RecordHeader {
   readonly watermark: number;
 }
 
+export type Writable<Type> = { -readonly [Name in keyof Type]: Type[Name] };
+
 export function recordSize(payloadSize: number): number {
   return RECORD_HEADER_SIZE + Math.ceil(payloadSize / 8) * 8;
 }
@@ -103,15 +105,18 @@ export function sealRecord(core: Core, record: Buffer, header: RecordHeader): vo
   core.xxh64Into(record.subarray(0, 48), record.subarray(48, 56));
 }
 
-/** What the header of a record says whose hash is right. */
-export function parseRecordHeader(view: DataView, at: number): RecordHeader {
-  return {
-    payloadSize: view.getUint32(at + 4, true),
-    lsn: numberAt(view, at + 8),
-    timestamp: numberAt(view, at + 16),
-    type: view.getUint16(at + 24, true),
-    level: ackLevels[view.getUint16(at + 26, true)] ?? 'os',
-    epoch: view.getUint32(at + 28, true),
-    watermark: numberAt(view, at + 32),
-  };
+/** What the header of a record says whose hash is right: written into `header`, which a reader of many reuses. */
+export function readRecordHeader(view: DataView, at: number, header: Writable<RecordHeader>): RecordHeader {
+  header.payloadSize = view.getUint32(at + 4, true);
+  header.lsn = numberAt(view, at + 8);
+  header.timestamp = numberAt(view, at + 16);
+  header.type = view.getUint16(at + 24, true);
+  header.level = ackLevels[view.getUint16(at + 26, true)] ?? 'os';
+  header.epoch = view.getUint32(at + 28, true);
+  header.watermark = numberAt(view, at + 32);
+  return header;
+}
+
+export function blankRecordHeader(): Writable<RecordHeader> {
+  return { payloadSize: 0, lsn: NaN, timestamp: NaN, type: 0, level: 'os', epoch: 0, watermark: NaN };
 }

@@ -32,20 +32,20 @@ export class RecordHashes {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** Whether a whole record with the right hashes stands at `at`. */
-  isRight(at: number): boolean {
+  /** Whether a whole record with the right hashes stands at `at`, of which all bytes before `ready` are there. */
+  isRight(at: number, ready = this.#bytes.length): boolean {
     if (at !== this.#next || at >= this.#end) {
       this.#next = at;
-      this.#end = this.#checkRun(at);
+      this.#end = this.#checkRun(at, ready);
     }
-    if (at >= this.#end && !this.#isRightAlone(at)) return false;
+    if (at >= this.#end && !this.#isRightAlone(at, ready)) return false;
     this.#next = at + recordSize(this.#view.getUint32(at + 4, true));
     return true;
   }
 
   /** Where the records end that begin at `from`, are wholly in one window, and have the right hashes. */
-  #checkRun(from: number): number {
-    const count = this.#gather(from);
+  #checkRun(from: number, ready: number): number {
+    const count = this.#gather(from, ready);
     if (count === 0) return from;
     const last = count - 1;
     const end = from + this.#starts[last] + this.#lens[last];
@@ -58,8 +58,8 @@ export class RecordHashes {
   }
 
   /** Notes header and payload of each record from `from` on that one window holds, as their sizes say. */
-  #gather(from: number): number {
-    const end = Math.min(this.#bytes.length, from + HASH_MANY_SIZE_MAX);
+  #gather(from: number, ready: number): number {
+    const end = Math.min(ready, from + HASH_MANY_SIZE_MAX);
     let count = 0;
     for (let at = from; at + RECORD_HEADER_SIZE <= end && count < HASH_MANY_COUNT_MAX; count += 2) {
       const payloadSize = this.#view.getUint32(at + 4, true);
@@ -89,8 +89,8 @@ export class RecordHashes {
   }
 
   /** The same for one record, which may be longer than a window. */
-  #isRightAlone(at: number): boolean {
-    const record = this.#bytes.subarray(at);
+  #isRightAlone(at: number, ready: number): boolean {
+    const record = this.#bytes.subarray(at, ready);
     if (record.length < RECORD_HEADER_SIZE || record.readUInt32LE(0) !== RECORD_MAGIC) return false;
     const payloadSize = record.readUInt32LE(4);
     if (payloadSize > PAYLOAD_SIZE_MAX || recordSize(payloadSize) > record.length) return false;

@@ -9,7 +9,15 @@ import type { Core } from '@transfer-queue/core/wasm';
 import { ByteReader, FormatError } from './bytes.ts';
 import { readEventFrom } from './event_codecs.ts';
 import { eventTypes, type JournalEvent } from './events.ts';
-import { FILE_HEADER_SIZE, parseRecordHeader, RECORD_HEADER_SIZE, recordSize, type RecordHeader } from './format.ts';
+import {
+  blankRecordHeader,
+  FILE_HEADER_SIZE,
+  readRecordHeader,
+  RECORD_HEADER_SIZE,
+  recordSize,
+  type RecordHeader,
+} from './format.ts';
+import type { FileReading } from './file_reading.ts';
 import { InsertRunReader, type InsertRun } from './insert_run.ts';
 import { RecordHashes } from './record_hashes.ts';
 
@@ -22,7 +30,7 @@ export interface JournalRecord {
 /** A file whose header is sound. */
 export interface FileBytes {
   readonly core: Core;
-  readonly bytes: Buffer;
+  readonly reading: FileReading;
   readonly name: string;
   readonly isLast: boolean;
 }
@@ -61,7 +69,6 @@ export interface Progress {
 
 export class JournalFile {
   readonly name: string;
-  readonly size: number;
   readonly #file: FileBytes;
   readonly #progress: Progress;
   readonly #headers: Headers;
@@ -75,12 +82,11 @@ export class JournalFile {
   /** `progress` stands where the file begins, and moves on with its records. */
   constructor(file: FileBytes, progress: Progress) {
     this.name = file.name;
-    this.size = file.bytes.length;
     this.#file = file;
     this.#progress = progress;
     this.#headers = new Headers(file);
-    this.#source = new ByteReader(file.bytes);
-    this.#inserts = new InsertRunReader(file.bytes);
+    this.#source = new ByteReader(file.reading.bytes);
+    this.#inserts = new InsertRunReader(file.reading.bytes);
   }
 
   /** Null while all that was read is sound. */
@@ -88,7 +94,22 @@ export class JournalFile {
     return this.#finding;
   }
 
-  /** The next record, or null at the end of the file or at a finding. Until then `progress` stands at this one. */
+  /** Shorter when it turns out that the file became so while it was read. */
+  get size(): number {
+    const { isWhole, ready, bytes } = this.#file.reading;
+    return isWhole ? ready : bytes.length;
+  }
+
+  /** When there was no next record for want of bytes that are still read: waits for some. Null: it was not for that. */
+  more(): Promise<void> | null {
+    const { reading } = this.#file;
+    return reading.isWhole ? null : reading.more();
+  }
+
+  /**
+   * The next record; null at the end of the file, at a finding, or until there is `more`. Until then `progress` stands
+   * at this one.
+   */
   next(): JournalRecord | null {
     const progress = this.#progress;
     const offset = this.#nextAt;
@@ -96,6 +117,7 @@ export class JournalFile {
     if (this.#finding !== null || offset >= this.size) return null;
     const header = this.#header();
     if (header === null) {
+      if (!this.#file.reading.isWhole) return null;
       this.#finding = { what: 'record_bad', ...badBytes(this.#file, offset, progress) };
       return null;
     }
@@ -103,10 +125,10 @@ export class JournalFile {
     if (event === null) return null;
     if (event.type === 'descriptor') progress.bootId = event.bootId;
     this.#pass(header);
-    return { header, event, offset };
+    return { header: { ...header }, event, offset };
   }
 
-  /** The plain puts that are next, of a partition that `takes` names; null when there is none. */
+  /** The plain puts that are next and there, of a partition that `takes` names; null when there is none. */
   inserts(takes: (partition: number) => boolean): InsertRun | null {
     if (this.#finding !== null) return null;
     const run = this.#inserts.begin();
@@ -136,9 +158,13 @@ export class JournalFile {
     this.#nextHeader = null;
   }
 
-  /** The same as an iterable, to be read to its end. */
-  *records(): Generator<JournalRecord, void> {
-    for (let record = this.next(); record !== null; record = this.next()) yield record;
+  /** All records, to be read to their end. */
+  async *records(): AsyncGenerator<JournalRecord, void> {
+    for (let pending: Promise<void> | null; ; await pending) {
+      for (let record = this.next(); record !== null; record = this.next()) yield record;
+      pending = this.more();
+      if (pending === null) return;
+    }
   }
 
   #event(header: RecordHeader, offset: number): JournalEvent | null {
@@ -153,36 +179,41 @@ export class JournalFile {
   }
 }
 
-/** What is behind the records before `offset`, which `progress` has seen. */
+/** What is behind the records before `offset`, which `progress` has seen, of a file that was read to its end. */
 export function badBytes(file: FileBytes, offset: number, progress: Progress): BadBytes {
-  const { bytes, name, isLast } = file;
+  const { name, isLast } = file;
+  const size = file.reading.ready;
   const headers = new Headers(file);
   let next: RecordHeader | null = null;
   let later: RecordHeader | null = null;
   // Records begin at multiples of 8.
-  for (let at = offset + 8; at + RECORD_HEADER_SIZE <= bytes.length; at += 8) {
+  for (let at = offset + 8; at + RECORD_HEADER_SIZE <= size; at += 8) {
     const header = headers.at(at, progress);
     if (header === null) continue;
-    later = header;
+    later = { ...header };
     next ??= later;
     at += recordSize(header.payloadSize) - 8;
   }
-  return { file: name, isLast, offset, size: bytes.length - offset, next, later };
+  return { file: name, isLast, offset, size: size - offset, next, later };
 }
 
 class Headers {
+  readonly #reading: FileReading;
   readonly #view: DataView;
   readonly #hashes: RecordHashes;
+  readonly #header = blankRecordHeader();
 
-  constructor({ core, bytes }: Pick<FileBytes, 'core' | 'bytes'>) {
+  constructor({ core, reading }: Pick<FileBytes, 'core' | 'reading'>) {
+    const { bytes } = reading;
+    this.#reading = reading;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#hashes = new RecordHashes(core, bytes);
   }
 
-  /** The header of the record at `at`, or null when the record is bad in any way. */
+  /** The header of the record at `at`, valid until the next call; null when the record is bad in any way. */
   at(at: number, after: Progress): RecordHeader | null {
-    if (!this.#hashes.isRight(at)) return null;
-    const header = parseRecordHeader(this.#view, at);
+    if (!this.#hashes.isRight(at, this.#reading.ready)) return null;
+    const header = readRecordHeader(this.#view, at, this.#header);
     if (header.lsn <= after.lsn || header.timestamp <= after.timestamp) return null;
     if (header.watermark < after.watermark || header.watermark >= header.lsn) return null;
     return header;

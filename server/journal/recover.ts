@@ -109,7 +109,7 @@ export async function readJournal(options: ReadOptions): Promise<JournalEnd> {
  */
 const VISITS_MAX = 64;
 
-/** Visits some records: up to one that takes more than this turn, whose promise is returned, or to the file's end. */
+/** Visits some records: up to one that takes more than this turn, whose promise is returned, or while there are any. */
 function visitSome(
   file: JournalFile,
   { from, progress }: JournalScan,
@@ -120,7 +120,7 @@ function visitSome(
   for (let i = 0; i < VISITS_MAX; i++) {
     const run = progress.lsn < from.lsn ? null : file.inserts(takes);
     const record = run === null ? file.next() : null;
-    if (run === null && record === null) return { visited, pending: null, isLast: true };
+    if (run === null && record === null) return { visited, pending: file.more(), isLast: true };
     if (record !== null && record.header.lsn <= from.lsn) continue;
     visited += run === null ? 1 : run.count;
     const pending = run === null ? visitor.visit(record!.event, record!.header) : visitor.visitRun(run);

@@ -7,10 +7,12 @@
  * With a checkpoint a scan begins at its file: files below it are passed over, whether they are there or not. Records
  * up to the checkpoint's LSN may still stand in it, and gaps among them mean nothing, since nobody needs them.
  *
- * Invariants: a file's records are read before the next file is; after a finding nothing more is read.
+ * Invariants: a file's records are read before the next file is; after a finding nothing more is read; a finding is
+ * told of a file that was read to its end.
  */
 import type { Core } from '@transfer-queue/core/wasm';
-import type { Env, File } from '../env/env.ts';
+import type { Env } from '../env/env.ts';
+import { FileReading } from './file_reading.ts';
 import { journalFiles } from './files.ts';
 import { checkFileHeader, FILE_HEADER_SIZE, fileName } from './format.ts';
 import { badBytes, JournalFile, type BadBytes, type FileBytes, type Progress, type RecordFinding } from './records.ts';
@@ -36,6 +38,8 @@ export interface JournalSource {
   readonly core: Core;
   readonly directory: string;
   readonly from?: JournalStart;
+  /** What is read of a file at once. Default: a MiB. */
+  readonly pieceSize?: number;
 }
 
 /** Why a scan ended early. */
@@ -82,21 +86,26 @@ export class JournalScan {
         return;
       }
       const name = fileName(number);
-      const bytes = await readWhole(env, `${directory}/${name}`);
-      const isLast = index === numbers.length - 1;
-      const bytesOfFile = { core, bytes, name, isLast };
-      if (!this.#begin(bytesOfFile, number)) return;
-      const file = new JournalFile(bytesOfFile, this.progress);
-      yield file;
-      this.#finding = file.finding;
-      if (this.#finding !== null) return;
+      const opened = await env.fs.open(`${directory}/${name}`);
+      try {
+        const reading = await FileReading.of(opened, this.#source.pieceSize);
+        const bytes = { core, reading, name, isLast: index === numbers.length - 1 };
+        if (!(await this.#begin(bytes, number))) return;
+        const file = new JournalFile(bytes, this.progress);
+        yield file;
+        this.#finding = file.finding;
+        if (this.#finding !== null) return;
+      } finally {
+        await opened.close();
+      }
     }
   }
 
   /** Whether the header of a file says that it can be read. */
-  #begin(file: FileBytes, number: number): boolean {
-    const { core, bytes, name, isLast } = file;
-    const header = checkFileHeader(core, bytes);
+  async #begin(file: FileBytes, number: number): Promise<boolean> {
+    const { core, reading, name, isLast } = file;
+    while (!reading.isWhole && reading.ready < FILE_HEADER_SIZE) await reading.more();
+    const header = checkFileHeader(core, reading.bytes.subarray(0, reading.ready));
     if (header.ok) {
       const isNext = Math.max(header.lsnBefore, this.from.lsn) === this.lsn;
       if (header.number === number && isNext) {
@@ -107,7 +116,8 @@ export class JournalScan {
       this.#finding = { what: 'file_strange', file: name, lsnBefore: header.lsnBefore };
     } else if (header.reason === 'other_version') {
       this.#finding = { what: 'version_other', file: name, version: header.version! };
-    } else if (isLast && (header.reason === 'torn' || bytes.length <= FILE_HEADER_SIZE)) {
+    } else if (isLast && (header.reason === 'torn' || reading.bytes.length <= FILE_HEADER_SIZE)) {
+      await reading.whole();
       // Nothing stands behind a header before it is synced; until then a power cut may leave any bytes of it.
       this.#finding = { what: 'header_torn', ...badBytes(file, 0, this.progress) };
     } else {
@@ -126,16 +136,6 @@ export async function oldestStart({ env, core, directory }: Omit<JournalSource, 
     const bytes = Buffer.alloc(FILE_HEADER_SIZE);
     const header = checkFileHeader(core, bytes.subarray(0, await file.pread(bytes, 0)));
     return { file: oldest, lsn: header.ok ? header.lsnBefore : 0 };
-  } finally {
-    await file.close();
-  }
-}
-
-async function readWhole(env: Env, path: string): Promise<Buffer> {
-  const file: File = await env.fs.open(path);
-  try {
-    const bytes = Buffer.allocUnsafeSlow(await file.size());
-    return bytes.subarray(0, await file.pread(bytes, 0));
   } finally {
     await file.close();
   }

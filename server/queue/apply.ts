@@ -42,7 +42,7 @@ export function applyInsert(queue: PartitionQueue, insert: Insert, now = 0): num
   if (insert.ids.length === 0) return 0;
   if (queue.orphans.size > 0) for (const id of insert.ids) disownOrphan(queue, id);
   const rowsBefore = queue.slots.rows;
-  const slotLowest = insertRows(queue.slots, insert.ids, insert.fields, (page, offsets, count) => {
+  const slotLowest = insertRows(queue.slots, insert, (page, offsets, count) => {
     touchGroups(queue, page, { offsets, count, now });
   });
   const pageLowest = pageNumberOf(queue.slots, slotLowest);

@@ -18,6 +18,8 @@ export type { AckEvent, ClaimEvent, ReleaseEvent, RequeueEvent, ResetEvent, Skip
 export interface Insert {
   readonly ids: Float64Array;
   readonly fields: readonly number[];
+  /** None of the rows is there, and each comes once. Default: nobody knows. */
+  readonly areNew?: boolean;
 }
 
 /** Which rows a claim asks for, and how many. */

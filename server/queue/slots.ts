@@ -15,6 +15,7 @@
 import { add, createIdTable, lookUp, remove, type IdTable } from '../index/id_table.ts';
 import type { Bitmaps } from './bitmaps.ts';
 import { BlobRefs } from './blob_refs.ts';
+import type { Insert } from './events.ts';
 import { ValueMemory } from './value_memory.ts';
 import { fieldUnit, LIVE_UNIT, type Page } from './page.ts';
 import { addToFilters, removeFromFilters } from './page_filters.ts';
@@ -166,11 +167,10 @@ export function eachPageOfIds(
 /** Gives rows fields, and slots where they have none, and hands them on; returns the lowest of their slots. */
 export function insertRows(
   slots: Slots,
-  ids: Float64Array,
-  fields: readonly number[],
+  { ids, fields, areNew = false }: Insert,
   visit?: (page: Page, offsets: Uint32Array, count: number) => void,
 ): number {
-  const list = reserve(slots, ids);
+  const list = reserve(slots, ids, areNew);
   const give = (page: Page, offsets: Uint32Array, count: number): void => {
     countMembers(slots, page, offsets, count);
     addToFilters(slots, page, offsets, count);
@@ -219,7 +219,9 @@ export function countField(slots: Slots, field: number, change: number): void {
  * The slots of the rows, rising, valid until the next call; a group that is not known gets its run. Siblings mostly
  * come one after the other.
  */
-function reserve(slots: Slots, ids: Float64Array): Float64Array {
+function reserve(slots: Slots, ids: Float64Array, areNew: boolean): Float64Array {
+  // A group of several rows may be known by another of them.
+  const isUnknown = areNew && slots.groupSize === 1;
   const pageCount = slots.pages.length;
   const runCount = pageCount === 0 ? 0 : slots.pages[pageCount - 1].runs;
   const list = ids.length > SHORT_LENGTH ? new Float64Array(ids.length) : reserved;
@@ -229,7 +231,7 @@ function reserve(slots: Slots, ids: Float64Array): Float64Array {
   for (let i = 0; i < ids.length; i += 1) {
     const group = Math.floor(ids[i] / slots.groupSize);
     if (group !== groupBefore) {
-      let name = lookUp(slots.table, group);
+      let name = isUnknown ? -1 : lookUp(slots.table, group);
       if (name < 0) add(slots.table, group, (name = appendRun(slots, group)));
       base = slots.places[placeOfRun(name)]!.number * slots.pageBits + runOfName(name) * slots.groupSize;
       groupBefore = group;

@@ -4,9 +4,10 @@ import { loadCore } from '@transfer-queue/core/wasm';
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { JournalEvent } from '../../../server/journal/events.ts';
 import {
+  blankRecordHeader,
   FILE_HEADER_SIZE,
   fileName,
-  parseRecordHeader,
+  readRecordHeader,
   recordSize,
   type RecordHeader,
 } from '../../../server/journal/format.ts';
@@ -19,6 +20,8 @@ import { simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 
 export const core = loadCore();
 export const DIR = '/data/journal';
+/** Most records stand in two pieces, or in more. */
+const PIECE_SIZE = 80;
 
 /** An event that is told from others by its number. */
 export function numbered(number: number): JournalEvent {
@@ -46,7 +49,7 @@ export async function openJournal(
   const env = simEnv(fs);
   const seen: number[] = [];
   const visitor = oneByOne((event) => void ('partition' in event && seen.push(event.partition)));
-  const end = await readJournal({ env, core, directory: DIR, from, visitor });
+  const end = await readJournal({ env, core, directory: DIR, from, visitor, pieceSize: PIECE_SIZE });
   const reserve = new Reserve({ env, directory: '/data' });
   const position = { ...end, epoch: 1 };
   const journal = new Journal({ env, core, directory: DIR, position, file: end.file, reserve, ...options });
@@ -82,7 +85,7 @@ export function bytesOf(fs: SimFs, number = 1): Buffer {
 /** Of a record that is right. */
 export function headerAt(bytes: Buffer, at: number): RecordHeader {
   expect(new RecordHashes(core, bytes).isRight(at)).toBe(true);
-  return parseRecordHeader(new DataView(bytes.buffer, bytes.byteOffset), at);
+  return readRecordHeader(new DataView(bytes.buffer, bytes.byteOffset), at, blankRecordHeader());
 }
 
 /** Offsets at which records begin, and last the end of the file. */

@@ -42,7 +42,7 @@ test.each(Object.keys(kinds).flatMap((kind) => [1, 3].map((groupSize) => [kind, 
     const idOf = kinds[kind];
     for (let round = 0; round < 40; round += 1) {
       const put = Float64Array.from({ length: 100 }, (_, i) => idOf(round * 70 + i));
-      insertRows(slots, put, [round % 3]);
+      insertRows(slots, { ids: put, fields: [round % 3] });
       for (const id of put) live.add(id);
       const gone = [...live].filter((_, i) => (i * 7 + round) % 3 === 0);
       deleteRows(slots, Float64Array.from(gone, (id) => slotOf(slots, id)).sort());
