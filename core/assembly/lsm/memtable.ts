@@ -324,15 +324,7 @@ function countKey(table: usize): void {
   count(table, VERSIONS);
 }
 
-function putFromRoot(
-  table: usize,
-  key: usize,
-  keyLen: u32,
-  stamp: u64,
-  value: usize,
-  size: u32,
-  keepLsn: u64,
-): bool {
+function putFromRoot(table: usize, key: usize, keyLen: u32, stamp: u64, value: usize, size: u32, keepLsn: u64): bool {
   const height = load<u32>(table, HEIGHT);
   let node = load<usize>(table, ROOT);
   for (let depth: u32 = 0; depth < height; depth++) {
