@@ -3,6 +3,8 @@
  *
  *   header   the one that was saved last, to be compared      tasks   by index      claims   by number
  *
+ * Claims that ended keep account themselves of what is saved of them (ended_claims.ts).
+ *
  * Invariant: a claim that nobody knows any more and that has no record is in neither set, so that a stream of claims
  * between two checkpoints needs no more memory than the claims that are known.
  */
@@ -26,6 +28,7 @@ export interface Arrival {
 export interface Changes {
   headerSaved: Header | undefined;
   readonly tasks: Set<number>;
+  /** Those that are known or forgotten. */
   readonly claims: Set<number>;
   /** Claims that have a record. */
   readonly claimsSaved: Set<number>;
@@ -56,5 +59,4 @@ export function sameHeader(one: Header, other: Header): boolean {
 /** Nobody knows the claim any more. */
 export function noteForgotten(changes: Changes, claim: number): void {
   if (changes.claimsSaved.has(claim)) changes.claims.add(claim);
-  else changes.claims.delete(claim);
 }

@@ -7,7 +7,8 @@
  *                  +------ closeClaim ------+--> ended      in `ended`: how it ended, until later ones push it out
  *
  * Invariants:
- * - `task.claims` and `leases` have the leased claims; `expired` has the others, in their order;
+ * - `leases` has the leased claims; `expired` has the others, in their order;
+ * - a claim is in `changes.claims` or unsaved in `ended`, not in both;
  * - a claim is in `orphans` under each id of its own `orphans`, next to at most one claim of each other task.
  */
 import { noteForgotten } from './changes.ts';
@@ -20,7 +21,6 @@ type Table = {
   claims: Map<number, Claim>;
   expired: Set<Claim>;
   expiredRows: number;
-  ended: Map<number, EndedClaim>;
   orphans: Map<number, Claim[]>;
   orderNext: number;
 } & PartitionQueue;
@@ -53,14 +53,13 @@ export function countSkipped(queue: PartitionQueue, task: Task, change: number):
 export function addTask(queue: PartitionQueue, name: string, fields: readonly number[]): Task {
   const index = queue.tasks.size;
   const counts = { leased: 0, consumed: 0, dead: 0, skipped: 0 };
-  const task: Task = { name, index, ...counts, cursor: 0, fields, claims: new Map() };
+  const task: Task = { name, index, ...counts, cursor: 0, fields };
   writable(queue).tasks.set(name, task);
   return task;
 }
 
 export function addClaim(queue: PartitionQueue, claim: Claim): void {
   writable(queue).claims.set(claim.claim, claim);
-  claim.task.claims.set(claim.claim, claim);
   pushLease(queue.leases, claim);
   queue.changes.claims.add(claim.claim);
 }
@@ -68,7 +67,6 @@ export function addClaim(queue: PartitionQueue, claim: Claim): void {
 /** The lease is over; the claim stays known for a late ack. */
 export function expireClaim(queue: PartitionQueue, claim: Claim): void {
   removeLease(queue.leases, claim);
-  claim.task.claims.delete(claim.claim);
   const table = writable(queue);
   (claim as OwnClaim).order = takeOrder(table);
   table.expired.add(claim);
@@ -81,16 +79,15 @@ export function closeClaim(queue: PartitionQueue, claim: Claim, how: ClaimEnd): 
   const table = writable(queue);
   if (isLeased(claim)) {
     removeLease(queue.leases, claim);
-    claim.task.claims.delete(claim.claim);
   } else {
     table.expired.delete(claim);
     table.expiredRows -= claim.slots.length;
   }
   forgetOrphans(table, claim);
   table.claims.delete(claim.claim);
-  addEnded(table, claim.claim, { how, task: claim.task, order: takeOrder(table) });
-  queue.changes.claims.add(claim.claim);
-  if (table.ended.size > queue.limits.endedClaimsMax) forgetOldest(queue, table);
+  queue.changes.claims.delete(claim.claim);
+  queue.ended.add(claim.claim, { how, task: claim.task, order: takeOrder(table) });
+  if (queue.ended.size > queue.limits.endedClaimsMax) noteForgotten(queue.changes, queue.ended.forgetOldest());
 }
 
 /** A row that the claim holds is about to be deleted. A stale claim has nothing to lose by what comes of the row. */
@@ -122,9 +119,7 @@ export function loadClaims(queue: PartitionQueue, { known, ended }: LoadedClaims
     table.claims.set(claim.claim, claim);
     claimsSaved.add(claim.claim);
     for (const id of claim.orphans) linkOrphan(table, id, claim);
-    if (claim.order > 0) continue;
-    claim.task.claims.set(claim.claim, claim);
-    pushLease(queue.leases, claim);
+    if (claim.order === 0) pushLease(queue.leases, claim);
   }
   for (const claims of table.orphans.values()) claims.sort((a, b) => a.task.index - b.task.index);
   const expired = known.filter((claim) => claim.order > 0);
@@ -133,7 +128,7 @@ export function loadClaims(queue: PartitionQueue, { known, ended }: LoadedClaims
     table.expiredRows += claim.slots.length;
   }
   for (const { claim, how, task, order } of ended.toSorted((a, b) => a.order - b.order)) {
-    addEnded(table, claim, { how, task, order });
+    queue.ended.add(claim, { how, task, order }, { isSaved: true });
     claimsSaved.add(claim);
   }
   for (const { order } of [...known, ...ended]) table.orderNext = Math.max(table.orderNext, order + 1);
@@ -162,17 +157,6 @@ function linkOrphan({ orphans }: Table, id: number, claim: Claim): void {
   const claims = orphans.get(id);
   if (claims === undefined) orphans.set(id, [claim]);
   else claims.push(claim);
-}
-
-function forgetOldest(queue: PartitionQueue, table: Table): void {
-  const oldest = table.endedOrder.shift()!;
-  table.ended.delete(oldest);
-  noteForgotten(queue.changes, oldest);
-}
-
-function addEnded(table: Table, claim: number, end: EndedClaim): void {
-  table.ended.set(claim, end);
-  table.endedOrder.push(claim);
 }
 
 function forgetOrphans(table: Table, claim: Claim): void {

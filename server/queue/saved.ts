@@ -27,7 +27,8 @@ const out = new VarintWriter();
 /** How many units changed since they were saved last. */
 export function dirtyCount(queue: PartitionQueue): number {
   const { tasks, claims } = queue.changes;
-  let count = (headerChanged(queue) ? 1 : 0) + tasks.size + claims.size + queue.batches.changed.size;
+  let count = (headerChanged(queue) ? 1 : 0) + tasks.size + claims.size;
+  count += queue.ended.unsavedCount + queue.batches.changed.size;
   for (const page of queue.slots.changed) count += page.changed.size;
   return count;
 }
@@ -81,22 +82,32 @@ function saveTasks(queue: PartitionQueue, unitsMax: number, write: Write): numbe
 }
 
 function saveClaims(queue: PartitionQueue, unitsMax: number, write: Write): number {
-  const { claims, claimsSaved } = queue.changes;
+  const { claims } = queue.changes;
   let units = 0;
   for (const number of claims) {
-    if (units === unitsMax) break;
-    const claim = queue.claims.get(number);
-    const end = queue.ended.get(number);
-    if (claim !== undefined) writeClaim(out, claim, isLeased(claim));
-    else if (end !== undefined) writeEnd(out, end);
-    const isKnown = out.length > 0;
-    write({ key: claimKey(number), value: isKnown ? out.take() : null });
-    if (isKnown) claimsSaved.add(number);
-    else claimsSaved.delete(number);
+    if (units === unitsMax) return units;
+    saveClaim(queue, number, write);
     claims.delete(number);
     units += 1;
   }
+  for (const number of queue.ended.unsaved()) {
+    if (units === unitsMax) return units;
+    saveClaim(queue, number, write);
+    queue.ended.noteSaved(number);
+    units += 1;
+  }
   return units;
+}
+
+function saveClaim(queue: PartitionQueue, number: number, write: Write): void {
+  const claim = queue.claims.get(number);
+  const end = queue.ended.get(number);
+  if (claim !== undefined) writeClaim(out, claim, isLeased(claim));
+  else if (end !== undefined) writeEnd(out, end);
+  const isKnown = out.length > 0;
+  write({ key: claimKey(number), value: isKnown ? out.take() : null });
+  if (isKnown) queue.changes.claimsSaved.add(number);
+  else queue.changes.claimsSaved.delete(number);
 }
 
 function saveUnits(slots: Slots, page: Page, unitsMax: number, write: Write): number {

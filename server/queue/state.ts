@@ -23,7 +23,7 @@ import { createBatchTable, type BatchTable } from './batches.ts';
 import type { Bitmaps } from './bitmaps.ts';
 import { createChanges, type Arrival, type Changes } from './changes.ts';
 import { createGroupClock, type GroupClock } from './draw/group_clock.ts';
-import { Fifo } from './fifo.ts';
+import { EndedClaims } from './ended_claims.ts';
 import type { FilterTable } from './filter_use.ts';
 import type { Page } from './page.ts';
 import { createSlots, type Slots } from './slots.ts';
@@ -78,8 +78,6 @@ export interface Task {
   cursor: number;
   /** What the latest claim asked for. */
   readonly fields: readonly number[];
-  /** Leased claims in the order of their grants. */
-  readonly claims: Map<number, Claim>;
 }
 
 export interface PartitionQueue {
@@ -105,9 +103,7 @@ export interface PartitionQueue {
   readonly leases: Claim[];
   readonly expired: ReadonlySet<Claim>;
   readonly expiredRows: number;
-  readonly ended: ReadonlyMap<number, EndedClaim>;
-  /** The claims in `ended`, oldest first: a Map finds its first key only behind the places of all that it deleted. */
-  readonly endedOrder: Fifo;
+  readonly ended: EndedClaims;
   /** Ids of deleted rows to the claims that held them, in the order of their tasks. */
   readonly orphans: ReadonlyMap<number, readonly Claim[]>;
   /** The order of the next end or expiry. */
@@ -150,8 +146,7 @@ export function create(options: QueueOptions): PartitionQueue {
     leases: [],
     expired: new Set(),
     expiredRows: 0,
-    ended: new Map(),
-    endedOrder: new Fifo(),
+    ended: new EndedClaims(),
     orphans: new Map(),
     orderNext: 1,
     changes: createChanges(),

@@ -1,7 +1,7 @@
 /** What people may see of a queue: counts of rows per field and per task, and its leases. */
 import { idsOfClaim } from './claim_ids.ts';
 import { countRows } from './draw/counts.ts';
-import type { PartitionQueue, Task } from './state.ts';
+import type { Claim, PartitionQueue, Task } from './state.ts';
 
 export interface TaskStats {
   readonly task: string;
@@ -46,8 +46,9 @@ export interface LeaseStatus {
 /** Ids that a lease names. */
 const IDS_NAMED_MAX = 16;
 
-/** Costs one pass over the open pages per task. */
+/** Costs a pass over the leases, and one over the open pages per task. */
 export function stats(queue: PartitionQueue): QueueStats {
+  const leased = leasedClaims(queue);
   return {
     rows: queue.slots.rows,
     rowsAdmitted: queue.rowsAdmitted,
@@ -55,7 +56,7 @@ export function stats(queue: PartitionQueue): QueueStats {
     version: queue.version,
     sealed: queue.sealed,
     fieldRows: queue.slots.fieldRows,
-    tasks: Array.from(queue.tasks.values(), (task) => taskStats(queue, task)),
+    tasks: Array.from(queue.tasks.values(), (task) => taskStats(queue, task, leased.get(task))),
     nextDeadlineMs: queue.leases.length === 0 ? Infinity : queue.leases[0].deadlineMs,
   };
 }
@@ -76,9 +77,29 @@ export function leaseList(queue: PartitionQueue, max: number): LeaseStatus[] {
   });
 }
 
-function taskStats(queue: PartitionQueue, task: Task): TaskStats {
+interface LeasedClaims {
+  count: number;
+  /** Granted first. */
+  oldest: Claim;
+}
+
+function leasedClaims(queue: PartitionQueue): ReadonlyMap<Task, LeasedClaims> {
+  const byTask = new Map<Task, LeasedClaims>();
+  for (const claim of queue.leases) {
+    const known = byTask.get(claim.task);
+    if (known === undefined) {
+      byTask.set(claim.task, { count: 1, oldest: claim });
+      continue;
+    }
+    known.count += 1;
+    if (claim.claim < known.oldest.claim) known.oldest = claim;
+  }
+  return byTask;
+}
+
+function taskStats(queue: PartitionQueue, task: Task, claims: LeasedClaims | undefined): TaskStats {
   const { ready, leased, incomplete } = countRows(queue, task, task.fields);
-  const [oldest] = task.claims.values();
+  const oldest = claims?.oldest;
   return {
     task: task.name,
     ready,
@@ -87,7 +108,7 @@ function taskStats(queue: PartitionQueue, task: Task): TaskStats {
     incomplete,
     dead: task.dead,
     skipped: task.skipped,
-    claims: task.claims.size,
+    claims: claims?.count ?? 0,
     oldest: oldest && { claim: oldest.claim, rows: oldest.slots.length, deadlineMs: oldest.deadlineMs },
   };
 }

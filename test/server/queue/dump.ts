@@ -12,7 +12,7 @@ export function dump(queue: PartitionQueue): unknown {
   const { slots, sealed, version, rowsAdmitted, evicted, arrivals, expiredRows } = queue;
   const claims = [...queue.claims.values()];
   expectRising([...queue.expired].map((claim) => claim.order));
-  expectRising([...queue.ended.values()].map((end) => end.order));
+  expectRising([...queue.ended].map(([, end]) => end.order));
   queue.leases.forEach((claim, at) => expect(claim.heapAt === at, `claim ${claim.claim} is lost in the heap`));
   const orphans = [...queue.orphans].sort(([a], [b]) => a - b);
   return {
@@ -96,12 +96,12 @@ function dumpTaskPage(slots: Slots, page: Page, taskPage: TaskPage): unknown {
 
 /** The cursor says where a search may begin: any page is right before which no row is unclaimed. */
 function dumpTask(queue: PartitionQueue, task: Task): unknown {
-  const { name, index, leased, consumed, dead, skipped, fields, claims, cursor } = task;
+  const { name, index, leased, consumed, dead, skipped, fields, cursor } = task;
   for (const page of queue.slots.pages) {
     const isTaken = page.tasks[index]?.takenRows === page.rows;
     expect(page.number >= cursor || isTaken, `the cursor of ${name} is beyond page ${page.number}`);
   }
-  return { name, index, leased, consumed, dead, skipped, fields: [...fields], claims: [...claims.keys()] };
+  return { name, index, leased, consumed, dead, skipped, fields: [...fields] };
 }
 
 function dumpClaim({ claim, task, requestId, slots, leaseMs, orphans, stale, heapAt, order }: Claim): unknown {

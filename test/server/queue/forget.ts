@@ -63,7 +63,7 @@ function watch(watched: readonly Forgotten[], onMark: (what: Forgotten, unmark: 
 
 /** The marks of a kind, by name, with a function for each that takes it away. */
 function marksOf(queue: PartitionQueue, kind: MarkKind): Map<string, () => void> {
-  const { changes, slots } = queue;
+  const { changes, ended, slots } = queue;
   const marks = new Map<string, () => void>();
   if (kind === 'header') {
     const saved = changes.headerSaved;
@@ -72,6 +72,7 @@ function marksOf(queue: PartitionQueue, kind: MarkKind): Map<string, () => void>
   } else if (kind === 'task' || kind === 'claim') {
     const set = kind === 'task' ? changes.tasks : changes.claims;
     for (const number of set) marks.set(`${number}`, () => set.delete(number));
+    if (kind === 'claim') for (const number of ended.unsaved()) marks.set(`${number}`, () => ended.noteSaved(number));
   } else {
     for (const page of slots.changed) {
       for (const unit of page.changed) {

@@ -307,7 +307,8 @@ describe('saving', () => {
       harness.claim(wanted('t', [0], 10));
       harness.ack(claim);
     }
-    expect(harness.queue.changes.claims.size).toBe(limits.endedClaimsMax);
+    expect(harness.queue.changes.claims.size).toBe(0);
+    expect(harness.queue.ended.unsavedCount).toBe(limits.endedClaimsMax);
     harness.remove(ids);
     expect(harness.queue.slots.changed.size).toBe(1);
     store.saveAll(harness.queue);
