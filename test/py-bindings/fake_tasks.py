@@ -45,7 +45,7 @@ def list_rows(store: Any, partition: FakePartition, _: Any, request: dict[str, A
         "next": start + len(page) if start + len(page) < len(found) else None,
     }
     if "ready" in request:
-        answer["attempts"] = [task.get(row, fake_claims.UNCLAIMED)[1] for row in page]
+        answer["attempts"] = [task.get(row, fake_claims.UNCLAIMED)[1] + 1 for row in page]
     return answer
 
 

@@ -107,7 +107,7 @@ def test_a_sampler_of_the_users_claims_what_it_chose(rows: transferq.Partition) 
     rows.tag(range(10), [{"reward": float(row % 4)} for row in range(10)])
     ready = rows.list(task="best", fields=["x"])
     assert ready.attempts is not None
-    assert ready.attempts.tolist() == [0] * 10
+    assert ready.attempts.tolist() == [1] * 10
     best = ready.index_ids[np.argsort(-ready.numbers["reward"], kind="stable")[:2]]
     batch = rows.claim(task="best", fields=["x"], ids=best)
     assert isinstance(batch, transferq.Batch)
@@ -119,7 +119,7 @@ def test_a_sampler_of_the_users_claims_what_it_chose(rows: transferq.Partition) 
     batch.release()
     again = rows.list(task="best", fields=["x"], where="reward > 2")
     assert again.attempts is not None
-    assert again.attempts.tolist() == [1, 1]
+    assert again.attempts.tolist() == [2, 2]
     with pytest.raises(transferq.FixRequest, match="both"):
         rows.list(task="best")
     for words in ({"batch_size": 1, "ids": [1]}, {}):
