@@ -20,7 +20,9 @@ export type { ClaimCounts, ClaimResult } from './claim.ts';
 export type { ClaimOptions } from './claim_request.ts';
 export type { ConsumeOptions, Consumer } from './consume.ts';
 export type { Change, Changes, WatchOptions } from './watch.ts';
-export type { ListOptions, Listing, TagPatches, Tags } from './tags.ts';
+export { Listing } from './listing.ts';
+export type { ListOptions } from './listing.ts';
+export type { TagPatches, Tags } from './tags.ts';
 export type {
   DeadLettersOptions,
   HeldClaim,

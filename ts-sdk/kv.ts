@@ -14,11 +14,12 @@ import type { Cell, Json, Matrix } from './column.ts';
 import { core } from './core.ts';
 import type { PutData } from './encode.ts';
 import { TransferQueueError, catalogueError, clientError } from './errors.ts';
+import { listRows, type Listing } from './listing.ts';
 import type { CallOptions, WaitOptions } from './options.ts';
 import type { PutOptions, PutResult } from './put.ts';
 import { readIds } from './read.ts';
 import type { Target } from './target.ts';
-import { listRows, type Listing, type TagPatches, type Tags } from './tags.ts';
+import type { TagPatches, Tags } from './tags.ts';
 
 /** How to put rows by key: as for `put`, without ids and claims. */
 export type KvPutOptions = Omit<PutOptions, 'ids' | 'claim' | 'tags'> & {

@@ -16,11 +16,12 @@ import {
   type KvListOptions,
   type KvPutOptions,
 } from './kv.ts';
+import { listRows, type ListOptions, type Listing } from './listing.ts';
 import type { CallOptions } from './options.ts';
 import { put, type PutOptions, type PutResult } from './put.ts';
 import { readIds, readNewest, scanRows, type NewestOptions, type ReadOptions, type ScanOptions } from './read.ts';
 import { parseStats, sumStats, type PartitionStats } from './stats.ts';
-import { listRows, tagRows, type ListOptions, type Listing, type TagPatches, type Tags } from './tags.ts';
+import { tagRows, type TagPatches, type Tags } from './tags.ts';
 import { highestLsn, idsPerCall, sendIds, sumOf, type Target } from './target.ts';
 import type { Wire } from './wire.ts';
 
@@ -130,7 +131,9 @@ export class PartitionRows {
 
   /**
    * The rows with their tags and numbers, in the order of their coming: all of them, those of a filter, or those that a
-   * task could claim. It asks for as many pages as there are; each is the state of its moment.
+   * task could claim. It asks for as many pages as there are; each is the state of its moment. So samplers are written:
+   * list what is ready, choose (`table()` of a listing is a table of `apache-arrow`), and claim the `ids` that were
+   * chosen; a claim gets those that nobody else has.
    *
    * Throws FixRequestError (`filter_invalid`, with the character in `details`).
    *
@@ -138,7 +141,10 @@ export class PartitionRows {
    * ```ts
    * await train.tag([6, 7], [{ score: 0.25 }, { score: 0.75 }]);
    * (await train.list({ where: 'score > 0.5' })).ids; // [7]
-   * const ready = await train.list({ task: 'best', fields: ['response'] }); // then choose, and claim by ids
+   * const ready = await train.list({ task: 'best', fields: ['response'] });
+   * const best = ready.ids.toSorted((a, b) => b - a).slice(0, 2);
+   * const claim = await train.claim({ task: 'best', fields: ['response'], ids: best });
+   * if (claim.outcome === 'rows') await claim.batch.ack(); // those of `best` that nobody else has
    * ```
    */
   list(options: ListOptions = {}): Promise<Listing> {

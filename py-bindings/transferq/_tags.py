@@ -54,8 +54,8 @@ class Listing:
         return len(self.index_ids)
 
     def arrow(self) -> Any:
-        """A ``pyarrow.Table`` of ``index_id``, ``tags`` as JSON text, ``attempts`` where there are any, and the
-        numbers, null where a row has none.
+        """A ``pyarrow.Table`` of n rows: ``index_id`` (int64), ``tags`` (utf8: their JSON text, in ASCII), ``attempts``
+        (int32) unless they are None, and the numbers (float64), null where a row has none.
 
         >>> train.list().arrow().column("index_id").to_pylist()
         [8, 9]

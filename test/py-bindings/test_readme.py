@@ -1,4 +1,4 @@
-"""The Python and curl examples of the READMEs run as printed, against a real server of their own.
+"""The Python and curl examples of the READMEs and of docs/QUEUE.md run as printed, against a real server of their own.
 
 The blocks of a README are one program: later ones see the names of earlier ones. Only the URL of the server differs.
 TypeScript: docs.test.ts.
@@ -65,6 +65,11 @@ def test_examples_run_as_printed(tmp_path: Path) -> None:
 def test_examples_of_the_package_run_as_printed(tmp_path: Path) -> None:
     with start_server() as server:
         run_examples("py-bindings/README.md", server.url, tmp_path)
+
+
+def test_examples_of_the_queue_run_as_printed(tmp_path: Path) -> None:
+    with start_server() as server:
+        run_examples("docs/QUEUE.md", server.url, tmp_path)
 
 
 def test_an_example_that_fails_is_found(tmp_path: Path) -> None:
