@@ -173,8 +173,9 @@ export class Client {
    * of before are unknown to the server; what they held is claimable. When the connection breaks during the last call,
    * all may be loaded or nothing. Needs Node.js.
    *
-   * Throws FixRequestError (`checkpoint_invalid`, `partition_exists`, `partition_unknown`) and WaitForOthersError
-   * (`over_budget`, `disk_full`, `memory_full`).
+   * Throws FixRequestError (`checkpoint_invalid`, `partition_exists`, `partition_unknown`; `body_too_large`: the states
+   * of these partitions are more than `states_bytes_max` together) and WaitForOthersError (`over_budget`, `disk_full`,
+   * `memory_full`).
    *
    * @example
    * ```ts

@@ -1,10 +1,13 @@
 /** What the server bounds, in one place. Sizes are bytes, times are milliseconds. */
 
 /**
- * Published at `/v1/limits`. A server with little memory lowers the two `body` limits; clients split by what it says.
+ * Published at `/v1/limits`. A server with little memory lowers the size of a put and that of states; clients split by
+ * what it says.
  */
 export const limits = {
   putBodyBytesMax: 1 << 30,
+  /** Of whole states of partitions: those of open loads, and those on their way to clients that save, together. */
+  statesBytesMax: 2 ** 31,
   answerBytesMax: 1 << 30,
   jsonBodyBytesMax: 1 << 20,
   headBytesMax: 16 << 10,

@@ -279,7 +279,7 @@ class Client:
             CheckpointInvalid: there is no checkpoint, or it is damaged, or of another version.
             PartitionExists: the server has a partition of this name, and ``replace`` is false.
             PartitionUnknown: the checkpoint has no partition of this name.
-            OverBudget: the budget of the server has no room for it.
+            OverBudget, BodyTooLarge: there is no room for its rows, or for the states of so many partitions at once.
             ConnectionFailed: when the connection breaks during the last call, all may be loaded or nothing.
 
         >>> saved = tq.save_checkpoint(directory, {"step": 12}, partitions=[train.name])

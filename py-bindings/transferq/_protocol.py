@@ -50,6 +50,7 @@ OUTCOMES: Final[dict[str, str]] = {
 # Defaults of the limits; a server publishes its own at /v1/limits.
 LIMITS: Final[dict[str, int]] = {
     "put_body_bytes_max": 1073741824,
+    "states_bytes_max": 2147483648,
     "answer_bytes_max": 1073741824,
     "json_body_bytes_max": 1048576,
     "head_bytes_max": 16384,

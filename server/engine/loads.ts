@@ -141,7 +141,10 @@ export class Loads {
   #takeRoom({ staged }: Load, size: number): () => void {
     const { states } = this.#node;
     const bytes = [...staged.values()].reduce((sum, one) => sum + one.bytes.length, size);
-    if (bytes > states.sizeMax) throw new StoreError('body_too_large', { bytes, limit: states.sizeMax });
+    if (bytes > states.sizeMax) {
+      const reason = 'the states of one load have states_bytes_max together; load fewer partitions at a time';
+      throw new StoreError('body_too_large', { bytes, limit: states.sizeMax, reason });
+    }
     return states.take(size);
   }
 

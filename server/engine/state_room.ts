@@ -7,12 +7,14 @@
  * Invariants: the bytes of all that took room have a bound; queues of states, which take several times their bytes, are
  * made one at a time, in the order of asking.
  */
+import { limits } from '@transfer-queue/core/protocol';
 import { StoreError } from '../errors.ts';
 
 /** So many of the largest states that a load takes have room at once. */
-const STATES_MAX = 2;
+const STATES_MAX = limits.statesBytesMax / limits.putBodyBytesMax;
 
 export class StateRoom {
+  /** `states_bytes_max` of this node. */
   readonly sizeMax: number;
   #size = 0;
   #last: Promise<unknown> = Promise.resolve();
@@ -29,7 +31,8 @@ export class StateRoom {
   /** Returns what gives the room back, once however often it is called. One state has room whatever its size. */
   take(size: number): () => void {
     if (this.#size > 0 && this.#size + size > this.sizeMax) {
-      throw new StoreError('memory_full', { bytes: size, held: this.#size, limit: this.sizeMax });
+      const reason = 'states of loads and saves have states_bytes_max together';
+      throw new StoreError('memory_full', { bytes: size, held: this.#size, limit: this.sizeMax, reason });
     }
     this.#size += size;
     let left = size;

@@ -151,7 +151,12 @@ function errorLines(status: number, allowed: readonly string[]): HeaderLines {
 /** Names as on the wire: `putBodyBytesMax` is `put_body_bytes_max`. */
 function limitsInForce(node: Node): Record<string, number> {
   const { putBodySizeMax, answerSizeMax } = node.parts;
-  const inForce = { ...limits, putBodyBytesMax: putBodySizeMax, answerBytesMax: answerSizeMax };
+  const inForce = {
+    ...limits,
+    putBodyBytesMax: putBodySizeMax,
+    statesBytesMax: node.states.sizeMax,
+    answerBytesMax: answerSizeMax,
+  };
   const named = Object.entries(inForce).map(([name, value]) => [
     name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
     value,

@@ -45,10 +45,10 @@ afterAll(async () => {
   expect(limited.server.log()).toBe('');
 });
 
-test('/v1/limits publishes all of them, and a server with little memory lowers the size of a put', () => {
-  const { put_body_bytes_max, ...rest } = limited.inForce;
-  expect(put_body_bytes_max).toBe(MEMORY / 2);
-  const { putBodyBytesMax: _, ...published } = limits;
+test('/v1/limits publishes all of them, and a server with little memory lowers those of puts and states', () => {
+  const { put_body_bytes_max, states_bytes_max, ...rest } = limited.inForce;
+  expect([put_body_bytes_max, states_bytes_max]).toEqual([MEMORY / 2, MEMORY]);
+  const { putBodyBytesMax: _put, statesBytesMax: _states, ...published } = limits;
   expect(rest).toEqual(Object.fromEntries(Object.entries(published).map(([name, value]) => [onWire(name), value])));
 });
 

@@ -3,8 +3,9 @@
  * queue are in queue_probes.ts.
  *
  * Most run against the whole server. Limits that take minutes or gigabytes there are tried where they are enforced:
- * `partitionsMax`, `waitersMax` and `requestIdsKept` in the engine, at their real values; `answerBytesMax` in a server
- * of the same parts with a smaller limit; `connectionsMax` has its test in test/server/http/listener.test.ts.
+ * `partitionsMax`, `waitersMax`, `requestIdsKept` and `statesBytesMax` in the engine, at their real values;
+ * `answerBytesMax` in a server of the same parts with a smaller limit; `connectionsMax` has its test in
+ * test/server/http/listener.test.ts.
  */
 import { Field, Int64, Int8, List, Schema, tableToIPC, Table, type DataType } from 'apache-arrow';
 import { encodeBatch, EOS, schemaMessage, type EncodedColumn } from '@transfer-queue/core/arrow';
@@ -151,6 +152,22 @@ async function waiters(count: number): Promise<string> {
   return outcome;
 }
 
+/** Loads states that claim `size` bytes together, `others` of which are of another load. None of them is a state. */
+async function states(size: number, { others }: { readonly others: number }): Promise<string> {
+  const { node, close } = await openTestNode(simEnv(), '/data');
+  const { promise: later, resolve } = Promise.withResolvers<Buffer>();
+  const stage = (bytes: number, receive: () => Promise<Buffer>): Promise<string> => {
+    const { load } = node.loads.open(60_000);
+    return engineOutcome(() => node.loads.stage(load, 'p', { size: bytes, receive }));
+  };
+  const held = others === 0 ? undefined : stage(others, () => later);
+  const outcome = await stage(size - others, () => Promise.resolve(Buffer.alloc(0)));
+  resolve(Buffer.alloc(0));
+  await held;
+  await close();
+  return outcome === 'load_invalid' ? 'ok' : outcome;
+}
+
 function requestIds(count: number): Promise<string> {
   const table = new RequestTable();
   const outcome = { kind: 'put', partition: 1, lsn: 1, rows: 1, commit: Promise.resolve() } as const;
@@ -161,6 +178,10 @@ function requestIds(count: number): Promise<string> {
 /** By name of the limit; null where the remark above says who tries it. */
 export const probes: { readonly [Name in keyof typeof limits]: readonly Probe[] | null } = {
   putBodyBytesMax: [{ beyond: 'body_too_large', step: 8, attempt: (url, n) => put(url, withTail(streamOfSize(n))) }],
+  statesBytesMax: [
+    { beyond: 'body_too_large', attempt: (_, n) => states(n, { others: 0 }) },
+    { beyond: 'memory_full', attempt: (_, n) => states(n, { others: 1 }) },
+  ],
   answerBytesMax: null,
   jsonBodyBytesMax: [
     {

@@ -316,16 +316,20 @@ describe('a load', () => {
     const one = await stageAll(node, [{ name, state, bodies }]);
     expect(node.states.size).toBe(state.length);
     const { load: other } = node.loads.open(60_000);
-    const asking = (which: string, size: number): Promise<string> =>
-      codeOf(() => node.loads.stage(which, 'q', { size, receive }));
-    expect(await asking(other, sizeMax)).toBe('memory_full');
-    expect(await asking(one, sizeMax)).toBe('body_too_large');
+    const details = { limit: sizeMax, reason: expect.stringContaining('states_bytes_max') as string };
+    for (const [which, code] of [
+      [other, 'memory_full'],
+      [one, 'body_too_large'],
+    ]) {
+      const refused = node.loads.stage(which, 'q', { size: sizeMax, receive });
+      await expect(refused).rejects.toMatchObject({ code, details });
+    }
     expect(receive).not.toHaveBeenCalled();
     expect(await codeOf(() => stage(node, one, name, state))).toBe('ok');
     expect(await codeOf(() => stage(node, one, name, Buffer.concat([state, Buffer.alloc(8)])))).toBe('load_invalid');
     expect(await codeOf(() => stage(node, other, 'q', Buffer.alloc(9)))).toBe('load_invalid');
     receive.mockRejectedValueOnce(new StoreError('request_timeout'));
-    expect(await asking(other, 1)).toBe('request_timeout');
+    expect(await codeOf(() => node.loads.stage(other, 'q', { size: 1, receive }))).toBe('request_timeout');
     expect(node.states.size).toBe(state.length);
     await node.loads.commit(one, { replace: false });
     expect(node.states.size).toBe(0);
