@@ -43,6 +43,10 @@ const planted: Record<string, SourceFile[]> = {
     sample('a.ts', 'x\n\n'),
     sample('a.ts', 'x \n'),
   ],
+  'how much tests try is asked of test/support/runs.ts': [
+    sample('test/x.test.ts', `const isLong = ${'process'}.env.TQ_LONG === '1';\n`),
+    sample('test/x.test.ts', `const seed = Number(${'process'}.env['LSM_SEED'] ?? 1);\n`),
+  ],
 };
 
 describe.each(fileRules.map((rule) => [rule.name, rule] as const))('%s', (name, rule) => {

@@ -1,16 +1,20 @@
-/** ENOSPC on a real file system: puts get 507, reads, claims and acks go on, puts resume when space returns. */
+/**
+ * ENOSPC on a real file system: puts get 507, reads, claims and acks go on, puts resume when space returns. TQ_LONG=1
+ * fills the disk 200 times.
+ */
 import { spawnSync } from 'node:child_process';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startServer, temporaryDirectory, type ServerProcess } from '../support/process.ts';
 import { columnsOf, TestClient } from '../support/http_client.ts';
 import { bodyOf } from '../support/node.ts';
+import { isLong, TIMEOUT_MS } from '../support/runs.ts';
 
 const DISK_SIZE = '72m';
 const VALUE = 'v'.repeat(500_000);
 const ROWS_MIN = 40;
 /** Of the rows of every second cycle, one in so many stays: space comes back by compaction only. */
 const KEPT_EACH = 10;
-const CYCLES = process.env.TQ_LONG === '1' ? 200 : 5;
+const CYCLES = isLong ? 200 : 5;
 
 const cycles = Array.from({ length: CYCLES }, (_, cycle) => cycle);
 
@@ -27,7 +31,7 @@ afterEach(async () => {
 });
 
 describe.skipIf(!canMount)('a full disk', () => {
-  test('is a clean 507 and passes without a restart', { timeout: 600_000 }, async () => {
+  test('is a clean 507 and passes without a restart', { timeout: TIMEOUT_MS }, async () => {
     server = await startServer({ directory: directory.path, arguments: ['--sync-interval-ms', '50'] });
     const client = new TestClient(server.url);
     const path = '/v1/partitions/kept';

@@ -12,14 +12,13 @@ import type { Recovery } from '../../server/engine/open.ts';
 import { read } from '../../server/engine/read.ts';
 import { RecoveryError, StoreError } from '../../server/errors.ts';
 import { caller, valuesOf } from '../support/node.ts';
+import { isLong, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { seededRandom, type SimFs } from '../support/sim_env.ts';
 import { recordOffsets } from '../server/journal/files.ts';
 import { DIR, flipped, makeDirectory, openOn, pathsIn, verifyOn } from '../server/inspect/made.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const FLIPS = isLong ? 100_000 : 2_000;
-const SEED = Number(process.env.SEED ?? 1);
-const TIME_MS_MAX = isLong ? 7_200_000 : 300_000;
+const SEED = seedOr(1);
 const ROWS_MAX = 10_000;
 
 const directories = [
@@ -111,7 +110,7 @@ describe('a bit flips', () => {
     }
   });
 
-  test(`${FLIPS} times, and no byte that is wrong is served`, { timeout: TIME_MS_MAX }, async () => {
+  test(`${FLIPS} times, and no byte that is wrong is served`, { timeout: TIMEOUT_MS }, async () => {
     const random = seededRandom(SEED);
     const pick = (count: number): number => Math.floor(random() * count);
     const counts = new Map<string, number>();

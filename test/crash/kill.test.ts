@@ -1,15 +1,16 @@
 /**
  * S2 and S3: the server is killed at a syscall or at a random moment, again and again; nothing acknowledged is lost.
+ * TQ_LONG=1 kills at every syscall, and 1,000 times at random.
  */
 import { cpSync, rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../support/sim_env.ts';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { isLong, TIMEOUT_MS } from '../support/runs.ts';
 import { hasStrace, killBefore } from '../support/strace.ts';
 import { check, judgeRow, newNotes, runWorkload, type Notes } from './workload.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 /** Syscalls that change the disk. The short run tries one of so many calls of each, the long run tries all. */
 const SYSCALLS = [
   { syscall: 'pwrite64', stepShort: 2, pointsMin: 40 },
@@ -56,7 +57,7 @@ async function killedAt(syscall: string, occurrence: number): Promise<Notes | nu
 
 describe.skipIf(!hasStrace)('S2: kill -9 at a syscall of a fixed workload', () => {
   for (const { syscall, stepShort, pointsMin } of SYSCALLS) {
-    test(`at each ${syscall}`, { timeout: isLong ? 3_600_000 : 240_000 }, async () => {
+    test(`at each ${syscall}`, { timeout: TIMEOUT_MS }, async () => {
       const step = isLong ? 1 : stepShort;
       let points = 0;
       let acknowledged = 0;
@@ -73,7 +74,7 @@ describe.skipIf(!hasStrace)('S2: kill -9 at a syscall of a fixed workload', () =
   }
 });
 
-test('S3: random kills under load, also during recovery', { timeout: isLong ? 3_600_000 : 240_000 }, async () => {
+test('S3: random kills under load, also during recovery', { timeout: TIMEOUT_MS }, async () => {
   const random = seededRandom(20);
   const directory = temporaryDirectory('kills');
   const notes = newNotes();

@@ -6,16 +6,16 @@
  */
 import { expect, test } from 'vitest';
 import { check } from '../queue_checker/checker.ts';
+import { isLong, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { runKills } from './queue_kills/driver.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const RUN_MS = isLong ? 120_000 : 10_000;
 const BUG_RUN_MS = 6_000;
 /** What was acked comes back to be trained on only if the server is killed before it is too old. */
 const BUG_RUNS_MAX = 10;
-const seed = Number(process.env.SEED ?? 1);
+const seed = seedOr(1);
 
-test('kills lose nothing, duplicate nothing, and explain every redelivery', { timeout: 600_000 }, async () => {
+test('kills lose nothing, duplicate nothing, and explain every redelivery', { timeout: TIMEOUT_MS }, async () => {
   const { history, failures } = await runKills({ seed, runMs: RUN_MS });
   const { counters, violations, voids } = check(history, { final: true, kills: ['server', 'producer', 'consumer'] });
   const kills = history.notes.filter(({ note }) => note === 'kill');
@@ -24,7 +24,7 @@ test('kills lose nothing, duplicate nothing, and explain every redelivery', { ti
   expect(counters.redelivered).toBeGreaterThan(0);
 });
 
-test('acks that do not reach the journal are found', { timeout: 600_000 }, async () => {
+test('acks that do not reach the journal are found', { timeout: TIMEOUT_MS }, async () => {
   const preload = new URL('bugs/acks_not_journaled.ts', import.meta.url);
   for (let run = 0; run < BUG_RUNS_MAX; run++) {
     const { history } = await runKills({ seed: seed + run, runMs: BUG_RUN_MS, preload });

@@ -1,14 +1,18 @@
-/** S7: a read of the disk that fails hits one request; the server goes on and says what it could not read. */
+/**
+ * S7: a read of the disk that fails hits one request; the server goes on and says what it could not read. TQ_LONG=1
+ * tries the read of every row.
+ */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startServer, temporaryDirectory } from '../support/process.ts';
 import { hasStrace, ONE_DISK_THREAD, straced } from '../support/strace.ts';
 import { columnsOf, TestClient } from '../support/http_client.ts';
 import { bodyOf } from '../support/node.ts';
+import { isLong, TIMEOUT_MS } from '../support/runs.ts';
 
 const ROWS = 8;
 const SIZE = 400_000;
-const POINTS = process.env.TQ_LONG === '1' ? ROWS : 2;
+const POINTS = isLong ? ROWS : 2;
 const PATH = '/v1/partitions/kept';
 
 const valueOf = (id: number): string => String(id).repeat(SIZE);
@@ -60,7 +64,7 @@ async function readAll(client: TestClient): Promise<number[]> {
 }
 
 describe.skipIf(!hasStrace)('a read of the disk that fails', () => {
-  test('hits one request', { timeout: 600_000 }, async () => {
+  test('hits one request', { timeout: TIMEOUT_MS }, async () => {
     for (let point = 1; point <= POINTS; point++) {
       const { first, second, ready } = await failedAt(point);
       expect(first.map((status) => status === 500)).toEqual(first.map((_, id) => id === point - 1));

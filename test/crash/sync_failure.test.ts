@@ -1,13 +1,13 @@
 /**
  * S4: after a failed fsync nothing is acknowledged, the process ends at once, and what was acknowledged before is
- * there.
+ * there. TQ_LONG=1 tries every fdatasync of the workload.
  */
 import { describe, expect, test } from 'vitest';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { isLong, TIMEOUT_MS } from '../support/runs.ts';
 import { hasStrace, ONE_DISK_THREAD, straced } from '../support/strace.ts';
 import { check, newNotes, runWorkload, type Notes } from './workload.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const POINTS = 20;
 const EXIT_CRASH = 70;
 const FAILED_START = /EIO/;
@@ -47,23 +47,19 @@ async function failedAt(occurrence: number, bug?: { preload: URL; failures: 'one
 }
 
 describe.skipIf(!hasStrace)('S4: a failed sync', () => {
-  test(
-    'ends the process; what was acknowledged before is there',
-    { timeout: isLong ? 3_600_000 : 180_000 },
-    async () => {
-      let points = 0;
-      let acknowledged = 0;
-      while (isLong || points < POINTS) {
-        const notes = await failedAt(points + 1);
-        if (notes === null) break;
-        points++;
-        acknowledged += notes.acknowledged;
-      }
-      console.log(`S4: ${points} points, ${acknowledged} acknowledged`);
-      expect(points).toBeGreaterThanOrEqual(POINTS);
-      expect(acknowledged).toBeGreaterThan(POINTS);
-    },
-  );
+  test('ends the process; what was acknowledged before is there', { timeout: TIMEOUT_MS }, async () => {
+    let points = 0;
+    let acknowledged = 0;
+    while (isLong || points < POINTS) {
+      const notes = await failedAt(points + 1);
+      if (notes === null) break;
+      points++;
+      acknowledged += notes.acknowledged;
+    }
+    console.log(`S4: ${points} points, ${acknowledged} acknowledged`);
+    expect(points).toBeGreaterThanOrEqual(POINTS);
+    expect(acknowledged).toBeGreaterThan(POINTS);
+  });
 
   const bugs = [
     ['sync_errors_ignored', 'all'],

@@ -4,13 +4,12 @@ import type { ColumnSource, OutputColumn, WalkedStream } from '../../core/arrow/
 import { partCount } from '../../core/layout.ts';
 import { askPyarrow } from '../core/arrow/oracle.ts';
 import { cellsOf, joined, refusalOf, seeded, walked } from '../core/arrow/fixtures.ts';
+import { isLong, runsOr, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { arrowCorpus, mutantOf } from './arrow-mutants.ts';
 
 /** SEED=n and RUNS=n choose other mutants, TQ_LONG=1 a million; what fails prints the seed. */
-const isLong = process.env['TQ_LONG'] === '1';
-const count = Number(process.env['RUNS'] ?? (isLong ? 1_000_000 : 20_000));
-const seed = Number(process.env['SEED'] ?? 1);
-const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
+const count = runsOr(isLong ? 1_000_000 : 20_000);
+const seed = seedOr(1);
 const perProcess = 5_000;
 
 type Accepts = (stream: Uint8Array) => WalkedStream | null;

@@ -5,12 +5,11 @@
 import { describe, expect, test } from 'vitest';
 import { httpLimits } from '../../server/http/limits.ts';
 import { HeadParser, ParseOutcome } from '../../server/http/parser.ts';
+import { isLong, runsOr, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { mutantOf, nodeOracle, randomOf, takenByUs, type Taken } from './http.ts';
 
-const isLong = process.env.TQ_LONG === '1';
-const mutantCount = Number(process.env.RUNS ?? (isLong ? 1_000_000 : 20_000));
-const seed = Number(process.env.SEED ?? 1);
-const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
+const mutantCount = runsOr(isLong ? 1_000_000 : 20_000);
+const seed = seedOr(1);
 const oracle = nodeOracle();
 
 interface Difference {

@@ -1,6 +1,8 @@
 /**
  * H5 over HTTP: malformed Arrow streams sent as puts. Each is refused with the code that the validator gives it,
  * nothing of it is stored, and the server's memory does not grow.
+ *
+ * SEED=n chooses other mutants; TQ_LONG=1 sends 300,000.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,15 +11,15 @@ import type { ErrorCode } from '@transfer-queue/core/protocol';
 import { readVector, seeded } from '../core/arrow/fixtures.ts';
 import { arrowCorpus, mutantOf } from '../fuzz/arrow-mutants.ts';
 import { startServer, temporaryDirectory, type ServerProcess } from '../support/process.ts';
+import { isLong, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { streamOfSize } from './probes.ts';
 import { Connection, headOf } from './client.ts';
 import { judge } from './judge.ts';
 import { withBug, type PlantedBug } from './planted.ts';
 import { jsonRequest, metric, putRequest, stateOf, succeed } from './world.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const MUTANTS = isLong ? 300_000 : 4_000;
-const SEED = Number(process.env.SEED ?? 1);
+const SEED = seedOr(1);
 const MEMORY = 32 << 20;
 /**
  * By how much the resident memory may grow over the last three quarters: what a heap breathes. In a short run 1 MiB was
@@ -127,7 +129,7 @@ describe('the corpus', () => {
   });
 });
 
-test(`${MUTANTS} mutants leave neither state nor memory behind`, { timeout: isLong ? 3_600_000 : 60_000 }, async () => {
+test(`${MUTANTS} mutants leave neither state nor memory behind`, { timeout: TIMEOUT_MS }, async () => {
   expect(await storm(target, MUTANTS, SEED)).toEqual([]);
 });
 

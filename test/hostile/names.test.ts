@@ -2,6 +2,8 @@
  * H8: names never become paths. A server is traced while it gets hostile names in every place where a name can stand;
  * once it was ready, no system call may name a file outside its data directory, nor may a file inside be named by a
  * caller.
+ *
+ * SEED=n chooses other names; TQ_LONG=1 sends 100,000.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -9,6 +11,7 @@ import { describe, expect, test } from 'vitest';
 import { errors, type ErrorCode } from '@transfer-queue/core/protocol';
 import { seeded } from '../core/arrow/fixtures.ts';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { isLong, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { hasStrace, straced } from '../support/strace.ts';
 import { scalars, streamOf } from './bodies.ts';
 import { Connection, type Request } from './client.ts';
@@ -18,9 +21,8 @@ import { withBug, type PlantedBug } from './planted.ts';
 import { streamOfSize } from './probes.ts';
 import { jsonRequest, putRequest, succeed } from './world.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const NAMES = isLong ? 100_000 : 2_000;
-const SEED = Number(process.env.SEED ?? 1);
+const SEED = seedOr(1);
 /** All that a data directory ever holds. */
 const OWN_FILES =
   /^(lock\.sock|reserve|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?|tree(\/(manifest(\.new)?|\d+\.sst))?)$/;
@@ -97,7 +99,7 @@ function foreignFiles({ calls, directory, files }: Outcome): string[] {
 }
 
 describe.skipIf(!hasStrace)('H8', () => {
-  test(`${NAMES} hostile names open no file`, { timeout: isLong ? 3_600_000 : 60_000 }, async () => {
+  test(`${NAMES} hostile names open no file`, { timeout: TIMEOUT_MS }, async () => {
     const outcome = await tracedRun(NAMES);
     expect(outcome.problems).toEqual([]);
     expect(foreignFiles(outcome)).toEqual([]);

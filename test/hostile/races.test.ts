@@ -2,23 +2,25 @@
  * Many clients at once do everything to the same few partitions, in an order that nobody chose: drop what others put
  * to, claim what others delete, and go away in the middle. No request may fail by the server's fault, nothing may be
  * left waiting, and a restart must find the state as it was.
+ *
+ * SEED=n chooses other requests; TQ_LONG=1 sends 200,000.
  */
 import { expect, test } from 'vitest';
 import { errors, type ErrorCode } from '@transfer-queue/core/protocol';
 import { seeded } from '../core/arrow/fixtures.ts';
 import { startServer, temporaryDirectory } from '../support/process.ts';
+import { isLong, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { scalars, streamOf, withTail } from './bodies.ts';
 import { Connection, headOf, type Request } from './client.ts';
 import { judge } from './judge.ts';
 import { withBug } from './planted.ts';
 import { jsonRequest, metric, putRequest, succeed } from './world.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 const REQUESTS = isLong ? 200_000 : 6_000;
 const CLIENTS = 12;
 /** Races that a planted bug has to show itself in. */
 const BUG_ROUNDS_MAX = 15;
-const SEED = Number(process.env.SEED ?? 1);
+const SEED = seedOr(1);
 const everyCode = Object.keys(errors) as ErrorCode[];
 const names = ['a', 'b', 'c'];
 const fields = ['x', 'y', 'z'];
@@ -186,7 +188,7 @@ async function restingState(url: string): Promise<unknown> {
   return JSON.parse(body.toString());
 }
 
-test(`${REQUESTS} requests of ${CLIENTS} clients in any order`, { timeout: isLong ? 3_600_000 : 60_000 }, async () => {
+test(`${REQUESTS} requests of ${CLIENTS} clients in any order`, { timeout: TIMEOUT_MS }, async () => {
   const directory = temporaryDirectory('races');
   const options = { directory: directory.path, arguments: ['--memory', '32MiB', '--sync-interval-ms', '50'] };
   try {

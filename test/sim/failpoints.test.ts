@@ -1,9 +1,11 @@
 /**
  * Failpoints in the simulation: the workload passes all of them, and an error or a delay at any of them loses nothing.
+ * TQ_LONG=1 strikes at more passes.
  */
 import { expect, test } from 'vitest';
 import { failpoints, type Arming, type Failpoint } from '../../server/env/failpoints.ts';
 import { declareTest, putText } from '../support/node.ts';
+import { isLong } from '../support/runs.ts';
 import { seededRandom, simEnv, SimFs, type SimEnv } from '../support/sim_env.ts';
 import { crashImages } from '../support/sim/crash_images.ts';
 import { ignoreCrashErrors } from './crash_errors.ts';
@@ -19,7 +21,6 @@ const NEVER_PASSED: readonly Failpoint[] = [];
 
 const SEEDS_MAX = 100;
 const LIVES = 3;
-const isLong = process.env.TQ_LONG === '1';
 const NO_FAULTS = { sync: 0, write: 0, read: 0, full: 0 };
 
 test('the workloads pass every point', async () => {

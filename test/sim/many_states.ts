@@ -1,16 +1,13 @@
 /** S1: many crash states, from many seeds, with their counters printed. Two test files share the work. */
+import { isLong, seedOr } from '../support/runs.ts';
 import { addCounters, explore, newCounters, type Counters } from './explore.ts';
 
-const isLong = process.env.TQ_LONG === '1';
 /** Of each file. In a tenth of those of the short runs all planted bugs are found (mutations.test.ts). */
 const STATES = isLong ? 500_000 : 12_500;
-const ROOT_SEED = Number(process.env.SEED ?? 1);
+const ROOT_SEED = seedOr(1);
 /** Between the seeds of the two files: no run takes so many. */
 const SEEDS_APART = 1_000_000;
 const PROGRESS_MS = 10_000;
-
-/** Long runs are waited for. */
-export const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 600_000;
 
 export interface Explored {
   readonly counters: Counters;

@@ -5,14 +5,14 @@
  * SEED=n is the first seed and RUNS=n their number: RUNS=1 replays one. TQ_LONG=1 runs 50,000.
  */
 import { expect, test } from 'vitest';
+import { isLong, runsOr, seedOr, TIMEOUT_MS } from '../support/runs.ts';
 import { ignoreCrashErrors } from './crash_errors.ts';
 import { simulate } from './queue/simulate.ts';
 
 ignoreCrashErrors();
 
-const isLong = process.env.TQ_LONG === '1';
-const first = Number(process.env.SEED ?? 1);
-const SEEDS = Number(process.env.RUNS ?? (isLong ? 50_000 : 500));
+const first = seedOr(1);
+const SEEDS = runsOr(isLong ? 50_000 : 500);
 /** In so many all that is counted happens. */
 const SEEDS_SURE = 500;
 /** One of so many seeds runs twice. */
@@ -20,7 +20,6 @@ const TWICE_EVERY = 100;
 /** A long run goes on after the first seed that fails: they may fail for different reasons. */
 const FOUND_MAX = 10;
 const PROGRESS_MS = 10_000;
-const TIMEOUT_MS = isLong ? 24 * 3_600_000 : 300_000;
 
 test(`${SEEDS} seeds keep the invariants`, { timeout: TIMEOUT_MS }, async () => {
   const sums: Record<string, number> = {};

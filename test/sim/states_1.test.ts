@@ -5,8 +5,9 @@
  * SEED=n replays; TQ_LONG=1 runs 500,000 states in each of two files.
  */
 import { expect, test } from 'vitest';
+import { TIMEOUT_MS } from '../support/runs.ts';
 import { ignoreCrashErrors } from './crash_errors.ts';
-import { exploreMany, TIMEOUT_MS } from './many_states.ts';
+import { exploreMany } from './many_states.ts';
 
 ignoreCrashErrors();
 

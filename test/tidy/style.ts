@@ -130,6 +130,13 @@ const endsWithNewline: FileRule = {
   ],
 };
 
+const runs: FileRule = {
+  name: 'how much tests try is asked of test/support/runs.ts',
+  appliesTo: (file) => isTest(file) && isTypeScript(file) && file.path !== 'test/support/runs.ts' && !isRules(file),
+  check: (file) =>
+    perLine(file, /process\.env(?:\.|\[['"])(?:TQ_LONG|\w*SEED|\w*RUNS)\b/, 'use isLong, seedOr or runsOr'),
+};
+
 export const fileRules: readonly FileRule[] = [
   fileLines,
   columns,
@@ -139,4 +146,5 @@ export const fileRules: readonly FileRule[] = [
   machinePlace,
   generated,
   endsWithNewline,
+  runs,
 ];

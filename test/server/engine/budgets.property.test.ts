@@ -1,12 +1,13 @@
 /**
  * Budgets against a model that tries everyone who waits after each step: nobody is let in too early, passed over or
- * forgotten, whatever frees the room.
+ * forgotten, whatever frees the room. TQ_LONG=1 runs 2,000 sequences.
  */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Node } from '../../../server/engine/node.ts';
 import { advance, deleteRows } from '../../../server/engine/partitions.ts';
 import { declareTest, openTestNode, putText } from '../../support/node.ts';
+import { isLong, TIMEOUT_MS } from '../../support/runs.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 
 const NODE_ROWS_MAX = 9;
@@ -224,21 +225,25 @@ class World {
   }
 }
 
-test('who waits, gets in or is refused is as in the model', async () => {
-  const steps = fc.array(step, { minLength: 1, maxLength: 40 });
-  await fc.assert(
-    fc.asyncProperty(steps, async (sequence) => {
-      const env = simEnv(SimFs.withReserve('/data'));
-      const opened = await openTestNode(env, '/data', 9 << 20, { budget: { rowsMax: NODE_ROWS_MAX, bytesMax: 0 } });
-      const world = new World(env, opened.node);
-      await declareTest(opened.node, 'p');
-      await declareTest(opened.node, 'q', { queue: { pace: { rowsPerVersion: 4, maxAhead: 1 } } });
-      for (const one of sequence) {
-        await world.perform(one);
-        await world.compare();
-      }
-      await opened.close();
-    }),
-    { numRuns: process.env['TQ_LONG'] === '1' ? 2_000 : 60 },
-  );
-}, 600_000);
+test(
+  'who waits, gets in or is refused is as in the model',
+  async () => {
+    const steps = fc.array(step, { minLength: 1, maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        const env = simEnv(SimFs.withReserve('/data'));
+        const opened = await openTestNode(env, '/data', 9 << 20, { budget: { rowsMax: NODE_ROWS_MAX, bytesMax: 0 } });
+        const world = new World(env, opened.node);
+        await declareTest(opened.node, 'p');
+        await declareTest(opened.node, 'q', { queue: { pace: { rowsPerVersion: 4, maxAhead: 1 } } });
+        for (const one of sequence) {
+          await world.perform(one);
+          await world.compare();
+        }
+        await opened.close();
+      }),
+      { numRuns: isLong ? 2_000 : 60 },
+    );
+  },
+  TIMEOUT_MS,
+);

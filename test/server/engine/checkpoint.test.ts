@@ -1,12 +1,15 @@
 /**
  * Nothing that a node knows is left out of its checkpoints: whatever happened, a start from the last checkpoint and the
  * journal after it finds the state that was running.
+ *
+ * SEED=n is the first seed and RUNS=n their number; TQ_LONG=1 runs 2,000.
  */
 import { describe, expect, test, vi } from 'vitest';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { FsError } from '../../../server/env/env.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { openTestNode, putText, readText } from '../../support/node.ts';
+import { isLong, runsOr, seedOr } from '../../support/runs.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 import { dumpNode } from './node_dump.ts';
 import { declareAll, Work } from './random_work.ts';
@@ -46,8 +49,8 @@ async function run(seed: number): Promise<void> {
 }
 
 describe('a start from a checkpoint', () => {
-  const seeds = Number(process.env.RUNS ?? (process.env.TQ_LONG === undefined ? 20 : 2_000));
-  const first = Number(process.env.SEED ?? 1);
+  const seeds = runsOr(isLong ? 2_000 : 20);
+  const first = seedOr(1);
   test.each(Array.from({ length: seeds }, (_, i) => first + i))('finds the state that was running, seed %i', run);
 
   test('removes the journal that it does not need, and reads rows from before', async () => {

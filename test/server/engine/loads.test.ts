@@ -1,4 +1,7 @@
-/** Checkpoints of users: what is saved is one moment of a busy node, and a load brings exactly that, or nothing. */
+/**
+ * Checkpoints of users: what is saved is one moment of a busy node, and a load brings exactly that, or nothing.
+ * TQ_LONG=1 tries 500 seeds.
+ */
 import { describe, expect, test, vi } from 'vitest';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { Node } from '../../../server/engine/node.ts';
@@ -9,6 +12,7 @@ import { visiblePartitions } from '../../../server/engine/staging.ts';
 import { StoreError } from '../../../server/errors.ts';
 import { isSaved } from '../../../server/store/partition.ts';
 import { claimOf, declareTest, openTestNode, putBody, putText, readText, valuesIn } from '../../support/node.ts';
+import { isLong } from '../../support/runs.ts';
 import { settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 import { load, rowsOf, save, savedState, stage, stageAll, viewOf, type Saved } from './load_world.ts';
 import { dumpNode } from './node_dump.ts';
@@ -74,7 +78,7 @@ async function saveUnderLoad(seed: number): Promise<{ saved: Saved[]; views: Rec
 }
 
 describe('a save and a load', () => {
-  const seeds = Number(process.env.TQ_LONG === undefined ? 12 : 500);
+  const seeds = isLong ? 500 : 12;
 
   test.each(Array.from({ length: seeds }, (_, i) => i + 1))(
     'bring one moment of a busy node, seed %i',

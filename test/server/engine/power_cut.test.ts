@@ -7,10 +7,11 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { Journal } from '../../../server/journal/journal.ts';
 import { Segments } from '../../../server/segment/segments.ts';
 import { Store } from '../../../server/store/store.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { live } from './power_cuts.ts';
 
-const seedFirst = Number(process.env.SEED ?? 1);
-const runs = Number(process.env.RUNS ?? 60);
+const seedFirst = seedOr(1);
+const runs = runsOr(60);
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,10 +1,11 @@
-/** Puts that a start applies at once leave the state that they left one by one. */
+/** Puts that a start applies at once leave the state that they left one by one. RUNS=n tries more seeds. */
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { endClaim } from '../../../server/engine/claims.ts';
 import type { OpenedNode } from '../../../server/engine/open.ts';
 import { deleteRows } from '../../../server/engine/partitions.ts';
 import { NodeState } from '../../../server/engine/state.ts';
 import { claimOf, declareTest, openTestNode, putText } from '../../support/node.ts';
+import { runsOr } from '../../support/runs.ts';
 import { seededRandom, settle, simEnv, SimFs, type SimEnv } from '../../support/sim_env.ts';
 import { dumpNode } from './node_dump.ts';
 
@@ -67,7 +68,7 @@ let togetherInAll = 0;
 afterEach(() => void vi.restoreAllMocks());
 afterAll(() => expect(togetherInAll).toBeGreaterThan(100));
 
-test.each(Array.from({ length: Number(process.env.RUNS ?? 15) }, (_, i) => i + 1))('seed %i', async (seed) => {
+test.each(Array.from({ length: runsOr(15) }, (_, i) => i + 1))('seed %i', async (seed) => {
   const random = seededRandom(seed);
   let node = await open(simEnv(SimFs.withReserve(DIR)));
   await declareAll(node);

@@ -7,10 +7,11 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import { Journal } from '../../../server/journal/journal.ts';
 import { Segments } from '../../../server/segment/segments.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { live } from './power_cuts.ts';
 
-const seedFirst = Number(process.env.SEED ?? 1_000);
-const runs = Number(process.env.RUNS ?? 25);
+const seedFirst = seedOr(1_000);
+const runs = runsOr(25);
 
 /** Any dead byte is a reason to move what lies beside it, or to write the extent anew. */
 vi.mock('../../../server/segment/victims.ts', async (original) => ({

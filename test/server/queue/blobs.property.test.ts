@@ -7,12 +7,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { machine, type PartitionQueue } from '../../../server/queue/machine.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
 import { dump } from './dump.ts';
 import { RecordStore } from './record_store.ts';
 
-const seed = Number(process.env.SEED ?? 20_261_121);
-const numRuns = Number(process.env.RUNS ?? 200);
+const seed = seedOr(20_261_121);
+const numRuns = runsOr(200);
 const FIELDS = [0, 3];
 const digests = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(64));
 

@@ -9,15 +9,14 @@ import { describe, expect, test } from 'vitest';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
 import { machine, type Machine, type ReleaseEvent } from '../../../server/queue/machine.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
+import { isLong, runsOr, seedOr, TIMEOUT_MS } from '../../support/runs.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
 import { sequences, type Sequence } from './sequences.ts';
 import { runSequence } from './world.ts';
 
-const seed = Number(process.env.SEED ?? 20_240_601);
-const isLong = process.env.TQ_LONG === '1';
+const seed = seedOr(20_240_601);
 /** Of each of four tests. */
-const numRuns = Number(process.env.RUNS ?? (isLong ? 5_000 : 125));
-const TIMEOUT_MS = isLong ? 24 * 3_600_000 : undefined;
+const numRuns = runsOr(isLong ? 5_000 : 125);
 const bitmaps = createBitmaps(loadCore());
 
 /** The real bitmaps, and plain ones with pages so short that twelve rows fill, double and free several. */

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FormatError } from '../../../server/journal/bytes.ts';
 import { machine, type PartitionQueue, type QueueOptions, type QueueRecord } from '../../../server/queue/machine.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { dump } from './dump.ts';
 import { Harness } from './harness.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
@@ -15,8 +16,8 @@ import { RecordStore } from './record_store.ts';
 import { sequences, type Sequence, type Step } from './sequences.ts';
 import { perform } from './steps.ts';
 
-const seed = Number(process.env.SEED ?? 5);
-const numRuns = Number(process.env.RUNS ?? 150);
+const seed = seedOr(5);
+const numRuns = runsOr(150);
 const DAMAGES = 40;
 /** Above the numbers of all claims, damaged ones too. */
 const CLAIM_NEXT = 2 ** 52;

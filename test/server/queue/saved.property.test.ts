@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
 import { machine, queueLimits, type Machine } from '../../../server/queue/machine.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { dump } from './dump.ts';
 import { forget, listen, type Forgotten } from './forget.ts';
 import { Harness } from './harness.ts';
@@ -18,8 +19,8 @@ import { RecordStore } from './record_store.ts';
 import { sequences, type Sequence, type Step } from './sequences.ts';
 import { perform } from './steps.ts';
 
-const seed = Number(process.env.SEED ?? 20_250_301);
-const numRuns = Number(process.env.RUNS ?? 300);
+const seed = seedOr(20_250_301);
+const numRuns = runsOr(300);
 const wasm = createBitmaps(loadCore());
 
 /** Short memories, so that claims are forgotten; short pages, so that they fill, double and are freed. */

@@ -16,13 +16,14 @@ import { offsetOf, pageOf, slotOf } from '../../../server/queue/slots.ts';
 import { compileFilter, parseFilter } from '../../../server/sampler/filter.ts';
 import { isObject, valueAt, type Json, type JsonObject } from '../../../server/sampler/json.ts';
 import { tagLimits } from '../../../server/sampler/merge_tags.ts';
+import { runsOr, seedOr } from '../../support/runs.ts';
 import { dump } from './dump.ts';
 import { forget, type Forgotten } from './forget.ts';
 import { createPlainBitmaps } from './plain_bitmaps.ts';
 import { RecordStore } from './record_store.ts';
 
-const seed = Number(process.env.SEED ?? 20_250_301);
-const numRuns = Number(process.env.RUNS ?? 300);
+const seed = seedOr(20_250_301);
+const numRuns = runsOr(300);
 const ROWS = 12;
 const names = ['status', 'step', 'reward', 'source', 'tq_key'];
 const filters = [

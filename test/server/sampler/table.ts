@@ -1,3 +1,6 @@
+/** What the tests of samplers share: tables of cases, and how many cases properties try. */
+import { runsOr, seedOr } from '../../support/runs.ts';
+
 /** Tables in template strings: one case a line, columns between ` | `; blanks around them do not count. */
 export function casesOf(table: string, separator = ' | '): string[][] {
   return table
@@ -13,4 +16,4 @@ export function numbersOf(cell: string): number[] {
 }
 
 /** For properties: SEED=n and RUNS=n in the environment choose other cases. */
-export const runs = { seed: Number(process.env.SEED ?? 20_240_701), numRuns: Number(process.env.RUNS ?? 500) };
+export const runs = { seed: seedOr(20_240_701), numRuns: runsOr(500) };

@@ -5,21 +5,26 @@
 
 import { afterEach, describe, expect, test } from 'vitest';
 import { Merge } from '../../../core/lsm.ts';
+import { isLong, TIMEOUT_MS } from '../../support/runs.ts';
 import { SimFs } from '../../support/sim_env.ts';
 import { judge, record } from './crashes.ts';
 import { History } from './history.ts';
 
-const RUNS = process.env['TQ_LONG'] === '1' ? 200 : 2;
+const RUNS = isLong ? 200 : 2;
 
-test('every crash leaves the state of a flush, whole, and none that ended is lost', async () => {
-  let states = 0;
-  for (let seed = 1; seed <= RUNS; seed++) {
-    const judged = await judge(await record(7, seed), seed);
-    expect(judged.failure, `seed ${seed}`).toBeNull();
-    states += judged.states;
-  }
-  expect(states).toBeGreaterThan(RUNS * 500);
-});
+test(
+  'every crash leaves the state of a flush, whole, and none that ended is lost',
+  async () => {
+    let states = 0;
+    for (let seed = 1; seed <= RUNS; seed++) {
+      const judged = await judge(await record(7, seed), seed);
+      expect(judged.failure, `seed ${seed}`).toBeNull();
+      states += judged.states;
+    }
+    expect(states).toBeGreaterThan(RUNS * 500);
+  },
+  TIMEOUT_MS,
+);
 
 /** Skips syncs of files. */
 const unsynced = (path: RegExp) => (fs: SimFs) => {

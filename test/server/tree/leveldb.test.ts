@@ -10,14 +10,13 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
 import type { Tree } from '../../../server/tree/api.ts';
+import { isLong, TIMEOUT_MS } from '../../support/runs.ts';
 import { seededRandom, simEnv, SimFs } from '../../support/sim_env.ts';
 import { openSmall, picker } from './support.ts';
 
-const isLong = process.env['TQ_LONG'] === '1';
 const OPERATIONS = isLong ? 10_000_000 : 200_000;
 const COMPARED_EACH = 500;
 const TOLD_EACH = 500_000;
-const TIME_MS_MAX = isLong ? 4 * 3_600_000 : 600_000;
 const BYTES = Buffer.from([0, 1, ...Buffer.from('ab'), 254, 255]);
 const SNAPSHOTS_MAX = 3;
 
@@ -219,7 +218,7 @@ function tell(done: number, startMs: number): void {
   console.log(`D1: ${done} operations, ${Math.round((1_000 * done) / (performance.now() - startMs))}/s`);
 }
 
-test(`${OPERATIONS} random operations differ in nothing from LevelDB`, { timeout: TIME_MS_MAX }, async () => {
+test(`${OPERATIONS} random operations differ in nothing from LevelDB`, { timeout: TIMEOUT_MS }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'tq-tree-'));
   try {
     const pair = new Pair(directory, 20);

@@ -1,10 +1,10 @@
 /** Random histories of a tree against a plain map of versions; `TQ_LONG=1` runs more of them. */
 
 import { expect, test } from 'vitest';
+import { isLong, TIMEOUT_MS } from '../../support/runs.ts';
 import { SimFs } from '../../support/sim_env.ts';
 import { History, type Shape } from './history.ts';
 
-const isLong = process.env['TQ_LONG'] === '1';
 const SEEDS = isLong ? 2_000 : 28;
 const STEPS = 400;
 
@@ -20,17 +20,21 @@ const shapes: readonly Shape[] = [
   { valueSize: 4_000, level0Size: 20 << 10, level0RunsMax: 6, fileSize: 16 << 10, cacheSize: 1 << 20 },
 ];
 
-test.each(shapes.map((shape, i) => [JSON.stringify(shape), i] as const))('%s', async (_, shape) => {
-  for (let seed = shape; seed < SEEDS; seed += shapes.length) {
-    const history = new History(new SimFs(), seed, shapes[shape]);
-    await history.open();
-    try {
-      await history.run(STEPS);
-    } catch (error) {
-      throw new Error(`seed ${seed}`, { cause: error });
+test.each(shapes.map((shape, i) => [JSON.stringify(shape), i] as const))(
+  '%s',
+  async (_, shape) => {
+    for (let seed = shape; seed < SEEDS; seed += shapes.length) {
+      const history = new History(new SimFs(), seed, shapes[shape]);
+      await history.open();
+      try {
+        await history.run(STEPS);
+      } catch (error) {
+        throw new Error(`seed ${seed}`, { cause: error });
+      }
     }
-  }
-});
+  },
+  TIMEOUT_MS,
+);
 
 test('the same seed leaves the same bytes', async () => {
   const bytesAfter = async () => {

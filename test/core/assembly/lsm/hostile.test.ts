@@ -1,6 +1,8 @@
 /**
  * Mutated blocks, indexes and filters: every reader answers with a status, stays inside the bytes and writes nowhere
  * but into its own memory. The bytes end where the memory of the instance ends, so that a read behind them traps.
+ *
+ * SEED=n and RUNS=n choose other mutants.
  */
 import { expect, test } from 'vitest';
 
@@ -18,11 +20,12 @@ import {
   type MergedEntry,
 } from '../../../../core/lsm.ts';
 import { randomOf, type Random } from '../../../fuzz/http.ts';
+import { runsOr, seedOr } from '../../../support/runs.ts';
 import { blockOf, entriesOf, filterOf, numbersOf, rowKeyOf, type Version } from '../../../vectors/lsm.ts';
 import { sorted } from '../../host/lsm_model.ts';
 
-const mutantCount = Number(process.env.LSM_MUTANTS ?? 3000);
-const seed = Number(process.env.LSM_SEED ?? 1);
+const mutantCount = runsOr(3000);
+const seed = seedOr(1);
 
 const memory = createLsmMemory();
 const fence = () => {
