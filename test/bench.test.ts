@@ -1,5 +1,7 @@
-/** The benchmark runner's arithmetic: what it prints is what the suites measured. */
+/** The benchmark runner: its arithmetic, so that it prints what the suites measured, and its command line. */
 
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { alternate, median, quantile, spread } from './bench/runner/measure.ts';
 import { toResult } from './bench/runner/suite.ts';
@@ -33,4 +35,18 @@ test('a figure that stands alone has no ratio', () => {
   const result = toResult('s', { case: 'c', metric: 'm', unit: 'ms', better: 'lower', ours: [1234.5, 0.5] });
   expect(result).toMatchObject({ suite: 's', peer: null, peerName: null, ratio: null, rounds: 2 });
   expect(tableLine(result)).toMatch(/^c +m +618 +ms +\d+ %$/);
+});
+
+const main = join(import.meta.dirname, 'bench', 'main.ts');
+const usage = expect.stringMatching(
+  /^npm run bench -- <suite> .*: core, index, queue, recover, wire, all\n$/,
+) as string;
+const usageAtTheEnd = expect.stringContaining('\nnpm run bench -- <suite> ') as string;
+
+test.each([
+  { args: ['--help'], status: 0, stdout: usage, stderr: '' },
+  { args: ['nothing'], status: 2, stdout: '', stderr: usage },
+  { args: ['--helpless'], status: 2, stdout: '', stderr: usageAtTheEnd },
+])('bench $args ends with $status', ({ args, ...wanted }) => {
+  expect(spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })).toMatchObject(wanted);
 });

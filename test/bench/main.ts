@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- <suite>|all [--quick] [--json FILE]`: runs benchmark suites, prints tables, and with --json writes
  * one result per line. A suite that fails (wrong bytes, a dead server) makes the exit status 1; the others still run.
+ * What is not understood makes it 2.
  */
 
 import { readdirSync, writeFileSync } from 'node:fs';
@@ -40,20 +41,25 @@ async function runSuite(suite: Suite, quick: boolean): Promise<{ results: Result
 }
 
 interface Wanted {
+  readonly help: boolean;
   readonly suite: string | undefined;
   readonly quick: boolean;
   /** File for the results. */
-  readonly json: string | undefined;
+  readonly json?: string;
 }
 
 /** What the arguments ask for; throws a `TypeError` that says what is wrong with them. */
 function wantedOf(): Wanted {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
   });
   if (positionals.length > 1) throw new TypeError(`One suite at a time, or all: not ${positionals.join(' ')}`);
-  return { suite: values.help === true ? undefined : positionals[0], quick: values.quick, json: values.json };
+  return { ...values, suite: positionals[0] };
 }
 
 async function main(): Promise<number> {
@@ -67,6 +73,10 @@ async function main(): Promise<number> {
     if (!(error instanceof TypeError)) throw error;
     console.error(`${error.message}\n${usage}`);
     return 2;
+  }
+  if (wanted.help) {
+    console.log(usage);
+    return 0;
   }
   const chosen = wanted.suite === 'all' ? suites : suites.filter(({ name }) => name === wanted.suite);
   if (chosen.length === 0) {
