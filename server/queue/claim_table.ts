@@ -12,8 +12,9 @@
  * - a claim is in `orphans` under each id of its own `orphans`, next to at most one claim of each other task.
  */
 import { noteForgotten } from './changes.ts';
+import type { ClaimEnd } from './ended_claims.ts';
 import { pushLease, removeLease } from './leases.ts';
-import type { Claim, ClaimEnd, EndedClaim, PartitionQueue, Task } from './state.ts';
+import type { Claim, EndedClaim, PartitionQueue, Task } from './state.ts';
 
 /** The queue as this file writes it. */
 type Table = {

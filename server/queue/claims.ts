@@ -11,12 +11,13 @@
 import { addOrphan, closeClaim, countSkipped, expireClaim, isLeased, makeStale } from './claim_table.ts';
 import { noteConsumed } from './consumed.ts';
 import { attemptsMaxOf, isDead } from './dead_letters.ts';
+import type { ClaimEnd } from './ended_claims.ts';
 import { invariant } from './invariant.ts';
 import { clearMarks, countReturns, dropMarks, holderAt, returnsAt, setHolders } from './marks.ts';
 import { DEAD, takenUnit, type Page, type TaskPage } from './page.ts';
 import { clearBits, clearTaskPage, needTaskPage, pageIndexFrom, setBits } from './pages.ts';
 import { eachPage, idAt } from './slots.ts';
-import type { Claim, ClaimEnd, PartitionQueue, Task } from './state.ts';
+import type { Claim, PartitionQueue, Task } from './state.ts';
 
 /** An attempt is one more than the returns before it, and a u16 in the journal; counting ends there. */
 export const RETURNS_MAX = 65_534;

@@ -3,19 +3,27 @@
  * three entries of Maps for each would be a good part of what a claim costs.
  *
  *   place     0     1     2     3     4     5     6     7
- *   numbers | 19  | 20  |  -  |  -  | 14  | 16  | 15  | 18  |        begin: 4, end: 10, both counted from the first claim
+ *   numbers | 19  | 20  |  -  |  -  | 14  | 16  | 15  | 18  |        begin: 4, end: 10
  *   unsaved |  1  |  1  |  -  |  -  |  0  |  0  |  1  |  1  |        unsavedFrom: 6
  *
- * Invariants: a claim ends once; `size` is at most the length of the ring, a power of two; no claim before `unsavedFrom`
- * is unsaved.
+ * Invariants: a claim ends once; begin and end count from the first claim that ever ended; `size` is at most the length
+ * of the ring; no claim before `unsavedFrom` is unsaved.
  */
 import { add, createIdTable, lookUp, remove, type IdTable } from '../index/id_table.ts';
-import type { ClaimEnd, EndedClaim, Task } from './state.ts';
+
+export type ClaimEnd = 'acked' | 'released' | 'stale';
+
+export interface Ended<Task> {
+  readonly how: ClaimEnd;
+  readonly task: Task;
+  /** Of its end among all ends and expiries. */
+  readonly order: number;
+}
 
 const ENDS: readonly ClaimEnd[] = ['acked', 'released', 'stale'];
 const LENGTH_START = 16;
 
-export class EndedClaims {
+export class EndedClaims<Task> {
   #numbers = new Float64Array(LENGTH_START);
   #orders = new Float64Array(LENGTH_START);
   #hows = new Uint8Array(LENGTH_START);
@@ -41,13 +49,13 @@ export class EndedClaims {
     return lookUp(this.#places, claim) >= 0;
   }
 
-  get(claim: number): EndedClaim | undefined {
+  get(claim: number): Ended<Task> | undefined {
     const place = lookUp(this.#places, claim);
     return place < 0 ? undefined : this.#at(place);
   }
 
   /** The claim ended, after all others. */
-  add(claim: number, { how, task, order }: EndedClaim, { isSaved = false } = {}): void {
+  add(claim: number, { how, task, order }: Ended<Task>, { isSaved = false } = {}): void {
     if (this.size === this.#numbers.length) this.#grow();
     const place = this.#placeOf(this.#end);
     this.#numbers[place] = claim;
@@ -87,14 +95,14 @@ export class EndedClaims {
   }
 
   /** Oldest first. */
-  *[Symbol.iterator](): Generator<[number, EndedClaim], void> {
+  *[Symbol.iterator](): Generator<[number, Ended<Task>], void> {
     for (let at = this.#begin; at < this.#end; at += 1) {
       const place = this.#placeOf(at);
       yield [this.#numbers[place], this.#at(place)];
     }
   }
 
-  #at(place: number): EndedClaim {
+  #at(place: number): Ended<Task> {
     return { how: ENDS[this.#hows[place]], task: this.#tasks[place], order: this.#orders[place] };
   }
 

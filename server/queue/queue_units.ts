@@ -6,7 +6,8 @@
 import { ID_END } from '@transfer-queue/core/protocol';
 import { FormatError } from '../journal/bytes.ts';
 import type { Arrival, Header } from './changes.ts';
-import type { Claim, ClaimEnd, EndedClaim, Task } from './state.ts';
+import type { ClaimEnd } from './ended_claims.ts';
+import type { Claim, EndedClaim, Task } from './state.ts';
 import { VarintReader, type VarintWriter } from './varints.ts';
 
 export const QUEUE_FORMAT_VERSION = 2;

@@ -23,7 +23,7 @@ import { createBatchTable, type BatchTable } from './batches.ts';
 import type { Bitmaps } from './bitmaps.ts';
 import { createChanges, type Arrival, type Changes } from './changes.ts';
 import { createGroupClock, type GroupClock } from './draw/group_clock.ts';
-import { EndedClaims } from './ended_claims.ts';
+import { EndedClaims, type Ended } from './ended_claims.ts';
 import type { FilterTable } from './filter_use.ts';
 import type { Page } from './page.ts';
 import { createSlots, type Slots } from './slots.ts';
@@ -37,8 +37,6 @@ export const queueLimits = {
   endedClaimsMax: 16_384,
 } as const;
 export type QueueLimits = { readonly [Name in keyof typeof queueLimits]: number };
-
-export type ClaimEnd = 'acked' | 'released' | 'stale';
 
 export interface Claim {
   readonly claim: number;
@@ -58,12 +56,7 @@ export interface Claim {
   readonly order: number;
 }
 
-export interface EndedClaim {
-  readonly how: ClaimEnd;
-  readonly task: Task;
-  /** Of its end among all ends and expiries. */
-  readonly order: number;
-}
+export type EndedClaim = Ended<Task>;
 
 export interface Task {
   readonly name: string;
@@ -103,7 +96,7 @@ export interface PartitionQueue {
   readonly leases: Claim[];
   readonly expired: ReadonlySet<Claim>;
   readonly expiredRows: number;
-  readonly ended: EndedClaims;
+  readonly ended: EndedClaims<Task>;
   /** Ids of deleted rows to the claims that held them, in the order of their tasks. */
   readonly orphans: ReadonlyMap<number, readonly Claim[]>;
   /** The order of the next end or expiry. */

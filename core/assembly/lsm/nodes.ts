@@ -120,7 +120,7 @@ export function lowerBound(node: usize, key: usize, keyLen: u32): u32 {
   return i;
 }
 
-/** Where a key belongs that may follow entry i of a leaf: not behind it, it is the next entry, or it is missing there. */
+/** Where a key may stand that is looked for behind entry i of a leaf: elsewhere, in the next entry, or before that. */
 export const ELSEWHERE: u32 = 0;
 export const NEXT_ENTRY: u32 = 1;
 export const GAP: u32 = 2;

@@ -1,19 +1,17 @@
 /** What is known of ended claims is what a list of them would say, whatever was forgotten and saved in between. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { EndedClaims } from '../../../server/queue/ended_claims.ts';
-import type { ClaimEnd, EndedClaim, Task } from '../../../server/queue/state.ts';
+import { EndedClaims, type ClaimEnd, type Ended } from '../../../server/queue/ended_claims.ts';
 
-interface Known extends EndedClaim {
+interface Known extends Ended<string> {
   readonly claim: number;
   isSaved: boolean;
 }
 
-const tasks = ['a', 'b'].map((name, index) => ({ name, index }) as Task);
 const end = fc.record({
   gap: fc.constantFrom(1, 2, 1_000, 2 ** 33),
   how: fc.constantFrom<ClaimEnd>('acked', 'released', 'stale'),
-  task: fc.constantFrom(...tasks),
+  task: fc.constantFrom('a', 'b'),
   isSaved: fc.boolean(),
 });
 const step = fc.oneof(
@@ -22,7 +20,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ save: fc.nat(20) }) },
 );
 
-function check(ended: EndedClaims, model: readonly Known[], forgotten: readonly number[]): void {
+function check(ended: EndedClaims<string>, model: readonly Known[], forgotten: readonly number[]): void {
   const known = model.map(({ claim, how, task, order }) => [claim, { how, task, order }]);
   expect([...ended]).toEqual(known);
   expect(ended.size).toBe(model.length);
@@ -36,7 +34,7 @@ function check(ended: EndedClaims, model: readonly Known[], forgotten: readonly 
 test('knows the latest ends, in their order, and which of them are saved', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
-      const ended = new EndedClaims();
+      const ended = new EndedClaims<string>();
       const model: Known[] = [];
       const forgotten: number[] = [];
       let claim = 0;
