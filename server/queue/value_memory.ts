@@ -4,7 +4,7 @@
  * Tags are weighed, not measured: what V8 needs for an object of these keys and values, about. Objects that rows share
  * weigh once for each row.
  */
-import { isObject, isList, type Json } from '../sampler/json.ts';
+import { isList, type Json } from '../sampler/json.ts';
 
 /** Of the heap, whose default limit is 2 GiB or more. */
 export const VALUE_BYTES_MAX_DEFAULT = 512 << 20;
@@ -41,9 +41,9 @@ export class ValueMemory {
 export function weightOf(value: Json | undefined): number {
   if (value === undefined) return 0;
   if (typeof value === 'string') return STRING_BYTES + value.length;
-  if (isList(value)) return value.reduce((sum: number, one) => sum + SLOT_BYTES + weightOf(one), OBJECT_BYTES);
-  if (!isObject(value)) return 0;
+  if (typeof value !== 'object' || value === null) return 0;
   let weight = OBJECT_BYTES;
-  for (const key of Object.keys(value)) weight += SLOT_BYTES + weightOf(value[key]);
+  if (isList(value)) for (const item of value) weight += SLOT_BYTES + weightOf(item);
+  else for (const key in value) weight += SLOT_BYTES + weightOf(value[key]);
   return weight;
 }

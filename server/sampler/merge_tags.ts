@@ -43,7 +43,7 @@ export function mergeTags(tags: Tags, patch: Json): Tags {
   if (!isObject(patch)) throw new TagError('', 'tags are a JSON object');
   check(patch, { path: [], keys: 0, values: 0, isBounded: true });
   const merged = mergeObject(tags, patch);
-  if (merged === tags) return tags;
+  if (merged === tags || sizeMost(merged) <= SIZE_NEVER_TOO_LARGE) return merged;
   const size = Buffer.byteLength(JSON.stringify(merged));
   const { bytesMax } = tagLimits;
   if (size > bytesMax) throw new TagError('', `${size} bytes as JSON text, at most ${bytesMax} are allowed`);
@@ -114,6 +114,19 @@ interface Check {
   readonly isBounded: boolean;
 }
 
+/** A key with its value takes ten bytes at least, as `sizeMost` counts. */
+const SIZE_NEVER_TOO_LARGE = Math.min(tagLimits.bytesMax, 10 * tagLimits.keysMax);
+
+/** The JSON text has no more bytes, which a look tells that costs less than the text: six a character, 25 a number. */
+function sizeMost(value: Json): number {
+  if (typeof value === 'string') return 2 + 6 * value.length;
+  if (typeof value !== 'object' || value === null) return 25;
+  let size = 2;
+  if (isList(value)) for (const item of value) size += 1 + sizeMost(item);
+  else for (const key in value) size += 4 + 6 * key.length + sizeMost(value[key]);
+  return size;
+}
+
 /** Merging makes nothing deeper than tags and patch were, so that the depth of the patch is all there is to check. */
 function check(value: Json, state: Check): void {
   state.values += 1;
@@ -131,9 +144,9 @@ function check(value: Json, state: Check): void {
     value.forEach((item, at) => checkInner(item, `${at}`, state));
   } else if (isObject(value)) {
     checkDepth(state);
-    for (const [key, inner] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
       checkKey(key, state);
-      checkInner(inner, key, state);
+      checkInner(value[key], key, state);
     }
   }
 }
@@ -156,7 +169,8 @@ function checkKey(key: string, state: Check): void {
   if (key === '') throw failure(state.path, 'a key is empty');
   if (key === '__proto__') throw failure(state.path, 'no key may be __proto__');
   if (!key.isWellFormed()) throw failure(state.path, 'a key has half of a surrogate pair');
-  if (Buffer.byteLength(key) > keyBytesMax) throw failure(state.path, `a key has more than ${keyBytesMax} bytes`);
+  if (3 * key.length > keyBytesMax && Buffer.byteLength(key) > keyBytesMax)
+    throw failure(state.path, `a key has more than ${keyBytesMax} bytes`);
 }
 
 function checkKeyCount(count: number): void {

@@ -107,6 +107,23 @@ describe('bounds', () => {
     expect(mergeTags(filled, { a: null, b: 1 })).toEqual({ b: 1 });
   });
 
+  test.each(['x', '"', '\n', '\u0001', '\u007f', 'é', '☃', '😀'])(
+    'bytes of a text of %j, to the last one',
+    (letter) => {
+      const size = (count: number): number => Buffer.byteLength(JSON.stringify({ a: letter.repeat(count) }));
+      const most = Math.floor((bytesMax - size(0)) / (size(1) - size(0)));
+      expect(() => mergeTags(NO_TAGS, { a: letter.repeat(most) })).not.toThrow();
+      expect(errorOf(NO_TAGS, { a: letter.repeat(most + 1) })).toBeInstanceOf(TagError);
+    },
+  );
+
+  test('bytes of numbers and lists', () => {
+    const numbers = (count: number): JsonObject => ({ a: new Array<number>(count).fill(-1.234567890123457e-300) });
+    const most = Math.floor((bytesMax - 7) / (JSON.stringify(numbers(2)).length - JSON.stringify(numbers(1)).length));
+    expect(() => mergeTags(NO_TAGS, numbers(most))).not.toThrow();
+    expect(errorOf(NO_TAGS, numbers(most + 1))).toBeInstanceOf(TagError);
+  });
+
   test('depth', () => {
     expect(mergeTags(NO_TAGS, nested(depthMax))).toEqual(nested(depthMax));
     const error = errorOf(NO_TAGS, nested(depthMax + 1));
