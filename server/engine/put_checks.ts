@@ -39,7 +39,12 @@ export function checkEventSize(
     for (const { regions } of columns) size += EVENT_SIZE_PER_COLUMN + 8 * regions.length;
   }
   for (const { digests, places } of blobs) size += BLOB_DIGEST_SIZE * digests.length + 4 * places.length;
-  for (const text of tags) size += EVENT_SIZE_PER_TEXT + Buffer.byteLength(text);
+  let letters = 0;
+  for (const text of tags) letters += text.length;
+  size += EVENT_SIZE_PER_TEXT * tags.length;
+  // A letter takes three bytes at most.
+  if (size + 3 * letters <= PAYLOAD_SIZE_MAX) return;
+  for (const text of tags) size += Buffer.byteLength(text);
   if (size <= PAYLOAD_SIZE_MAX) return;
   if (batches.length === 1 && tags.length > 0) {
     throw new StoreError('too_many_rows', { rows: tags.length, reason: 'too many bytes of tags in all' });

@@ -78,10 +78,12 @@ export class ByteWriter {
   }
 
   text(value: string): void {
-    const size = Buffer.byteLength(value);
-    this.u32(size);
-    const at = this.reserve(size);
-    this.#bytes.write(value, at, 'utf8');
+    // Written where it fits in any case: to ask for its size first costs as much again.
+    const sizeMost = 3 * value.length;
+    const at = this.reserve(4 + sizeMost) + 4;
+    const size = this.#bytes.write(value, at, sizeMost, 'utf8');
+    this.#bytes.writeUInt32LE(size, at - 4);
+    this.#end = at + size;
   }
 
   bytes(value: Uint8Array): void {
