@@ -16,7 +16,7 @@ import type { BodyHasher } from '@transfer-queue/core/wasm';
 import { FsError } from '../env/env.ts';
 import { StoreError } from '../errors.ts';
 import type { BatchColumns, BlobColumn, InsertEvent, PartitionSettings } from '../journal/events.ts';
-import { machine } from '../queue/machine.ts';
+import { machine, type TagChange } from '../queue/machine.ts';
 import type { Reservation } from '../segment/segments.ts';
 import { WriteBehind } from '../segment/write_behind.ts';
 import { blobCellsOf, type BlobCells } from '../store/blob_columns.ts';
@@ -32,7 +32,7 @@ import { checkDistinct, checkEventSize, checkScatter } from './put_checks.ts';
 import type { RequestOutcome } from './requests.ts';
 import { isStaging } from './staging.ts';
 import type { IdList } from './state.ts';
-import { checkTags } from './tags.ts';
+import { checkTags, draftTags } from './tags.ts';
 
 /** Bytes are hashed in steps of about this size while they arrive, and are still in the cache. */
 const HASH_STEP = 256 << 10;
@@ -58,13 +58,13 @@ interface PutPlan {
   readonly batches: readonly BatchColumns[];
   /** Settings with the fields that it declares; null when it declares none. */
   readonly settings: PartitionSettings | null;
-  readonly tags: readonly string[] | undefined;
+  readonly tags: TagChange | undefined;
   readonly blobs: readonly BlobColumn[] | undefined;
 }
 
 /** Its columns but that of the tags, and what that one says of each row; undefined when it says nothing. */
 interface WalkedPut extends WalkedStream {
-  readonly tags: readonly string[] | undefined;
+  readonly tags: TagChange | undefined;
   /** What its cells of layout blob name, by column. */
   readonly blobs: readonly BlobCells[] | undefined;
 }
@@ -189,6 +189,7 @@ export class Put {
     const lists = batches.map((batch) => batch.ids);
     const deadlineMs = this.#node.parts.env.clock.nowMs() + this.#command.waitMs;
     for (;;) {
+      const put = await this.#draftTags(walked);
       await this.#node.checkpoints.admit();
       for (let wait = this.#obstacle(walked); wait !== null; wait = this.#obstacle(walked)) await wait;
       const earlier = this.#node.parts.state.requests.get(this.#command.requestId);
@@ -196,7 +197,7 @@ export class Put {
         await this.abort();
         return repeat(this.#node, this.#partition, earlier, this.#level);
       }
-      const plan = this.#plan(walked);
+      const plan = this.#plan(put);
       const room = this.#room({ lists, length, deadlineMs, caller });
       if (room === null) return this.#commit(plan, length);
       await room;
@@ -277,13 +278,22 @@ export class Put {
     const walked: WalkedStream | ArrowRefusal = walkStream(stream, { schemas });
     if (!walked.ok) throw new StoreError(walked.code, { ...walked.details, reason: walked.message });
     const columns = withoutTags(walked);
-    const put = { ...columns, tags: tagsOf(stream, walked), blobs: blobCellsOf(stream, columns) };
+    const texts = tagsOf(stream, walked);
+    const tags = texts && { ids: concat(walked.batches.map((batch) => batch.ids)), tags: texts };
+    const put = { ...columns, tags, blobs: blobCellsOf(stream, columns) };
     if (put.fields.length === 0) throw new StoreError('arrow_malformed', { reason: 'no column of a field' });
     let rows = 0;
     for (const batch of walked.batches) rows += batch.rows;
     if (rows > limits.putRowsMax) throw new StoreError('too_many_rows', { rows, limit: limits.putRowsMax });
     checkDistinct(walked.batches.map((batch) => batch.ids));
     return put;
+  }
+
+  /** The put with what is known of its tags before the turn of the commit; not kept while it waits for room. */
+  async #draftTags(walked: WalkedPut): Promise<WalkedPut> {
+    const { tags } = walked;
+    if (tags === undefined) return walked;
+    return { ...walked, tags: { ...tags, drafts: await draftTags(this.#node, this.#partition, tags) } };
   }
 
   /** Fits the put to its partition as it is in this turn. */
@@ -298,9 +308,9 @@ export class Put {
     const { fields, settings } = planColumns(partition, columns);
     const batches = walked.map((batch) => columnsOf(fields, batch));
     const blobs = cells?.map(({ column, ...named }) => ({ field: fields[column], ...named }));
-    checkEventSize(batches, tags, blobs);
+    checkEventSize(batches, tags?.tags, blobs);
     this.#checkRows(partition, batches, fields);
-    this.#checkTags(partition, batches, tags);
+    if (tags !== undefined) checkTags(this.#node, partition, tags, { withPut: true });
     if (blobs !== undefined) checkBlobs(this.#node, partition, blobs);
     return { ackClaim, batches, settings, tags, blobs };
   }
@@ -313,10 +323,12 @@ export class Put {
     const { segment, offset } = this.#reservation;
     const { requestId } = this.#command;
     const extent = { segment: segment.id, offset, length, blocks: this.#hasher.blocks };
-    const event: InsertEvent = { type: 'insert', partition, requestId, extent, batches, ackClaim, tags, blobs };
+    const texts = tags?.tags;
+    const event: InsertEvent = { type: 'insert', partition, requestId, extent, batches, ackClaim, tags: texts, blobs };
     this.#ended = true;
     if (this.#asking !== null) node.budgets.end(this.#asking);
     node.parts.segments.commit(this.#reservation, length);
+    node.parts.state.prepareTags(tags?.drafts);
     const { lsn, rows, commit } = node.commit(event, this.#level);
     await commit;
     return { lsn, rows, ack: this.#level };
@@ -333,12 +345,6 @@ export class Put {
     if (decision.kind === 'already')
       throw new StoreError('claim_stale', { reason: 'the claim was acked before this put' });
     return ref.claim;
-  }
-
-  #checkTags(partition: Partition, batches: readonly BatchColumns[], tags: readonly string[] | undefined): void {
-    if (tags === undefined) return;
-    const ids = concat(batches.map((batch) => batch.ids));
-    checkTags(this.#node.parts.state.queue(partition), partition, { ids, tags }, { withPut: true });
   }
 
   #checkRows(partition: Partition, batches: readonly BatchColumns[], fields: readonly number[]): void {

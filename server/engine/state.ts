@@ -23,7 +23,14 @@ import type {
   TagEvent,
 } from '../journal/events.ts';
 import type { InsertRun } from '../journal/insert_run.ts';
-import { machine, ValueMemory, type Bitmaps, type PartitionQueue, type QueueOptions } from '../queue/machine.ts';
+import {
+  machine,
+  ValueMemory,
+  type Bitmaps,
+  type PartitionQueue,
+  type QueueOptions,
+  type TagDrafts,
+} from '../queue/machine.ts';
 import { knownRows, presentRows } from '../queue/presence.ts';
 import { locate, type Located } from '../store/locate.ts';
 import { isSaved, type Partition } from '../store/partition.ts';
@@ -68,6 +75,7 @@ export class NodeState {
   readonly #values = new ValueMemory();
   readonly #queues = new Map<number, PartitionQueue>();
   #prepared: Restored | null = null;
+  #drafts: TagDrafts | undefined;
   /** Which rows of a put are there, by place: those are about to show other puts than they do. One for all puts. */
   readonly #known = ({ id }: Partition, ids: Float64Array): Uint8Array | null => {
     const known = knownRows(this.#queues.get(id)!, ids);
@@ -217,6 +225,17 @@ export class NodeState {
     this.#prepared = restored;
   }
 
+  /** The event with the texts of these drafts follows in this turn, and needs to read none. */
+  prepareTags(drafts: TagDrafts | undefined): void {
+    this.#drafts = drafts;
+  }
+
+  #takeDrafts(): TagDrafts | undefined {
+    const drafts = this.#drafts;
+    this.#drafts = undefined;
+    return drafts;
+  }
+
   /** With its last part, a staged partition takes on the settings and the queue that were saved. */
   #restore(event: RestoreEvent, { lsn, now }: Placed): number {
     const parts = this.staged.add(event);
@@ -277,10 +296,11 @@ export class NodeState {
       this.grants.end(partition, ackClaim);
     }
     this.store.applyInsert(event, { lsn, level }, this.#known);
+    const drafts = this.#takeDrafts();
     let rows = 0;
     for (const { ids, columns } of batches) {
       machine.applyInsert(queue, { ids, fields: this.store.cellPlaces.of(columns).fields }, now);
-      if (tags !== undefined) machine.applyTags(queue, { ids, tags: tags.slice(rows, rows + ids.length) });
+      if (tags !== undefined) machine.applyTags(queue, { ids, tags, from: rows, drafts });
       for (const column of blobs) machine.applyBlobs(queue, ids, column, rows);
       rows += ids.length;
     }
@@ -316,7 +336,7 @@ export class NodeState {
 
   #tag(event: TagEvent, { lsn, commit, now }: Placed): number {
     const queue = this.#queues.get(event.partition)!;
-    const rows = machine.applyTags(queue, event);
+    const rows = machine.applyTags(queue, { ...event, drafts: this.#takeDrafts() });
     machine.touchRows(queue, event.ids, now);
     const outcome = { kind: 'tag', partition: event.partition, lsn, rows, commit } as const;
     this.requests.set(event.requestId, outcome, !isSaved(this.store.partitionById(event.partition)!));

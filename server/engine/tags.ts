@@ -1,7 +1,8 @@
 /** Tags: change those of rows; list rows with them. */
+import { nextTurn } from '../env/env.ts';
 import { inSlices } from '../env/slice.ts';
 import { StoreError } from '../errors.ts';
-import { machine, type ListCommand, type PartitionQueue, type RowList, type TagChange } from '../queue/machine.ts';
+import { machine, type ListCommand, type RowList, type TagChange, type TagDrafts } from '../queue/machine.ts';
 import type { Partition } from '../store/partition.ts';
 import type { ListRows, TagRows } from './commands.ts';
 import type { Node } from './node.ts';
@@ -12,6 +13,9 @@ export async function tagRows(node: Node, command: TagRows): Promise<{ lsn: numb
   const { state } = node.parts;
   const partition = node.partition(command.partition);
   const { ack } = partition.settings;
+  const { ids, tags, requestId } = command;
+  const drafting = draftTags(node, partition, { ids, tags });
+  const drafts = drafting instanceof Promise ? await drafting : drafting;
   for (let room = node.journalRoom(ack); room !== null; room = node.journalRoom(ack)) await room;
   if (partition.dropped) throw new StoreError('partition_unknown', { partition: command.partition, dropped: true });
   const earlier = state.requests.get(command.requestId);
@@ -21,21 +25,36 @@ export async function tagRows(node: Node, command: TagRows): Promise<{ lsn: numb
     return { lsn: earlier.lsn, rows: earlier.rows };
   }
   if (ack !== 'memory') node.checkRoom();
-  const { ids, tags, requestId } = command;
-  checkTags(state.queue(partition), partition, { ids, tags }, { withPut: false });
+  checkTags(node, partition, { ids, tags, drafts }, { withPut: false });
+  state.prepareTags(drafts);
   const done = node.commit({ type: 'tag', partition: partition.id, requestId, ids, tags }, ack);
   await done.commit;
   return { lsn: done.lsn, rows: done.rows };
 }
 
+/** What the patches make of the tags, found out before the decision: of many rows in slices. Nothing changes yet. */
+export function draftTags(
+  node: Node,
+  partition: Partition,
+  change: TagChange,
+): TagDrafts | undefined | Promise<TagDrafts | undefined> {
+  const { state, env } = node.parts;
+  const steps = machine.draftTags(change, () => state.queueById(partition.id));
+  const first = steps.next();
+  if (first.done === true) return first.value;
+  const drafting = inSlices(steps, env.clock);
+  // The decision has a turn of its own.
+  return drafting.then((drafts) => nextTurn(env.clock).then(() => drafts));
+}
+
 /** Refuses patches that some of the rows can not have. */
 export function checkTags(
-  queue: PartitionQueue,
+  { parts: { state } }: Node,
   partition: Partition,
   change: TagChange,
   options: { readonly withPut: boolean },
 ): void {
-  const refusal = machine.decideTags(queue, change, options);
+  const refusal = machine.decideTags(state.queue(partition), change, options);
   if (refusal === undefined) return;
   throw new StoreError(refusal.code, { partition: partition.settings.name, ...refusal.details });
 }

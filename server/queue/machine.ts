@@ -43,6 +43,7 @@ import { newestRow, rowHas, rowStatus } from './rows.ts';
 import { loadQueue, loadSteps } from './load.ts';
 import { dirtyCount, saveDirty } from './saved.ts';
 import { leaseList, stats } from './stats.ts';
+import { draftTags } from './tag_drafts.ts';
 import { applyTags, decideTags } from './tags.ts';
 import { tagsOfRow } from './values.ts';
 import { findOtherRow, queueOfState, rowsBySet, takePlace, wholeRecords } from './whole.ts';
@@ -73,6 +74,7 @@ export const machine = {
   applyReset,
   applySkip,
   applySeal,
+  draftTags,
   decideTags,
   applyTags,
   touchRows,
@@ -122,6 +124,6 @@ export type { QueueRecord } from './saved.ts';
 export type { WholeRecord } from './whole.ts';
 export type { Reset } from './apply.ts';
 export type { DeadLetters } from './dead_letters.ts';
-export type { TagChange } from './tags.ts';
+export type { TagChange, TagDrafts } from './tag_drafts.ts';
 export { ValueMemory } from './value_memory.ts';
 export type { LeaseStatus, QueueStats, TaskStats } from './stats.ts';

@@ -31,11 +31,22 @@ export function tagsOf(page: Page, offset: number): Tags {
   return page.tags?.[offset] ?? NO_TAGS;
 }
 
-export function setTags(pages: ValuePages, page: Page, offset: number, tags: Tags): void {
+/** How much heavier a row is with the tags `after` than with those before. */
+export function growthOf(before: Tags, after: Tags): number {
+  return (isEmpty(after) ? 0 : weightOf(after)) - (isEmpty(before) ? 0 : weightOf(before));
+}
+
+/** Who knows how much heavier the row becomes may say it. */
+export function setTags(
+  pages: ValuePages,
+  page: Page,
+  offset: number,
+  tags: Tags,
+  growth = growthOf(tagsOf(page, offset), tags),
+): void {
   const all = needTags(pages, page);
-  const kept = isEmpty(tags) ? undefined : tags;
-  weigh(pages, page, weightOf(kept) - weightOf(all[offset]));
-  all[offset] = kept;
+  weigh(pages, page, growth);
+  all[offset] = isEmpty(tags) ? undefined : tags;
   note(pages, page, tagsUnit(chunkAt(pages, offset, unitKinds.tags)));
 }
 

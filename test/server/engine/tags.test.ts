@@ -120,6 +120,28 @@ describe('rows:tag', () => {
     expect(await codeOf(tag(world, [1], { requestId: 'delete' }))).toBe('request_id_reused');
   });
 
+  test('acts once for two tries at once of many rows, and not in a partition that is dropped meanwhile', async () => {
+    const world = await open();
+    await declareTest(world.node, 'p');
+    const ids = Array.from({ length: 3_000 }, (_, id) => id);
+    await putTagged(
+      world,
+      ids,
+      ids.map((id) => `{"n":${id}}`),
+    );
+    const tags = ids.map((id) => `{"n":${id + 1},"status":"done"}`);
+    const [first, second] = await Promise.all([0, 1].map(() => tag(world, ids, { tags, requestId: 'once' })));
+    expect(second).toEqual(first);
+    expect((await list(world, { rowsMax: 2 })).tags).toEqual([
+      { n: 1, status: 'done' },
+      { n: 2, status: 'done' },
+    ]);
+    const dropped = codeOf(tag(world, ids, { tags }));
+    const put = codeOf(putTagged(world, ids, tags));
+    await drop(world.node, 'p');
+    expect([await dropped, await put]).toEqual(['partition_unknown', 'partition_unknown']);
+  });
+
   test('tags rows of a memory partition, which are gone after a restart', async () => {
     const world = await open();
     await declareTest(world.node, 'p', { ack: 'memory' });

@@ -1,15 +1,23 @@
 /**
  * Tags, numbers and filters beside a model of plain objects: random puts, tags, deletes, declarations and filters, on a
  * queue that is saved bit by bit and now and then loaded again. Some events are applied as in a replay that leaves out
- * what a crash took: nobody decides about them as the rows are now.
+ * what a crash took: nobody decides about them as the rows are now. Some patches are read a step early, as those of
+ * many rows are.
  *
  * SEED=n and RUNS=n in the environment choose other sequences.
  */
 import { loadCore } from '@transfer-queue/core/wasm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { atOnce } from '../../../server/env/slice.ts';
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
-import { machine, ValueMemory, type Machine, type PartitionQueue } from '../../../server/queue/machine.ts';
+import {
+  machine,
+  ValueMemory,
+  type Machine,
+  type PartitionQueue,
+  type TagChange,
+} from '../../../server/queue/machine.ts';
 import { createBitmaps } from '../../../server/queue/wasm_bitmaps.ts';
 import { tagsAt } from '../../../server/queue/values.ts';
 import { offsetOf, pageOf, slotOf } from '../../../server/queue/slots.ts';
@@ -36,12 +44,18 @@ const filters = [
 ];
 
 type Step =
-  | { readonly kind: 'put'; readonly ids: number[]; readonly patches: readonly (JsonObject | null)[] }
+  | {
+      readonly kind: 'put';
+      readonly ids: number[];
+      readonly patches: readonly (JsonObject | null)[];
+      readonly early?: boolean;
+    }
   | {
       readonly kind: 'tag';
       readonly ids: number[];
       readonly patches: readonly JsonObject[];
       readonly replayed?: boolean;
+      readonly early?: boolean;
     }
   | { readonly kind: 'remove'; readonly ids: number[] }
   | { readonly kind: 'declare'; readonly name: string; readonly replayed: boolean }
@@ -54,6 +68,7 @@ const values = fc.oneof(
   fc.constantFrom('done', 'a', '1e999', '', null, 1, 2, 3, 0.25, -0, true),
   fc.constantFrom({ name: 'a' }, { name: null }, { name: 'b', at: [1, null] }, {}),
 ) as fc.Arbitrary<Json>;
+const early = fc.boolean();
 const everyId = Array.from({ length: ROWS }, (_row, id) => id);
 /** No row can have two of them unless a replay gives them to it. */
 const large: fc.Arbitrary<JsonObject> = fc.constantFrom(
@@ -61,9 +76,15 @@ const large: fc.Arbitrary<JsonObject> = fc.constantFrom(
 );
 const patch: fc.Arbitrary<JsonObject> = fc.dictionary(fc.constantFrom(...names), values, { maxKeys: 3 });
 const steps: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('put' as const), ids, patches: manyOf(fc.option(patch)) }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('tag' as const), ids, patches: manyOf(patch) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('tag' as const), ids, patches: patch.map((one) => [one]) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant('put' as const), ids, patches: manyOf(fc.option(patch)), early }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('tag' as const), ids, patches: manyOf(patch), early }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('tag' as const), ids, patches: patch.map((one) => [one]), early }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('remove' as const), ids }) },
   {
     weight: 1,
@@ -124,6 +145,8 @@ class World {
   readonly #memory = new ValueMemory();
   readonly #rows = new Map<number, JsonObject>();
   #numbers: readonly string[];
+  /** Of the step that is next. */
+  #early: TagChange | undefined;
   #store = new RecordStore();
   #queue: PartitionQueue;
 
@@ -134,7 +157,15 @@ class World {
     this.#queue = broken.create({ ...this.#options, settings: { numbers } });
   }
 
-  perform(step: Step): void {
+  /** The step comes after the next one that is performed. */
+  foresee(step: Step | undefined): TagChange | undefined {
+    if (step === undefined || (step.kind !== 'put' && step.kind !== 'tag') || step.early !== true) return undefined;
+    const change = this.#changeOf(step);
+    return { ...change, drafts: atOnce(machine.draftTags(change, () => this.#queue)) };
+  }
+
+  perform(step: Step, early?: TagChange): void {
+    this.#early = early;
     switch (step.kind) {
       case 'put':
         return this.#put(step.ids, step.patches);
@@ -172,10 +203,7 @@ class World {
   }
 
   #put(listed: readonly number[], patches: readonly (JsonObject | null)[]): void {
-    const change = {
-      ids: Float64Array.from(listed),
-      tags: listed.map((_, i) => (patches[i] === null ? '' : JSON.stringify(patches[i]))),
-    };
+    const change = this.#early ?? this.#changeOf({ kind: 'put', ids: [...listed], patches });
     const expected = this.#refusal(listed, (i) => patches[i] ?? {});
     expect(machine.decideTags(this.#queue, change, { withPut: true })?.code).toBe(expected);
     if (expected !== undefined) return;
@@ -186,15 +214,20 @@ class World {
 
   #tag(all: readonly number[], patches: readonly JsonObject[], replayed: boolean): void {
     const listed = replayed ? all.filter((id) => this.#rows.has(id)) : all;
-    const given = patches.length === 1 ? patches : patches.slice(0, listed.length);
-    const of = (i: number): JsonObject => (given.length === 1 ? given[0] : given[i]);
-    const change = { ids: Float64Array.from(listed), tags: given.map((one) => JSON.stringify(one)) };
+    const of = (i: number): JsonObject => (patches.length === 1 ? patches[0] : patches[i]);
+    const change = this.#early ?? this.#changeOf({ kind: 'tag', ids: [...listed], patches });
     const missing = listed.some((id) => !this.#rows.has(id));
     const expected = missing ? 'rows_missing' : this.#refusal(listed, of);
     expect(machine.decideTags(this.#queue, change, { withPut: false })?.code).toBe(expected);
     if (expected !== undefined && !replayed) return;
     this.#machine.applyTags(this.#queue, change);
     listed.forEach((id, i) => this.#merge(id, of(i)));
+  }
+
+  #changeOf({ ids: listed, patches }: Extract<Step, { kind: 'put' | 'tag' }>): TagChange {
+    const given = patches.length === 1 ? patches : patches.slice(0, listed.length);
+    const tags = given.map((one) => (one === null ? '' : JSON.stringify(one)));
+    return { ids: Float64Array.from(listed), tags };
   }
 
   #merge(id: number, change: JsonObject): void {
@@ -260,7 +293,12 @@ class World {
 
 function run(broken: Machine, bitmaps: Bitmaps, sequence: Sequence): void {
   const world = new World(broken, sequence, bitmaps);
-  for (const step of sequence.steps) world.perform(step);
+  let early: TagChange | undefined;
+  for (const [at, step] of sequence.steps.entries()) {
+    const next = world.foresee(sequence.steps[at + 1]);
+    world.perform(step, early);
+    early = next;
+  }
   world.compare();
   world.perform({ kind: 'restart' });
   world.compare();

@@ -2,6 +2,7 @@
 import { limits } from '@transfer-queue/core/protocol';
 import { loadCore } from '@transfer-queue/core/wasm';
 import { describe, expect, test, vi } from 'vitest';
+import { atOnce } from '../../../server/env/slice.ts';
 import {
   canonicalFilter,
   filterBitmap,
@@ -128,6 +129,63 @@ describe('patches', () => {
     ).toBeUndefined();
     machine.drop(queue);
     expect(values.bytes).toBe(0);
+  });
+});
+
+describe('patches of many rows', () => {
+  const ids = Float64Array.from({ length: 2_000 }, (_, id) => id);
+  const textOf = (id: number): string => JSON.stringify({ n: id, kind: `k${id % 3}`, in: { a: [id, null], b: -0 } });
+  const tags = Array.from(ids, textOf);
+
+  function createFull(values: ValueMemory): PartitionQueue {
+    const queue = machine.create({ partition: 1, groupSize: 1, bitmaps, values, settings: { numbers: ['n'] } });
+    machine.applyInsert(queue, { ids, fields: [0] });
+    return queue;
+  }
+
+  test('are read in steps, once, and come to the same as without', () => {
+    const memories = [new ValueMemory(), new ValueMemory()];
+    const [queue, other] = memories.map(createFull);
+    for (const texts of [tags, ['{"kind":"all","n":null}']]) {
+      const steps = machine.draftTags({ ids, tags: texts }, () => queue);
+      let count = 1;
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) count += 1;
+      expect(count).toBeGreaterThan(5);
+      const parsed = vi.spyOn(JSON, 'parse');
+      const change = { ids, tags: texts, drafts: step.value };
+      expect(machine.decideTags(queue, change, { withPut: false })).toBeUndefined();
+      expect(machine.applyTags(queue, change)).toBe(2_000);
+      expect(parsed).not.toHaveBeenCalled();
+      parsed.mockRestore();
+      machine.applyTags(other, { ids, tags: texts });
+      const all = { from: 0, rowsMax: 10_000 };
+      expect(machine.listRows(queue, all)).toEqual(machine.listRows(other, all));
+      expect(memories[0].bytes).toBe(memories[1].bytes);
+    }
+    machine.drop(queue);
+    machine.drop(other);
+  });
+
+  test('are refused as without, whatever row it is', () => {
+    const queue = createFull(new ValueMemory());
+    const change = { ids, tags: tags.with(1_000, '{"n":"high"}').with(1_500, 'no JSON') };
+    const drafts = atOnce(machine.draftTags(change, () => queue));
+    const refusal = machine.decideTags(queue, change, { withPut: false });
+    expect(refusal?.details).toMatchObject({ id: 1_000, at: '/n' });
+    expect(machine.decideTags(queue, { ...change, drafts }, { withPut: false })).toEqual(refusal);
+    machine.drop(queue);
+  });
+
+  test('are left alone once there is another queue, or none', () => {
+    const queue = createFull(new ValueMemory());
+    let now: PartitionQueue | undefined = queue;
+    const steps = machine.draftTags({ ids, tags }, () => now);
+    steps.next();
+    machine.drop(queue);
+    now = undefined;
+    expect(steps.next().done).toBe(true);
+    expect(atOnce(machine.draftTags({ ids, tags }, () => now))).toBeUndefined();
   });
 });
 
