@@ -50,6 +50,8 @@ export interface Checkpoint {
 }
 
 const ROWS_FIRST = 256;
+/** A file becomes one put of a load, which happens in one turn of the server's loop: so many rows take a few ms. */
+const ROWS_MAX = 8_192;
 /** What is held or staged at the server goes this long after a client died. */
 const LEASE_MS = 120_000;
 /** Renewals come this often, also while a call is under way. */
@@ -155,7 +157,7 @@ async function* readPieces(
     yield [answer.bytes, some.length];
     at += some.length;
     const fitting = Math.floor((FILE_SIZE * some.length) / Math.max(1, answer.bytes.length));
-    count = Math.max(1, Math.min(fitting, 4 * count, readRowsMax));
+    count = Math.max(1, Math.min(fitting, 4 * count, ROWS_MAX, readRowsMax));
   }
 }
 

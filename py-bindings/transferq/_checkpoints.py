@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from transferq._client import Client
 
 ROWS_FIRST: Final = 256
+# A file becomes one put of a load, which happens in one turn of the server's loop: so many rows take a few ms.
+ROWS_MAX: Final = 8_192
 # What is held or staged at the server goes this long after a client died.
 LEASE_S: Final = 120.0
 # The server makes a checkpoint of its own before it answers, or compares all rows with a state.
@@ -116,7 +118,7 @@ def _read_pieces(
 ) -> Iterator[tuple[Answer, int]]:
     """The rows in answers of about `FILE_SIZE` bytes, each with its number of rows."""
     count, at = ROWS_FIRST, 0
-    rows_max = client.limits()["read_rows_max"]
+    rows_max = min(ROWS_MAX, client.limits()["read_rows_max"])
     while at < len(rows.ids):
         ids = rows.ids[at : at + count].tolist()
         body = _json({"ids": ids, "fields": rows.fields, "lsn": lsn})

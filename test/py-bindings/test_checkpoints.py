@@ -97,6 +97,17 @@ def test_brings_rows_tags_and_consumption_to_another_node(pair: Pair, tmp_path: 
     assert [one["name"] for one in target.partitions()] == ["train"]
 
 
+def test_files_have_8192_rows_at_most_however_short_these_are(pair: Pair, tmp_path: Path) -> None:
+    source, target = pair
+    ids = np.arange(20_000)
+    source.partition("many", ack="os").put({"x": ids.astype(np.int32)}, index_ids=ids)
+    saved = source.save_checkpoint(tmp_path / "saved", partitions=["many"])
+    assert [file.rows for file in saved.contents[0].files] == [256, 1024, 4096, 8192, 6432]
+    target.load_checkpoint(tmp_path / "saved")
+    some = [19_999, 0, 9_000]
+    assert target.partition("many").get(some)["x"].numpy().tolist() == some
+
+
 def test_shared_blobs_are_saved_once_and_shared_again(pair: Pair, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     # Two of them fill a file.

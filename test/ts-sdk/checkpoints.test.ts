@@ -110,6 +110,18 @@ describe('a checkpoint', () => {
     expect(await target.partition('learned')).toBe(handle);
   });
 
+  it('has files of at most 8,192 rows, however short these are', async () => {
+    const many = await source.partition('many', { fields: { x: scalar('int32') } });
+    const ids = Array.from({ length: 20_000 }, (_, id) => id);
+    await many.put({ x: ids }, { ids });
+    await source.saveCheckpoint(directory, { partitions: ['many'] });
+    const [{ files }] = (await readManifest(directory)).partitions;
+    expect(files.map(({ rows }) => rows)).toEqual([256, 1_024, 4_096, 8_192, 6_432]);
+    await target.loadCheckpoint(directory);
+    const some = [19_999, 0, 9_000];
+    expect([...(await (await target.partition('many')).get(some)).column('x')]).toEqual(some);
+  });
+
   /** 32 rows that share four blobs, two of which fill a file. */
   const images = [5 << 20, 5 << 20, 100, 0].map((size, seed) =>
     Uint8Array.from({ length: size }, (_, at) => (at * 31 + seed) % 251),
