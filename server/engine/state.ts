@@ -76,9 +76,14 @@ export class NodeState {
   readonly #queues = new Map<number, PartitionQueue>();
   #prepared: Restored | null = null;
   #drafts: TagDrafts | undefined;
+  /** Events that were applied. */
+  #events = 0;
+  /** What `#knownRows` was asked last: a put asks before its commit, and in it. */
+  #asked: { ids: Float64Array; events: number; known: Uint8Array | null } | null = null;
   /** Which rows of a put are there, by place: those are about to show other puts than they do. One for all puts. */
   readonly #known = ({ id }: Partition, ids: Float64Array): Uint8Array | null => {
-    const known = knownRows(this.#queues.get(id)!, ids);
+    const known = this.#knownRows(this.#queues.get(id)!, ids, this.#events - 1);
+    this.#asked = null;
     if (known !== null) this.#rowsChange(id);
     return known;
   };
@@ -116,10 +121,21 @@ export class NodeState {
     if (partition.dropped) return null;
     const queue = this.queue(partition);
     for (let i = 0; i < lists.length; i++) {
-      const ids = presentRows(queue, lists[i].ids);
-      if (ids.length > 0 && !partition.index.ready(ids)) return ids;
+      const known = this.#knownRows(queue, lists[i].ids, this.#events);
+      if (known === null) continue;
+      const ids = presentRows(queue, lists[i].ids, known);
+      if (!partition.index.ready(ids)) return ids;
     }
     return null;
+  }
+
+  /** Which rows of the queue are there after so many events, none of which is behind us but the one under way. */
+  #knownRows(queue: PartitionQueue, ids: Float64Array, events: number): Uint8Array | null {
+    const asked = this.#asked;
+    if (asked !== null && asked.ids === ids && asked.events === events) return asked.known;
+    const known = knownRows(queue, ids);
+    this.#asked = { ids, events, known };
+    return known;
   }
 
   /** The journal was read to its end. */
@@ -142,6 +158,7 @@ export class NodeState {
   }
 
   #apply(event: JournalEvent, placed: Placed): number {
+    this.#events++;
     this.store.reach(placed.lsn);
     switch (event.type) {
       case 'descriptor':

@@ -95,7 +95,12 @@ export class ByteWriter {
   numbers(values: ArrayLike<number>): void {
     this.u32(values.length);
     const at = this.reserve(8 * values.length);
-    for (let i = 0; i < values.length; i++) writeNumber(this.#bytes, at + 8 * i, values[i]);
+    const { buffer, byteOffset } = this.#bytes;
+    const view = new DataView(buffer, byteOffset + at, 8 * values.length);
+    for (let i = 0; i < values.length; i++) {
+      view.setUint32(8 * i, values[i] % TWO_32, true);
+      view.setUint32(8 * i + 4, Math.floor(values[i] / TWO_32), true);
+    }
   }
 }
 

@@ -19,9 +19,12 @@ export function areNew(queue: PartitionQueue, ids: Float64Array): boolean {
   return knownRows(queue, ids) === null && (isRising(ids) || new Set(ids).size === ids.length);
 }
 
-/** Those of the rows that are there, each once. */
-export function presentRows(queue: PartitionQueue, ids: Float64Array): Float64Array {
-  const known = knownRows(queue, ids);
+/** Those of the rows that are there, each once. Who knows which they are may say it. */
+export function presentRows(
+  queue: PartitionQueue,
+  ids: Float64Array,
+  known: Uint8Array | null = knownRows(queue, ids),
+): Float64Array {
   if (known === null) return NONE;
   const present = known.includes(0) ? ids.filter((_, place) => known[place] === 1) : ids;
   return isRising(present) ? present : Float64Array.from(new Set(present));
