@@ -82,14 +82,14 @@ export function generateColumn(body: BodyWriter, column: GeneratedColumn): void 
 }
 
 function generateText(body: BodyWriter, texts: readonly string[]): void {
-  const parts = texts.map((text) => encoder.encode(text));
-  const offsetsAt = body.generatedBuffer(4 * (parts.length + 1));
+  const { parts, lengths } = encoded(texts);
+  const offsetsAt = body.generatedBuffer(4 * (texts.length + 1));
   body.list.words[offsetsAt] = 0;
   let size = 0;
-  parts.forEach((part, row) => {
-    size += part.length;
+  for (let row = 0; row < texts.length; row++) {
+    size += lengths[row].length;
     body.list.words[offsetsAt + row + 1] = size;
-  });
+  }
   const start = 4 * body.generatedBuffer(size);
   const { generated } = body.list;
   generated.fill(0, start + size, start + size + pad8(size));
@@ -97,6 +97,21 @@ function generateText(body: BodyWriter, texts: readonly string[]): void {
     generated.set(part, at);
     return at + part.length;
   }, start);
+}
+
+interface Encoded {
+  readonly parts: readonly Uint8Array[];
+  /** What has the length of each text in bytes. */
+  readonly lengths: readonly { readonly length: number }[];
+}
+
+/** All in one part where they are ASCII: to encode many short texts costs more than to join them. */
+function encoded(texts: readonly string[]): Encoded {
+  const joined = encoder.encode(texts.join(''));
+  const letters = texts.reduce((sum, text) => sum + text.length, 0);
+  if (joined.length === letters) return { parts: [joined], lengths: texts };
+  const parts = texts.map((text) => encoder.encode(text));
+  return { parts, lengths: parts };
 }
 
 const encoder = new TextEncoder();

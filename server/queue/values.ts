@@ -10,9 +10,12 @@ import type { PartitionQueue } from './state.ts';
 
 /** The tags of a row with its numbers among them. */
 export function tagsAt(queue: PartitionQueue, page: Page, offset: number): Tags {
-  const numbers = (queue.settings.numbers ?? [])
-    .map((name, number) => [name, page.numbers[number]?.[offset] ?? NaN] as const)
-    .filter(([, value]) => !Number.isNaN(value));
+  const { numbers: names = [] } = queue.settings;
+  const numbers: [name: string, value: number][] = [];
+  for (let number = 0; number < names.length; number += 1) {
+    const value = page.numbers[number]?.[offset] ?? NaN;
+    if (!Number.isNaN(value)) numbers.push([names[number], value]);
+  }
   const tags = tagsOf(page, offset);
   return numbers.length === 0 ? tags : { ...tags, ...Object.fromEntries(numbers) };
 }

@@ -1,16 +1,13 @@
 /** Tags: change those of rows; list rows with them. */
 import { defaults, ListRequest, TagRequest, TAGS_COLUMN } from '@transfer-queue/core/protocol';
 import type { Node } from '../../engine/node.ts';
-import { listRows, tagRows, tagTexts } from '../../engine/tags.ts';
-import { inSlices, type Steps } from '../../env/slice.ts';
+import { jsonTexts, listRows, tagRows, tagTexts } from '../../engine/tags.ts';
+import { inSlices } from '../../env/slice.ts';
 import { StoreError } from '../../errors.ts';
 import type { ArrowAnswer } from '../arrow_answer.ts';
 import { receiveJson, respondJson } from '../body.ts';
 import { requestIdOf } from './parse.ts';
 import { handlersOf } from './route.ts';
-
-/** Patches that become texts in one step, well under a millisecond. */
-const TEXTS_PER_STEP = 512;
 
 export const tagHandlers = handlersOf({
   async tag(node, exchange, { partition }) {
@@ -18,7 +15,7 @@ export const tagHandlers = handlersOf({
     if (Array.isArray(tags) && tags.length !== ids.length) {
       throw new StoreError('json_invalid', { at: '/tags', reason: `${tags.length} for ${ids.length} ids` });
     }
-    const texts = await inSlices(textsOf(Array.isArray(tags) ? tags : [tags]), node.parts.env.clock);
+    const texts = await inSlices(jsonTexts(Array.isArray(tags) ? tags : [tags]), node.parts.env.clock);
     const command = { partition, ids: distinct(ids), tags: texts, requestId: requestIdOf(exchange) };
     respondJson(exchange, await tagRows(node, command));
   },
@@ -56,16 +53,6 @@ export function splitTags<Names extends string[] | null>(
   const fields = names.filter((field) => field !== TAGS_COLUMN) as Names;
   const partition = node.partition(name);
   return { fields, tagsOf: (ids) => tagTexts(node, partition, ids) };
-}
-
-/** The JSON text of each patch. */
-function* textsOf(patches: readonly unknown[]): Steps<string[]> {
-  const texts: string[] = [];
-  for (const patch of patches) {
-    texts.push(JSON.stringify(patch));
-    if (texts.length % TEXTS_PER_STEP === 0) yield;
-  }
-  return texts;
 }
 
 function distinct(ids: readonly number[]): Float64Array {
