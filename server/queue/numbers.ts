@@ -46,17 +46,30 @@ export function moveNumbers({ slots, settings }: PartitionQueue, from: number): 
   if (names.length === 0) return;
   const left = new Map<Tags, Tags>();
   for (const page of slots.pages) {
-    for (const [offset, tags] of page.tags?.entries() ?? []) {
+    const { tags: all = [] } = page;
+    for (let offset = 0; offset < all.length; offset += 1) {
+      const tags = all[offset];
       if (tags === undefined || !names.some((name) => Object.hasOwn(tags, name))) continue;
-      names.forEach((name, index) => {
-        const value = Object.hasOwn(tags, name) ? tags[name] : undefined;
+      for (let index = 0; index < names.length; index += 1) {
+        const value = Object.hasOwn(tags, names[index]) ? tags[names[index]] : undefined;
         if (typeof value === 'number') setNumber(slots, page, from + index, offset, value);
-      });
-      // Rows that shared their tags go on sharing them.
-      if (!left.has(tags)) left.set(tags, without(tags, names));
-      setTags(slots, page, offset, left.get(tags)!);
+      }
+      setTags(slots, page, offset, leftOf(left, tags, names));
     }
   }
+}
+
+/** Rows that share their tags mostly follow each other. */
+const LEFT_KEPT = 1_024;
+
+/** Rows that shared their tags go on sharing them. */
+function leftOf(left: Map<Tags, Tags>, tags: Tags, names: readonly string[]): Tags {
+  const known = left.get(tags);
+  if (known !== undefined) return known;
+  const made = without(tags, names);
+  if (left.size === LEFT_KEPT) left.clear();
+  left.set(tags, made);
+  return made;
 }
 
 function without(tags: Tags, names: readonly string[]): Tags {
