@@ -8,6 +8,7 @@ import { Bitmaps } from './host/bitmaps.ts';
 import { bodyChecksumInto, BodyHasher, xxh64, xxh64Into, xxh64Many, type HashSlices } from './host/hash.ts';
 import { CoreInstance } from './host/instance.ts';
 import type { CoreExports } from './host/instance.ts';
+import { chancesInto } from './host/random.ts';
 import { nodeHashes, rendezvous, shardOfKey, shardsOf } from './host/routing.ts';
 import { checkOffsets, gather } from './host/slices.ts';
 
@@ -37,6 +38,8 @@ export interface Core {
   nodeHashes(names: readonly string[]): Uint8Array;
   /** For each shard the indexes of its `count` best nodes, best first, row by row. */
   rendezvous(shards: ArrayLike<number>, nodes: { hashes: Uint8Array; count: number }): Uint32Array;
+  /** The chance in (0, 1) of each id, always the same for a seed, into out, which may be ids. */
+  chancesInto(seed: number, ids: Float64Array, out: Float64Array): void;
   /** Index of the first offset that is negative, below its predecessor or above limit; -1 when all are good. */
   checkOffsets(offsets: Int32Array | BigInt64Array, limit: number): number;
   /** Copies slices of source one behind the other to the start of out; returns the bytes written. */
@@ -58,6 +61,7 @@ export function loadCore(source: BufferSource | WebAssembly.Module = moduleBesid
     shardOfKey: (key, shards) => shardOfKey(core, key, shards),
     nodeHashes: (names) => nodeHashes(core, names),
     rendezvous: (shards, nodes) => rendezvous(core, shards, nodes),
+    chancesInto: (seed, ids, out) => chancesInto(core, seed, ids, out),
     checkOffsets: (offsets, limit) => checkOffsets(core, offsets, limit),
     gather: (source, slices, out) => gather(core, source, slices, out),
   };

@@ -18,6 +18,7 @@ export {
 } from './xxh64';
 export { body_init, body_update, body_finish, BODY_STATE_SIZE } from './body';
 export { shards_of_ids, shards_of_numbers, shard_of_bytes, rendezvous, NODES_MAX } from './routing';
+export { chances_of_ids } from './random';
 export { page_alloc, page_free, pages_used, PAGE_SIZE, PAGE_BITS } from './pages';
 export { bits_set, bits_clear, bits_test, range_set, range_clear, range_count, popcount } from './bitmap';
 export { scan_ready, scan_groups, count_ready } from './scan';

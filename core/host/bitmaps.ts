@@ -104,13 +104,24 @@ export class Bitmaps {
 
   /** The first `limit` ready slots, ascending. */
   scanReady(scan: Scan, limit: number): Uint32Array {
+    return this.#scanReady(scan, limit).slice();
+  }
+
+  /** The first ready slots, as many as there is room for in out; says how many. */
+  scanReadyInto(scan: Scan, out: Uint32Array): number {
+    const found = this.#scanReady(scan, out.length);
+    out.set(found);
+    return found.length;
+  }
+
+  #scanReady(scan: Scan, limit: number): Uint32Array {
     const out = this.#placePages(scan);
     const { from = 0, bits = PAGE_BITS } = scan;
     const { raw, window } = this.#core;
     const nots = window + scan.and.length * 4;
     const most = Math.min(limit, PAGE_BITS);
     const found = raw.scan_ready(window, scan.and.length, nots, scan.not.length, from, bits, most, out);
-    return this.#core.copyWords(out, checked(found));
+    return this.#core.words().subarray(out / 4, out / 4 + checked(found));
   }
 
   /** The start slots of the first `limit` aligned groups of `groupSize` slots that are all ready, ascending. */

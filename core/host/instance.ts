@@ -28,6 +28,7 @@ export interface CoreExports extends LsmExports {
   shards_of_numbers(ids: number, n: number, groupSize: number, shards: number, out: number): number;
   shard_of_bytes(ptr: number, len: number, shards: number): number;
   rendezvous(shards: number, count: number, nodeHashes: number, n: number, k: number, out: number): number;
+  chances_of_ids(seed: number, ids: number, n: number, out: number): void;
   page_alloc(): number;
   page_free(page: number): void;
   pages_used(): number;

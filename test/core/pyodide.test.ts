@@ -11,7 +11,7 @@ import { pattern } from '../vectors/core.ts';
 import { checksumHex, loadCore } from '../../core/wasm.ts';
 
 const root = new URL('../../', import.meta.url);
-const vectorNames = ['hash', 'routing', 'offsets', 'bitmaps', 'slices'];
+const vectorNames = ['hash', 'routing', 'offsets', 'bitmaps', 'random', 'slices'];
 
 let python: PyodideAPI;
 

@@ -1,7 +1,7 @@
 """Checks the Python core host against the frozen vectors; standard library only, for CPython and Pyodide alike.
 
-Hash, body, routing and offset vectors go through the functions of `transferq._core`; bitmap and slice vectors through
-the raw exports of the same instance, since Python has no use for them but shares the binary.
+Hash, body, routing and offset vectors go through the functions of `transferq._core`; bitmap, random and slice vectors
+through the raw exports of the same instance, since Python has no use for them but shares the binary.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SIGNATURES = {
     "scan_ready": ("iiiiiiii", "i"),
     "scan_groups": ("iiiiiiiii", "i"),
     "count_ready": ("iiiiii", "i"),
+    "chances_of_ids": ("diii", ""),
     "gather": ("iiiiiii", "i"),
     "rebase_offsets": ("iiiiiii", "i"),
 }
@@ -159,6 +160,18 @@ def check_bitmaps(vectors: dict[str, Any], engine: _core_engine.Engine) -> int:
     return checked
 
 
+def check_random(vectors: dict[str, Any], engine: _core_engine.Engine) -> int:
+    checked = 0
+    for case in vectors["published"] + vectors["own"]:
+        ids = array("d", case["ids"])
+        at = Scratch(engine).place(ids.tobytes())
+        engine.call("chances_of_ids", float(case["seed"]), at, len(ids), at)
+        chances = array("d", engine.read(at, len(ids) * ids.itemsize))
+        for row, got, expected in zip(case["ids"], chances, case["chances"], strict=True):
+            checked += same(f"chance of {row}, seed {case['seed']}", got, expected)
+    return checked
+
+
 def check_slices(vectors: dict[str, Any], engine: _core_engine.Engine) -> int:
     checked = 0
     for case in vectors["gathers"]:
@@ -193,11 +206,12 @@ def check_all(folder: Path, new_engine: Callable[[], _core_engine.Engine]) -> di
         "routing": check_routing(vectors["routing"]),
         "offsets": check_offsets(vectors["offsets"]),
         "bitmaps": check_bitmaps(vectors["bitmaps"], engine),
+        "random": check_random(vectors["random"], engine),
         "slices": check_slices(vectors["slices"], engine),
     }
 
 
-FILES = ("hash", "routing", "offsets", "bitmaps", "slices")
+FILES = ("hash", "routing", "offsets", "bitmaps", "random", "slices")
 
 
 def raw_engine_maker() -> Callable[[], _core_engine.Engine]:

@@ -13,6 +13,7 @@ import xxhash from 'xxhash-wasm';
 
 import { bitmapVectors } from './bitmaps.ts';
 import { lsmVectors } from './lsm.ts';
+import { randomVectors } from './random.ts';
 import { offsetVectors, sliceVectors } from './slices.ts';
 
 const { h64Raw } = await xxhash();
@@ -136,6 +137,7 @@ export function coreVectors(): Record<string, unknown> {
     'hash.json': hashVectors(),
     'routing.json': routingVectors(),
     'bitmaps.json': bitmapVectors(),
+    'random.json': randomVectors(),
     'slices.json': sliceVectors(),
     'offsets.json': offsetVectors(),
     'lsm.json': lsmVectors(),
