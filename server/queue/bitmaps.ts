@@ -17,8 +17,12 @@ export interface ReadonlyBitmaps {
   countReady(present: readonly number[], taken: number, bits: number): number;
   /** The first `max` ready bits of [from, bits), rising. */
   scanReady(present: readonly number[], taken: number, from: number, bits: number, max: number): Uint32Array;
+  /** The same into `out`, as many as there is room for; says how many. */
+  scanReadyInto(present: readonly number[], taken: number, from: number, bits: number, out: Uint32Array): number;
   /** First offsets of the first `max` aligned runs of `groupSize` ready bits, rising. */
   scanGroups(present: readonly number[], taken: number, bits: number, groupSize: number, max: number): Uint32Array;
+  /** In place of each id its chance in (0, 1), always the same for a seed (core/assembly/random.ts). */
+  chances(seed: number, ids: Float64Array): void;
 }
 
 export interface Bitmaps extends ReadonlyBitmaps {

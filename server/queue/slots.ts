@@ -88,6 +88,20 @@ export function idAt(slots: Slots, page: Page, offset: number): number {
   return page.groups[run] * slots.groupSize + (offset - run * slots.groupSize);
 }
 
+/** The same of many rows of a page, into `ids`. */
+export function idsAt({ groupSize }: Slots, { groups }: Page, offsets: Uint32Array, ids: Float64Array): void {
+  if (groupSize === 1) {
+    for (let i = 0; i < offsets.length; i += 1) ids[i] = groups[offsets[i]];
+    return;
+  }
+  for (let i = 0; i < offsets.length; i += 1) {
+    const offset = offsets[i];
+    // A division of integers: Math.floor would be one of doubles, which takes twice as long.
+    const run = (offset / groupSize) >>> 0;
+    ids[i] = (groups[run] - run) * groupSize + offset;
+  }
+}
+
 /** The page that has the slot, or undefined when it was freed. */
 export function pageOf(slots: Slots, slot: number): Page | undefined {
   const number = pageNumberOf(slots, slot);

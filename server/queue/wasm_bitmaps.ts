@@ -75,7 +75,10 @@ export function createBitmaps(core: Core, bytesMax = BITMAP_BYTES_MAX_DEFAULT): 
     has: (bitmap, offset) => bitmaps.has(bitmap, offset),
     countReady: (present, taken, bits) => bitmaps.countReady({ and: present, not: [taken], bits }),
     scanReady: (present, taken, from, bits, max) => bitmaps.scanReady({ and: present, not: [taken], from, bits }, max),
+    scanReadyInto: (present, taken, from, bits, out) =>
+      bitmaps.scanReadyInto({ and: present, not: [taken], from, bits }, out),
     scanGroups: (present, taken, bits, groupSize, max) =>
       bitmaps.scanGroups({ and: present, not: [taken], bits }, { groupSize, limit: max }),
+    chances: (seed, ids) => core.chancesInto(seed, ids, ids),
   };
 }

@@ -7,15 +7,17 @@
  * these are gone.
  */
 import { cutByBudget } from '../../sampler/budget.ts';
-import { takeByPriority } from '../../sampler/priority.ts';
-import { drawWeighted } from '../../sampler/weighted.ts';
+import { offerByPriority } from '../../sampler/priority.ts';
+import { createTop, placesOf, type ColumnRows } from '../../sampler/top.ts';
+import { offerByWeight } from '../../sampler/weighted.ts';
 import type { Candidates, Choose, Refusal } from '../events.ts';
-import { numberIndex } from '../numbers.ts';
-import { offsetOf, pageOf } from '../slots.ts';
+import { numberIndex, numbersOf } from '../numbers.ts';
+import type { Page } from '../page.ts';
+import { idsAt, offsetOf, pageOf } from '../slots.ts';
 import type { PartitionQueue } from '../state.ts';
 import { tagsAt } from '../values.ts';
 import { findGroups } from './groups.ts';
-import { attemptsOf, idsOf, readyOf, readyRows, valuesOf } from './rows.ts';
+import { attemptsOf, eachReady, idsOf, READY_STEP, readyOf, readyRows, valuesOf } from './rows.ts';
 import type { Sought } from './sought.ts';
 
 /** Ready rows that a sampler chooses from. */
@@ -64,32 +66,48 @@ export function unitSums(
 
 function drawUnits(queue: PartitionQueue, sought: Sought, now: number): Draw {
   const { command, unitSize } = sought;
-  const { rowsMax, ids, sampler, group } = command;
+  const { rowsMax, ids, sampler, choose, group } = command;
   if (ids !== undefined) return drawnRows(readyOf(queue, sought, ids));
   if (sampler === 'fifo') return drawnRows(readyRows(queue, sought, rowsMax));
-  if (sampler !== 'group') return drawOrdered(queue, sought);
+  if (choose !== undefined) return drawChosen(queue, sought, choose);
+  if (sampler === 'priority') return drawByPriority(queue, sought);
+  if (sampler !== 'group') return drawByWeight(queue, sought);
   const { survivorsMin, waitMs = 0 } = group ?? {};
   const groupsMax = Math.floor(rowsMax / unitSize);
   const groups = findGroups(queue, sought, { number: sought.groupBy, groupsMax, survivorsMin, waitMs, now });
   return { kind: 'drawn', isFull: false, ...groups };
 }
 
-function drawOrdered(queue: PartitionQueue, sought: Sought): Draw {
-  const { command, by } = sought;
-  const { sampler, rowsMax: count, seed = 0, choose } = command;
-  const rows = readyRows(queue, sought, CANDIDATES_MAX);
-  if (rows.length === 0) return drawnRows(rows);
-  if (choose !== undefined) return drawChosen(queue, sought, rows, choose);
-  const numbers = valuesOf(queue, by, rows);
-  const places =
-    sampler === 'priority'
-      ? takeByPriority(numbers, count)
-      : drawWeighted({ ids: idsOf(queue, rows), weights: numbers, seed, count });
-  return drawnRows(Float64Array.from(places, (place) => rows[place]));
+function drawByPriority(queue: PartitionQueue, sought: Sought): Drawn {
+  const top = createTop(Math.min(sought.command.rowsMax, queue.slots.rows));
+  eachReady(queue, sought, CANDIDATES_MAX, (page, offsets) => {
+    offerByPriority(top, columnRows(queue, page, offsets, sought.by));
+  });
+  return drawnRows(placesOf(top));
 }
 
-function drawChosen(queue: PartitionQueue, sought: Sought, rows: Float64Array, choose: Choose): Draw {
+function drawByWeight(queue: PartitionQueue, sought: Sought): Drawn {
+  const { slots } = queue;
+  const { rowsMax, seed = 0 } = sought.command;
+  const top = createTop(Math.min(rowsMax, slots.rows));
+  const room = new Float64Array(Math.min(READY_STEP, slots.rows));
+  eachReady(queue, sought, CANDIDATES_MAX, (page, offsets) => {
+    const chances = room.subarray(0, offsets.length);
+    idsAt(slots, page, offsets, chances);
+    slots.bitmaps.chances(seed, chances);
+    offerByWeight(top, columnRows(queue, page, offsets, sought.by), chances);
+  });
+  return drawnRows(placesOf(top));
+}
+
+function columnRows({ slots }: PartitionQueue, page: Page, offsets: Uint32Array, number: number): ColumnRows {
+  return { first: page.number * slots.pageBits, offsets, numbers: numbersOf(page, number) };
+}
+
+function drawChosen(queue: PartitionQueue, sought: Sought, choose: Choose): Draw {
   const { rowsMax } = sought.command;
+  const rows = readyRows(queue, sought, CANDIDATES_MAX);
+  if (rows.length === 0) return drawnRows(rows);
   const chosen = choose(candidatesOf(queue, sought, rows));
   if (chosen === undefined) return { kind: 'refuse', code: 'sampler_failed' };
   const places = Array.from(chosen);

@@ -10,18 +10,41 @@ import { idAt, pageOf, slotOf, type Slots } from '../slots.ts';
 import type { PartitionQueue, Task } from '../state.ts';
 import { eachOpenPage, openPage, type Open, type Wanted } from './pages.ts';
 
+/** Ready rows that are looked at together: more of them take fewer comparisons (sampler/priority.ts), but memory. */
+export const READY_STEP = 8_192;
+
+/** Visits the first `max` ready rows in slot order, some of a page at a time, by their offsets. These are reused. */
+export function eachReady(
+  queue: PartitionQueue,
+  wanted: Wanted,
+  max: number,
+  visit: (page: Page, offsets: Uint32Array) => void,
+): void {
+  const { slots } = queue;
+  const found = new Uint32Array(Math.min(READY_STEP, max, slots.rows));
+  let rowsLeft = max;
+  eachOpenPage(queue, wanted, (page, present, taken) => {
+    const bits = page.runs * slots.groupSize;
+    for (let from = 0; from < bits && rowsLeft > 0;) {
+      const room = found.subarray(0, rowsLeft);
+      const count = slots.bitmaps.scanReadyInto(present, taken, from, bits, room);
+      if (count > 0) visit(page, room.subarray(0, count));
+      rowsLeft -= count;
+      from = count < room.length ? bits : room[count - 1] + 1;
+    }
+    return rowsLeft > 0;
+  });
+}
+
 /** The first `max` ready rows, in slot order. */
 export function readyRows(queue: PartitionQueue, wanted: Wanted, max: number): Float64Array {
   const { slots } = queue;
   const list = new Float64Array(Math.min(max, slots.rows));
   let count = 0;
-  eachOpenPage(queue, wanted, (page, present, taken) => {
-    const bits = page.runs * slots.groupSize;
-    const offsets = slots.bitmaps.scanReady(present, taken, 0, bits, list.length - count);
+  eachReady(queue, wanted, list.length, (page, offsets) => {
     const start = page.number * slots.pageBits;
     for (let i = 0; i < offsets.length; i += 1) list[count + i] = start + offsets[i];
     count += offsets.length;
-    return count < list.length;
   });
   return list.subarray(0, count);
 }

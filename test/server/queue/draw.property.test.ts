@@ -45,7 +45,8 @@ const command: fc.Arbitrary<ClaimCommand> = fc
     rowsMax: fc.integer({ min: 1, max: 6 }),
     rowsMin: fc.integer({ min: 1, max: 6 }),
     eager: fc.boolean(),
-    sampler: fc.constantFrom('fifo', 'group', 'group', 'priority'),
+    sampler: fc.constantFrom('fifo', 'group', 'group', 'priority', 'weighted'),
+    seed: fc.nat(3),
     where: some(fc.constant('ok == true')),
     tokens: some(fc.record({ max: fc.integer({ min: 1, max: 9 }), by: fc.constant('length') })),
     window: some(
@@ -75,7 +76,8 @@ const command: fc.Arbitrary<ClaimCommand> = fc
       isPlain && all.ids !== undefined
         ? { ids: all.ids, rowsMax: all.ids.length, rowsMin: 1 }
         : { ids: undefined, rowsMin };
-    return { ...all, group: all.sampler === 'group' ? all.group : undefined, ...chosen };
+    const by = all.sampler === 'weighted' ? 'priority' : undefined;
+    return { ...all, by, group: all.sampler === 'group' ? all.group : undefined, ...chosen };
   });
 
 const claim = fc.nat(3);

@@ -3,6 +3,7 @@
  * server/queue/draw/claim.ts and its neighbours, and shares no code with them.
  */
 import type { ClaimCommand } from '../../../server/queue/machine.ts';
+import { chanceOf } from '../../vectors/random.ts';
 
 export interface Tagged {
   readonly ok?: boolean | null;
@@ -125,12 +126,17 @@ export class DrawModel {
     return state === 'unclaimed' && command.fields.every((field) => fields.has(field));
   }
 
-  #units(rows: readonly Row[], { sampler, group, rowsMax, ids }: ClaimCommand): { units: Row[][]; late: Row[] } {
+  #units(rows: readonly Row[], command: ClaimCommand): { units: Row[][]; late: Row[] } {
+    const { sampler, group, rowsMax, ids, seed = 0 } = command;
     if (ids !== undefined) return { units: inOrder(rows, ids).map((row) => [row]), late: [] };
-    if (sampler === 'priority') {
-      const priority = ({ tags }: Row): number => tags.priority ?? 0;
-      return { units: rows.toSorted((a, b) => priority(b) - priority(a)).map((row) => [row]), late: [] };
-    }
+    const byKey = (keyOf: (row: Row) => number): { units: Row[][]; late: Row[] } => {
+      const order = rows.toSorted((a, b) => (keyOf(a) === keyOf(b) ? 0 : keyOf(b) - keyOf(a)));
+      return { units: order.map((row) => [row]), late: [] };
+    };
+    const priority = ({ tags }: Row): number => tags.priority ?? 0;
+    const keyOf = (row: Row): number => Math.log(chanceOf(seed, row.id)) / priority(row);
+    if (sampler === 'priority') return byKey(priority);
+    if (sampler === 'weighted') return byKey((row) => (priority(row) > 0 ? keyOf(row) : -Infinity));
     if (sampler !== 'group') return { units: rows.map((row) => [row]), late: [] };
     return group?.by === undefined
       ? this.#runs(rows, group?.survivorsMin, rowsMax)

@@ -3,6 +3,7 @@
  * `bytesMax`, `alloc` throws beyond it, as that of the WASM ones does.
  */
 import type { Bitmaps } from '../../../server/queue/bitmaps.ts';
+import { chanceOf } from '../../vectors/random.ts';
 
 export interface PlainBitmaps extends Bitmaps {
   /** Bits of all bitmaps that were not freed. */
@@ -79,6 +80,11 @@ export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536, bytesMax = I
       const found = ready(present, taken, bits).filter((bit) => bit >= from);
       return Uint32Array.from(found.slice(0, max));
     },
+    scanReadyInto: (present, taken, from, bits, out) => {
+      const found = ready(present, taken, bits).filter((bit) => bit >= from);
+      out.set(found.slice(0, out.length));
+      return Math.min(found.length, out.length);
+    },
     scanGroups: (present, taken, bits, groupSize, max) => {
       const set = new Set(ready(present, taken, bits));
       const starts: number[] = [];
@@ -89,5 +95,6 @@ export function createPlainBitmaps(bitsMin = 512, bitsMax = 65_536, bytesMax = I
       }
       return Uint32Array.from(starts);
     },
+    chances: (seed, ids) => ids.forEach((id, i) => (ids[i] = chanceOf(seed, id))),
   };
 }

@@ -43,6 +43,8 @@ test('every answer is that of the plain bitmaps', () => {
         for (const not of [0, takenBitmap]) {
           seen.push(bitmaps.countReady(present, not, used));
           seen.push(bitmaps.scanReady(present, not, bits >> 2, used, max));
+          const room = new Uint32Array(max);
+          seen.push(bitmaps.scanReadyInto(present, not, bits >> 2, used, room), room);
           seen.push(bitmaps.scanGroups(present, not, used, groupSize, max));
         }
         seen.push(bitmaps.has(present[0], 0), bitmaps.has(present[0], bits - 1));
@@ -62,6 +64,9 @@ test('every answer is that of the plain bitmaps', () => {
           seen.push(bitmaps.read(bitmap, bits), bitmaps.read(other, bits));
           bitmaps.free(other, bits);
         }
+        const ids = Float64Array.from(present, (_, i) => i * max * bits);
+        bitmaps.chances(groupSize, ids);
+        seen.push(ids);
         for (const bitmap of [...present, takenBitmap]) bitmaps.free(bitmap, bits);
         return seen;
       };
