@@ -1,6 +1,7 @@
 /**
  * Suite `queue`: claims and acks with data and updates of tags, by the TypeScript client; what a claim costs when much
- * is consumed already; the sleep of a parked claim (wire_wake.py), and the memory of a row.
+ * is consumed already, and of each sampler (queue_draws.ts); the sleep of a parked claim (wire_wake.py), and the memory
+ * of a row.
  *
  * Every claim is checked: no row may come twice, none may be missing, each has its own cells.
  */
@@ -13,6 +14,7 @@ import { loadCore, PAGE_SIZE, type Core } from '../../core/wasm.ts';
 import { machine, type PartitionQueue } from '../../server/queue/machine.ts';
 import { createBitmaps } from '../../server/queue/wasm_bitmaps.ts';
 import { connect, dense, scalar, type ClaimedBatch, type Client, type Partition } from '../../ts-sdk/index.ts';
+import { benchDraws } from './queue_draws.ts';
 import { alternate } from './runner/measure.ts';
 import { benchPython } from './runner/python.ts';
 import { startServer, type BenchServer } from './runner/server.ts';
@@ -23,7 +25,7 @@ const ROWS = 64;
 const CONNECTIONS = 4;
 const BARE = 'bare node:net, fixed bytes';
 
-/** The environment variable names one case: cycles, consumed, tags, wake_up or memory. */
+/** The environment variable names one case: cycles, consumed, draws, tags, wake_up or memory. */
 const only = process.env['TQ_BENCH_ONLY'] ?? '';
 
 export async function run(context: BenchContext): Promise<void> {
@@ -36,6 +38,7 @@ export async function run(context: BenchContext): Promise<void> {
     await server.stop();
   }
   if ('consumed'.includes(only)) benchConsumed(context);
+  if ('draws'.includes(only)) benchDraws(context);
   if ('memory'.includes(only)) benchMemory(context);
 }
 
