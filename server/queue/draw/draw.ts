@@ -39,6 +39,8 @@ export interface Drawn {
 export type Draw = Drawn | Refusal;
 
 const NONE = new Float64Array(0);
+/** The ids, then the chances of rows that are looked at together. */
+const chancesRoom = new Float64Array(READY_STEP);
 
 export function draw(queue: PartitionQueue, sought: Sought, now: number): Draw {
   const drawn = drawUnits(queue, sought, now);
@@ -90,9 +92,8 @@ function drawByWeight(queue: PartitionQueue, sought: Sought): Drawn {
   const { slots } = queue;
   const { rowsMax, seed = 0 } = sought.command;
   const top = createTop(Math.min(rowsMax, slots.rows));
-  const room = new Float64Array(Math.min(READY_STEP, slots.rows));
   eachReady(queue, sought, CANDIDATES_MAX, (page, offsets) => {
-    const chances = room.subarray(0, offsets.length);
+    const chances = chancesRoom.subarray(0, offsets.length);
     idsAt(slots, page, offsets, chances);
     slots.bitmaps.chances(seed, chances);
     offerByWeight(top, columnRows(queue, page, offsets, sought.by), chances);
