@@ -25,8 +25,11 @@ interface Rows {
   readonly count: number;
 }
 
-/** A claim mostly begins where one ended: chunks that became empty, for the next that are needed. */
-const SPARE_MAX = 16;
+/**
+ * A claim mostly begins where one ended: chunks that became empty, for the next that are needed. One by priority or
+ * chance needs those of all its candidates, of two pages and more.
+ */
+const SPARE_MAX = 64;
 const spare: Marks[] = [];
 
 /** The claim that may still consume the row, leased or expired; 0: none; DEAD. */
