@@ -48,6 +48,7 @@ import type { SamplerModules } from './sampler_modules.ts';
 import { NodeState } from './state.ts';
 import { removeStaged } from './staging.ts';
 import { ClaimTokens } from './tokens.ts';
+import { writeUnsyncedAgain } from './write_again.ts';
 
 export interface NodeOptions {
   readonly env: Env;
@@ -134,6 +135,9 @@ export async function openNode(options: NodeOptions): Promise<OpenedNode> {
       tokenKey,
       voided: Float64Array.from(lost),
     } as const;
+    if (replay.bootId === env.fs.bootId()) {
+      await writeUnsyncedAgain({ env, core, directory: `${directory}/journal`, end, segments, store: state.store });
+    }
     await doubtSegmentsAfter(replay, end.watermark);
     await journal.append(descriptor, 'disk').commit;
     await journal.makeDurable(() => segments.syncLiving());

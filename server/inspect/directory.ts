@@ -75,7 +75,7 @@ function codeOf(error: unknown): string {
 }
 
 /** What a file is, by its name. `strange` files are not ours. */
-export type FileKind = 'journal' | 'segment' | 'tree' | 'reserve' | 'lock' | 'strange';
+export type FileKind = 'journal' | 'segment' | 'tree' | 'mark' | 'reserve' | 'lock' | 'strange';
 
 export interface FoundFile {
   /** Relative to the data directory. */
@@ -84,13 +84,20 @@ export interface FoundFile {
   readonly size: number;
 }
 
+/** Of files that stand in no folder, by their names. */
+const KINDS: Readonly<Record<string, FileKind>> = {
+  reserve: 'reserve',
+  'lock.sock': 'lock',
+  'journal.synced': 'mark',
+  'journal.durable': 'mark',
+};
+
 /** All files of a directory, by folder and name. */
 export async function filesOf(env: Env, directory: string): Promise<FoundFile[]> {
   const found: FoundFile[] = [];
   const names = (await env.fs.list(directory)).filter((name) => !FOLDERS.some((folder) => folder === name));
   for (const path of names.sort()) {
-    const kind = path === 'reserve' ? 'reserve' : path === 'lock.sock' ? 'lock' : 'strange';
-    found.push({ path, kind, size: await sizeOf(env, `${directory}/${path}`) });
+    found.push({ path, kind: KINDS[path] ?? 'strange', size: await sizeOf(env, `${directory}/${path}`) });
   }
   for (const folder of FOLDERS) {
     const inside = await env.fs.list(`${directory}/${folder}`).catch(() => []);

@@ -69,7 +69,7 @@ export async function overviewOf(env: Env, directory: string, from: JournalStart
 }
 
 async function countFiles(env: Env, directory: string): Promise<Overview['files']> {
-  const kinds: readonly FileKind[] = ['journal', 'segment', 'tree', 'reserve', 'lock', 'strange'];
+  const kinds: readonly FileKind[] = ['journal', 'segment', 'tree', 'mark', 'reserve', 'lock', 'strange'];
   const files = await filesOf(env, directory);
   const of = (kind: FileKind): { count: number; bytes: number } => {
     const some = files.filter((file) => file.kind === kind);

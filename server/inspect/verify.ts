@@ -96,7 +96,7 @@ function noteStrays({ changes }: Started, { directory, report }: { directory: st
 
 function checkFiles(files: readonly FoundFile[], report: Report): void {
   for (const { path, kind, size } of files) {
-    if (kind === 'lock') continue;
+    if (kind === 'lock' || kind === 'mark') continue;
     if (kind === 'reserve' || kind === 'strange') report.add('otherFiles', 1, size);
     if (kind !== 'strange') continue;
     report.note({ what: 'no part of the server knows this file', file: path, advice: 'Move it out of the directory.' });

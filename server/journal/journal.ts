@@ -17,8 +17,7 @@
  */
 import type { AckLevel } from '@transfer-queue/core/protocol';
 import type { Core } from '@transfer-queue/core/wasm';
-import type { Env, File } from '../env/env.ts';
-import { FsError, nextTurn } from '../env/env.ts';
+import { FsError, nextTurn, type Env, type File } from '../env/env.ts';
 import { invariant } from '../errors.ts';
 import { ByteWriter } from './bytes.ts';
 import { writeEvent } from './event_codecs.ts';
@@ -37,6 +36,7 @@ import {
 } from './format.ts';
 import { RESERVE_SIZE, type Reserve } from './reserve.ts';
 import { RoomWaiters } from './room.ts';
+import { SyncMarks } from './sync_marks.ts';
 
 const DONE = Promise.resolve();
 
@@ -119,12 +119,14 @@ export class Journal {
   #writeWaiters: Waiter[] = [];
   #syncWaiters: Waiter[] = [];
   readonly #roomWaiters: RoomWaiters;
+  readonly #marks: SyncMarks;
 
   constructor(options: JournalOptions) {
     this.#env = options.env;
     this.#core = options.core;
     this.#roomWaiters = new RoomWaiters(options.env.clock);
     this.#directory = options.directory;
+    this.#marks = new SyncMarks(options);
     this.#reserve = options.reserve;
     this.#fileSizeMax = options.fileSizeMax ?? FILE_SIZE_MAX;
     this.#pendingSizeMax = options.pendingSizeMax ?? PENDING_SIZE_MAX;
@@ -205,9 +207,7 @@ export class Journal {
     return (written ?? DONE).then(() => this.#synced(lsn));
   }
 
-  /**
-   * Makes all that was appended so far survive a power cut; `syncData` syncs the bytes that it names, and goes first.
-   */
+  /** Makes all that was appended so far survive a power cut; `syncData`, for the bytes that it names, goes first. */
   async makeDurable(syncData: () => Promise<void>): Promise<void> {
     const lsn = this.#lsn;
     const recordLsn = this.#pendingLsn;
@@ -218,6 +218,7 @@ export class Journal {
     }
     await this.settled();
     await this.#synced(recordLsn);
+    await this.#marks.raiseDurable(recordLsn);
     this.#watermark = Math.max(this.#watermark, recordLsn);
     this.#durableLsn = Math.max(this.#durableLsn, lsn);
   }
@@ -239,6 +240,7 @@ export class Journal {
     while (this.#syncing !== null) await this.#syncing;
     await this.#file?.close();
     this.#file = null;
+    await this.#marks.close();
   }
 
   #waitFor(waiters: Waiter[], lsn: number): Promise<void> {
@@ -336,7 +338,7 @@ export class Journal {
     await this.#env.fail('journal.roll');
     if (full !== null) {
       await this.#syncing;
-      await this.#syncFile(full);
+      await this.#syncFile(full, this.#writtenLsn);
       this.#noteSynced(this.#writtenLsn);
       await full.close();
     }
@@ -348,7 +350,7 @@ export class Journal {
     await this.#env.fail('journal.roll.header');
     await this.#pwrite(fileHeader(this.#core, number, this.#writtenLsn));
     this.#offset = FILE_HEADER_SIZE;
-    await this.#syncFile(file);
+    await this.#syncFile(file, 0);
     await this.#env.fail('journal.roll.syncdir');
     await this.#env.fs.syncDirectory(this.#directory);
   }
@@ -365,7 +367,7 @@ export class Journal {
   #startSync(): void {
     if (this.#syncing !== null || this.#syncWanted <= this.#syncedLsn || this.#file === null) return;
     const lsn = this.#writtenLsn;
-    this.#syncing = this.#syncFile(this.#file).finally(() => {
+    this.#syncing = this.#syncFile(this.#file, lsn).finally(() => {
       this.#syncing = null;
       this.#noteSynced(lsn);
       this.#startSync();
@@ -377,8 +379,8 @@ export class Journal {
     this.#syncWaiters = settle(this.#syncWaiters, this.#syncedLsn);
   }
 
-  /** A failed sync is never retried: the system may have dropped the pages and called them clean. */
-  async #syncFile(file: File): Promise<void> {
+  /** A failed sync is never retried: the system may have called the pages clean that it could not write. */
+  async #syncFile(file: File, lsn: number): Promise<void> {
     try {
       await this.#env.fail('journal.sync');
       await file.datasync();
@@ -386,6 +388,7 @@ export class Journal {
     } catch (error) {
       this.#env.crash('a sync of the journal failed', error);
     }
+    await this.#marks.raiseSynced(lsn);
   }
 }
 

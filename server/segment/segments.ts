@@ -226,12 +226,17 @@ export class Segments {
   }
 
   /** Puts good bytes back over damaged ones of a live extent, durably. */
-  async repair({ segment, offset }: Place, bytes: Uint8Array, from: number): Promise<void> {
+  async repair(place: Place, bytes: Uint8Array, from: number): Promise<void> {
+    await this.overwrite(place, bytes, from);
+    await this.sync(place.segment);
+  }
+
+  /** Puts bytes over those of a live extent; the next sync of the segment takes them along. */
+  async overwrite({ segment, offset }: Place, bytes: Uint8Array, from: number): Promise<void> {
     await this.#open.use(segment, async (file) => {
       await file.pwrite(bytes, offset + from);
       segment.dirty = true;
     });
-    await this.sync(segment);
   }
 
   /** The run before may have ended without a sync of this segment. */

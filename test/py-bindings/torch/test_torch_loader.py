@@ -103,9 +103,12 @@ def test_spawned_workers_have_clients_of_their_own(numbered: Numbered, context: 
 
 def test_several_loaders_of_a_task_share_its_rows(numbered: Numbered) -> None:
     partition = numbered(60)
+    loaders = [iter(forked(dataset_of(partition), workers)) for workers in [0, 2, 1]]
+    # Their workers are forked by now: a process with other threads under way is no good one to fork from.
+    ids = ids_of(next(loader) for loader in loaders)
     with ThreadPoolExecutor() as trainers:
-        read = trainers.map(lambda workers: ids_of(forked(dataset_of(partition), workers)), [0, 2, 1])
-        ids = [index_id for some in read for index_id in some]
+        for some in trainers.map(ids_of, loaders):
+            ids += some
     assert sorted(ids) == list(range(60))
     assert counts(partition)["consumed"] == 60
 
