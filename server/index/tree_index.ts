@@ -76,17 +76,12 @@ export class TreeIndex implements RowIndex {
   }
 
   remove(ids: Float64Array, lsn: number): void {
-    const prefix = this.#prefix;
-    for (let from = 0; from < ids.length;) {
-      const before = this.#tree.peekRows({ prefix, ids: ids.subarray(from) });
-      let at = 0;
-      for (const size of before.sizes) {
-        invariant(size < Peeked.deleted, 'a row that is known is in the index, and ready');
-        puts.clear();
-        puts.addAll(before.bytes, at, (at += size));
-        for (let i = 0; i < puts.count; i++) this.#forget(puts.batches[i]);
-        this.#tree.delete(this.#keyOf(ids[from++]), lsn);
-      }
+    for (const id of ids) {
+      const key = this.#keyOf(id);
+      puts.clear();
+      puts.addAll(this.#known(key));
+      for (let i = 0; i < puts.count; i++) this.#forget(puts.batches[i]);
+      this.#tree.delete(key, lsn);
     }
     this.#endForgetting();
   }
@@ -156,6 +151,12 @@ export class TreeIndex implements RowIndex {
   #keyOf(id: number): Uint8Array {
     setRowId(this.#key, id);
     return this.#key;
+  }
+
+  #known(key: Uint8Array): Uint8Array {
+    const value = this.#tree.peek(key);
+    invariant(value !== null && value !== undefined, 'a row that is known is in the index, and ready');
+    return value;
   }
 
   /** Leaves out of `puts` those that no longer show a cell. */
