@@ -24,8 +24,12 @@ import { jsonRequest, putRequest, succeed } from './world.ts';
 const NAMES = isLong ? 100_000 : 2_000;
 const SEED = seedOr(1);
 /** All that a data directory ever holds. */
-const OWN_FILES =
-  /^(lock\.sock|reserve|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?|tree(\/(manifest(\.new)?|\d+\.sst))?)$/;
+const OWN_FILES = new RegExp(
+  [
+    String.raw`^(lock\.sock|reserve|journal\.(synced|durable)|journal(\/\d+\.tqj)?|segments(\/\d+\.seg)?|`,
+    String.raw`tree(\/(manifest(\.new)?|\d+\.sst))?)$`,
+  ].join(''),
+);
 /** What the runtime reads by itself once it has run for a while: V8 for its clock, libc before it gives memory back. */
 const RUNTIME_FILES = ['/sys/devices/system/cpu/cpu0/tsc_freq_khz', '/proc/sys/vm/overcommit_memory'];
 const everyCode = Object.keys(errors) as ErrorCode[];
